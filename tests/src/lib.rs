@@ -1,0 +1,1 @@
+//! Tests of watcher against the real thing.

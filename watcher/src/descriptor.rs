@@ -1,0 +1,65 @@
+//! The vocabulary for open descriptors.
+//!
+//! Plain values; nothing here reads the system.
+
+use crate::socket::Socket;
+
+/// One open descriptor of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDescriptor {
+    /// Thread group id of the process.
+    pub pid: i32,
+    /// Its number.
+    pub fd: i32,
+    /// What it refers to.
+    pub kind: DescriptorType,
+    /// Inode number; for sockets the number in `socket:[N]`.
+    pub inode: u64,
+    /// For sockets, what the kernel knows of it; `None` where the route cannot tell.
+    pub socket: Option<Socket>,
+}
+
+/// What a descriptor refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DescriptorType {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Character device.
+    CharDevice,
+    /// Block device.
+    BlockDevice,
+    /// Pipe or FIFO.
+    Pipe,
+    /// Socket of any family.
+    Socket,
+    /// `eventfd(2)`.
+    EventFd,
+    /// `epoll_create(2)`.
+    Epoll,
+    /// `timerfd_create(2)`.
+    TimerFd,
+    /// `signalfd(2)`.
+    SignalFd,
+    /// `inotify_init(2)`.
+    Inotify,
+    /// `fanotify_init(2)`.
+    Fanotify,
+    /// `memfd_create(2)`.
+    MemFd,
+    /// `pidfd_open(2)` or `clone(CLONE_PIDFD)`.
+    PidFd,
+    /// `userfaultfd(2)`.
+    UserFaultFd,
+    /// `io_uring_setup(2)`.
+    IoUring,
+    /// `perf_event_open(2)`.
+    PerfEvent,
+    /// BPF map, program, link or iterator.
+    Bpf,
+    /// Namespace file (`/proc/PID/ns/*`).
+    Namespace,
+    /// Anything else.
+    Other,
+}

@@ -1,0 +1,1 @@
+//! Build information of Go executables (`debug/buildinfo`).

@@ -1,0 +1,359 @@
+//! Turns a [`Window`] into a [`Judgement`]: one small pure function per kind, weighed against each other.
+//!
+//! Values in, values out. No clock, no files, no logging, no wording: `explain` puts it into sentences.
+
+pub mod attribute;
+pub mod children;
+pub mod connections;
+pub mod descriptors;
+pub mod mappings;
+pub mod memory;
+pub mod threads;
+pub mod trend;
+
+use crate::descriptor::DescriptorType;
+use crate::process::Limits;
+use crate::sample::connections::Peer;
+use crate::socket::SocketState;
+use crate::store::Window;
+
+/// What the judge says of one process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// The verdict over all kinds.
+    pub verdict: Verdict,
+    /// What leaks, the primary finding first.
+    pub findings: Vec<Finding>,
+    /// What does not, and how we know.
+    pub steady: Vec<Steady>,
+    /// What could not be decided, and what it would take.
+    pub undecided: Vec<Undecided>,
+    /// Length of the window that was judged, in seconds.
+    pub window_seconds: f64,
+    /// Samples in it.
+    pub samples: usize,
+}
+
+/// The verdict over all kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// At least one resource leaks.
+    Leak,
+    /// Everything that was judged is steady.
+    Healthy,
+    /// No leak is shown, and something that matters could not be decided.
+    Inconclusive,
+}
+
+/// The resources that can leak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Live Go heap.
+    Heap,
+    /// Goroutines.
+    Goroutine,
+    /// Descriptors that are no sockets.
+    Fd,
+    /// Sockets of any family.
+    Connection,
+    /// OS threads.
+    Thread,
+    /// Memory outside the Go heap.
+    Native,
+    /// File and shared mappings, or the number of mappings.
+    Mapping,
+    /// Children that were not waited for.
+    Child,
+}
+
+impl Kind {
+    /// In what it is counted.
+    pub fn unit(self) -> Unit {
+        match self {
+            Kind::Heap | Kind::Native => Unit::Bytes,
+            Kind::Goroutine => Unit::Goroutines,
+            Kind::Fd => Unit::Fds,
+            Kind::Connection => Unit::Connections,
+            Kind::Thread => Unit::Threads,
+            Kind::Mapping => Unit::Mappings,
+            Kind::Child => Unit::Children,
+        }
+    }
+}
+
+/// Unit of a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Goroutines.
+    Goroutines,
+    /// Descriptors.
+    Fds,
+    /// Sockets.
+    Connections,
+    /// OS threads.
+    Threads,
+    /// VMAs.
+    Mappings,
+    /// Processes.
+    Children,
+}
+
+/// One resource that leaks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Which resource.
+    pub kind: Kind,
+    /// The cause; exactly one finding of a judgement is primary.
+    pub primary: bool,
+    /// The finding from which this one merely follows.
+    pub consequence_of: Option<Kind>,
+    /// How sure we are that this is a leak of this kind: 0 to 1.
+    pub confidence: f64,
+    /// Growth, in the kind's unit.
+    pub rate: Rate,
+    /// The limit that bites first.
+    pub exhausts: Option<Exhaustion>,
+    /// What the growing ones have in common.
+    pub detail: Detail,
+    /// The lines of code that did it; empty where no stacks are read.
+    pub culprits: Vec<Culprit>,
+    /// How we know.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Growth per second with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Theil-Sen slope.
+    pub per_second: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+/// When a limit is reached if growth goes on as it does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exhaustion {
+    /// Which limit.
+    pub limit: LimitName,
+    /// Its value, in the finding's unit.
+    pub limit_value: u64,
+    /// Seconds from the last sample at the measured rate.
+    pub in_seconds: f64,
+    /// The same at the upper end of the rate's interval.
+    pub low_seconds: f64,
+    /// The same at the lower end; `None` where that end is not above zero.
+    pub high_seconds: Option<f64>,
+}
+
+/// Limits that a leak can run into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitName {
+    /// RLIMIT_NOFILE of the process.
+    OpenFiles,
+    /// `vm.max_map_count`.
+    Mappings,
+    /// `pids.max` of the cgroup.
+    CgroupPids,
+    /// `memory.max` of the cgroup.
+    CgroupMemory,
+    /// RLIMIT_NPROC of the user.
+    UserProcesses,
+    /// Memory of the host.
+    HostMemory,
+    /// `kernel.pid_max` or `kernel.threads-max`, whichever is lower.
+    HostTasks,
+}
+
+/// What the growing ones have in common, as far as totals tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Detail {
+    /// State of the sockets that grow.
+    pub state: Option<SocketState>,
+    /// Their peer.
+    pub peer: Option<Peer>,
+    /// Type of the descriptors that grow.
+    pub descriptor_type: Option<DescriptorType>,
+}
+
+/// A line of Go code that a person would edit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Culprit {
+    /// The line itself: the first frame of the program's own module, else of a dependency, else of Go's library.
+    pub frame: Frame,
+    /// Its part of the growth: 0 to 1.
+    pub share: f64,
+    /// The whole stack, innermost frame first.
+    pub stack: Vec<Frame>,
+}
+
+/// One frame of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Frame {
+    /// Function, as Go names it: `net/http.(*Transport).dialConn`.
+    pub function: String,
+    /// Source file as the compiler recorded it.
+    pub file: String,
+    /// Line, from 1; 0 where unknown.
+    pub line: u32,
+}
+
+/// Why we believe a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evidence {
+    /// A total rose.
+    Rose {
+        /// At the window's begin.
+        from: f64,
+        /// At its end.
+        to: f64,
+        /// Over so many seconds.
+        seconds: f64,
+        /// In so many samples.
+        samples: usize,
+    },
+    /// Steps up against steps down between neighbouring samples.
+    Steps {
+        /// Steps up.
+        up: usize,
+        /// Steps down.
+        down: usize,
+    },
+    /// The growth is concentrated in one group.
+    Concentrated {
+        /// Part of the growth that the group explains: 0 to 1.
+        share: f64,
+        /// How many the group holds now.
+        now: u64,
+    },
+}
+
+/// A resource that does not leak.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steady {
+    /// Which resource.
+    pub kind: Kind,
+    /// How we know.
+    pub why: SteadyWhy,
+}
+
+/// Why a resource is no leak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SteadyWhy {
+    /// It did not move beyond noise.
+    Flat {
+        /// Lowest value seen.
+        low: f64,
+        /// Highest value seen.
+        high: f64,
+    },
+    /// It rises and falls back.
+    Sawtooth {
+        /// Lowest value seen.
+        low: f64,
+        /// Highest value seen.
+        high: f64,
+    },
+    /// It rose and has stopped rising.
+    Plateau {
+        /// For so many seconds it has not risen.
+        flat_seconds: f64,
+        /// The value at which it stays.
+        level: f64,
+    },
+    /// It falls.
+    Falling {
+        /// At the window's begin.
+        from: f64,
+        /// At its end.
+        to: f64,
+    },
+}
+
+/// A resource of which nothing can be said yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undecided {
+    /// Which resource.
+    pub kind: Kind,
+    /// What is missing.
+    pub why: UndecidedWhy,
+}
+
+/// What is missing for a decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UndecidedWhy {
+    /// Too few samples.
+    TooFewSamples {
+        /// Usable samples in the window.
+        have: usize,
+        /// Needed.
+        need: usize,
+    },
+    /// The window is too short.
+    TooShort {
+        /// Its length in seconds.
+        have_seconds: f64,
+        /// Needed.
+        need_seconds: f64,
+    },
+    /// It could not be read, whatever the reason; `unseen` has it.
+    NotRead,
+    /// It rises, but neither steadily nor long enough to be told from warm-up or load.
+    Ambiguous {
+        /// Rise per second, in the kind's unit.
+        per_second: f64,
+        /// Seconds of window that should decide it.
+        need_seconds: f64,
+    },
+    /// Resident memory grows, and what it is made of is not read.
+    CompositionUnknown {
+        /// Growth in bytes per second.
+        per_second: f64,
+    },
+}
+
+/// What the judge is told beside the window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// Limits of the process.
+    pub limits: Limits,
+    /// Memory of the host in bytes.
+    pub host_memory_bytes: Option<u64>,
+    /// Tasks that the host can hold.
+    pub host_tasks: Option<u64>,
+}
+
+/// From how much on a change counts. The defaults suit windows from 30 s on.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// Fewer usable samples than this decide nothing.
+    pub min_samples: usize,
+    /// A shorter window decides nothing.
+    pub min_seconds: f64,
+    /// Two-sided p-value of the trend test below which a rise counts as a trend.
+    pub max_p_value: f64,
+    /// A rise of fewer units than this in the window is noise, for kinds counted in pieces.
+    pub min_rise_count: f64,
+    /// The same for kinds counted in bytes.
+    pub min_rise_bytes: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds {
+            min_samples: 12,
+            min_seconds: 25.0,
+            max_p_value: 0.001,
+            min_rise_count: 5.0,
+            min_rise_bytes: 4.0 * 1024.0 * 1024.0,
+        }
+    }
+}
+
+/// Judges one process.
+pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judgement {
+    attribute::weigh(window, bounds, thresholds)
+}

@@ -1,0 +1,15 @@
+//! A privileged agent for Linux hosts that watches Go processes nobody prepared for watching, and says which
+//! resource leaks, how fast, when it runs out, and which line of Go code did it.
+//!
+//! `ARCHITECTURE.md` tells how the modules hang together and what each must not know.
+
+pub mod descriptor;
+pub mod golang;
+pub mod judge;
+pub mod process;
+pub mod reading;
+pub mod sample;
+pub mod socket;
+pub mod source;
+pub mod store;
+pub mod task;

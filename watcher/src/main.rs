@@ -1,0 +1,3 @@
+//! The command `watcher`: parse, build, run, and turn an error into an exit status.
+
+fn main() {}

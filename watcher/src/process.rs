@@ -1,0 +1,145 @@
+//! The vocabulary for a watched process: who it is, what it runs, what bounds it.
+//!
+//! Plain values; nothing here reads the system.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// One process for as long as it lives. Pids come back, so a pid alone is never a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessId {
+    /// Thread group id, as the pid namespace of `/proc` counts it.
+    pub pid: i32,
+    /// Start time in clock ticks after boot: field 22 of `/proc/PID/stat`.
+    pub start_ticks: u64,
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pid)
+    }
+}
+
+/// A process that we watch, with everything about it that does not change from beat to beat.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Who it is.
+    pub id: ProcessId,
+    /// The process that started it, when it was first seen.
+    pub parent_pid: i32,
+    /// `comm`: at most 15 bytes, set by the program, printable form (see [`printable`]).
+    pub name: String,
+    /// The executable as the kernel names it, without ` (deleted)`; `None` where it could not be read.
+    pub exe: Option<PathBuf>,
+    /// The executable's file has been unlinked or replaced since the process started.
+    pub exe_deleted: bool,
+    /// `argv`, printable form; empty where unreadable.
+    pub args: Vec<String>,
+    /// Effective user id.
+    pub uid: u32,
+    /// Wall-clock start time, derived from `start_ticks` and the boot time.
+    pub started: SystemTime,
+    /// What the Go linker recorded in the executable; `None` for a program that is not Go.
+    pub go: Option<Arc<GoProgram>>,
+    /// The container it runs in, read off its cgroup path.
+    pub container: Option<Container>,
+    /// Path of its cgroup below the hierarchy's mount, memory controller first.
+    pub cgroup: Option<String>,
+    /// Inode number of its network namespace.
+    pub network_namespace: Option<u64>,
+    /// What stops it from growing for ever.
+    pub limits: Limits,
+    /// The chain of restarts it belongs to.
+    pub lineage: Lineage,
+}
+
+/// Build information of a Go executable (`debug/buildinfo` in Go's standard library).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GoProgram {
+    /// Toolchain version, such as `go1.26.6`.
+    pub version: String,
+    /// Import path of the main package, such as `example.com/x/cmd/x`.
+    pub package: Option<String>,
+    /// Main module; `None` for programs built without modules.
+    pub module: Option<Module>,
+    /// Modules compiled in besides the main one, as module path and version.
+    pub dependencies: Vec<Module>,
+    /// Build settings by key: `CGO_ENABLED`, `-ldflags`, `vcs.revision`, …
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A Go module and its version; the version of a local build is `(devel)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Module path.
+    pub path: String,
+    /// Module version.
+    pub version: String,
+}
+
+/// A container as its cgroup path names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Full id, 64 hexadecimal digits for the usual runtimes.
+    pub id: String,
+    /// `docker`, `containerd`, `crio`, `podman`, `kubernetes`, … where the path tells.
+    pub runtime: Option<&'static str>,
+}
+
+/// Limits of a process, each `None` where there is none or it could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Soft RLIMIT_NOFILE: descriptors it may hold open.
+    pub open_files: Option<u64>,
+    /// Soft RLIMIT_NPROC: processes and threads of its user.
+    pub user_processes: Option<u64>,
+    /// `vm.max_map_count`: mappings it may hold.
+    pub mappings: Option<u64>,
+}
+
+/// A chain of restarts of the same program in the same place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The same for all members of a chain, unique otherwise.
+    pub id: u64,
+    /// How many members of the chain ended before this one began, as far as we have seen.
+    pub restarts: u32,
+}
+
+/// Makes bytes from a hostile process safe to print: invalid UTF-8 becomes U+FFFD, control characters
+/// (newline, escape, bidirectional overrides) become their escapes.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for c in String::from_utf8_lossy(bytes).chars() {
+        let overrides_direction =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || overrides_direction {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn hostile_names_become_harmless() {
+        for (bytes, text) in [
+            (&b"plain"[..], "plain"),
+            (b"two\nlines", "two\\nlines"),
+            (b"\x1b[31mred", "\\u{1b}[31mred"),
+            (b"bad\xff\xfe", "bad\u{fffd}\u{fffd}"),
+            ("a\u{202e}b".as_bytes(), "a\\u{202e}b"),
+            ("grün".as_bytes(), "grün"),
+        ] {
+            assert_eq!(printable(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! One [`Sample`] per process and beat: totals as they were read, no arithmetic, no memory of earlier samples.
+//!
+//! One file per resource holds its type and, where it needs the system, how it is taken from `source`.
+//! [`sweep`] takes the samples of all targets of one beat.
+
+pub mod cgroup;
+pub mod children;
+pub mod connections;
+pub mod descriptors;
+pub mod mappings;
+pub mod memory;
+pub mod sweep;
+pub mod threads;
+
+use crate::process::ProcessId;
+use crate::reading::{Moment, Stamped};
+use std::sync::Arc;
+
+/// What was read of one process in one beat.
+///
+/// The details behind an `Arc` are shared with earlier samples while nothing has made a new read due: their
+/// `at` then lies before the sample's.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Whose sample it is.
+    pub process: ProcessId,
+    /// When the sweep came to this process.
+    pub at: Moment,
+    /// RSS by kind, swap, page tables.
+    pub memory: Stamped<memory::Memory>,
+    /// Number of mappings (VMAs).
+    pub mappings: Stamped<u64>,
+    /// Number of OS threads.
+    pub threads: Stamped<u64>,
+    /// OS threads by name and state.
+    pub thread_groups: Arc<Stamped<threads::ThreadGroups>>,
+    /// Number of open descriptors.
+    pub descriptors: Stamped<u64>,
+    /// Open descriptors by type.
+    pub descriptor_types: Arc<Stamped<descriptors::DescriptorTypes>>,
+    /// Sockets by family, state and peer.
+    pub connections: Arc<Stamped<connections::Connections>>,
+    /// Children that have exited and were not waited for, and children that run.
+    pub children: Stamped<children::Children>,
+    /// Usage and limits of its cgroup.
+    pub cgroup: Stamped<cgroup::CgroupUsage>,
+}

@@ -1,0 +1,1 @@
+//! Takes the samples of all targets of one beat.

@@ -1,0 +1,3 @@
+//! Automation of this repository; `cargo xtask --help` lists the commands.
+
+fn main() {}
