@@ -2,3 +2,29 @@
 
 pub mod kernel;
 pub mod proc;
+
+use crate::descriptor::OpenDescriptor;
+use crate::reading::Reading;
+use crate::task::Task;
+
+/// One pass over a table that the kernel keeps for all processes.
+///
+/// The kernel half implements it with BPF iterators, `/proc` is the fallback and the test oracle.
+pub trait KernelTables {
+    /// Visits every task of the host, leaders and threads. `Unsupported` or `Denied` where this route is not to
+    /// be had; nothing was visited then.
+    fn tasks(&mut self, each: &mut dyn FnMut(Task)) -> Reading<()>;
+
+    /// Visits the open descriptors of the processes in `scope`. `Unsupported` or `Denied` where this route is not
+    /// to be had; nothing was visited then. `Gone` where the one process left.
+    fn descriptors(&mut self, scope: Scope, each: &mut dyn FnMut(OpenDescriptor)) -> Reading<()>;
+}
+
+/// Whose descriptors are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of every process of the host, in one pass.
+    AllProcesses,
+    /// Those of one process, by its pid.
+    Process(i32),
+}
