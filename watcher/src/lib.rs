@@ -3,7 +3,10 @@
 //!
 //! `ARCHITECTURE.md` tells how the modules hang together and what each must not know.
 
+pub mod cli;
+pub mod config;
 pub mod descriptor;
+pub mod discover;
 pub mod golang;
 pub mod judge;
 pub mod process;

@@ -1,0 +1,190 @@
+//! What was typed. [`crate::config`] makes checked values of it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Watches Go processes nobody prepared for watching, and says what leaks, how fast, and when it runs out.
+///
+/// Changes nothing in the processes it watches. Works best as root; `watcher doctor` tells what is lost without.
+#[derive(Debug, Parser)]
+#[command(name = "watcher", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log more of what the agent itself does, to stderr: -v for info, -vv for debug, -vvv for trace.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch all Go processes of this host until interrupted, and say when one leaks.
+    Run(Run),
+    /// List the Go processes of this host, with their Go version, module and container.
+    List(List),
+    /// Watch for a while, then give one verdict per process. Exit status: 0 no leak, 1 leak, 2 could not do it.
+    Diagnose(Diagnose),
+    /// Show what this kernel and these privileges allow, and what is lost without the rest.
+    Doctor(Doctor),
+    /// Measure what one sweep over the matching processes costs (used by `cargo xtask bench`).
+    #[command(hide = true)]
+    BenchSweep(BenchSweep),
+}
+
+/// `watcher run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Time between two samples of a process.
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub interval: Duration,
+    /// Stop after this time instead of running until interrupted.
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Which processes; all Go processes if none is named.
+    #[command(flatten)]
+    pub which: OptionalWhich,
+    /// text for people, json for one JSON object a line.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `watcher list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// text for people, json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `watcher diagnose`.
+#[derive(Debug, Args)]
+pub struct Diagnose {
+    /// Which processes.
+    #[command(flatten)]
+    pub which: Which,
+    /// How long to watch before judging.
+    #[arg(short, long, value_name = "TIME", default_value = "45s", value_parser = duration)]
+    pub duration: Duration,
+    /// Time between two samples.
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub interval: Duration,
+    /// text for people, json for programs: one object a line and process.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `watcher doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// text for people, json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `watcher bench-sweep`.
+#[derive(Debug, Args)]
+pub struct BenchSweep {
+    /// Sweep the processes whose name matches this pattern.
+    #[arg(long, value_name = "GLOB")]
+    pub name: String,
+    /// How many sweeps to measure.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub sweeps: u32,
+    /// Use /proc alone, as on a kernel that refuses the iterators.
+    #[arg(long)]
+    pub no_kernel: bool,
+}
+
+/// Exactly one way to name processes.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// The process with this id, Go or not.
+    #[arg(short, long)]
+    pub pid: Option<i32>,
+    /// Processes whose name or executable's file name matches this pattern, Go or not.
+    #[arg(short, long, value_name = "GLOB")]
+    pub name: Option<String>,
+    /// All Go processes of this host.
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// At most one way to name processes.
+#[derive(Debug, Args)]
+#[group(required = false, multiple = false)]
+pub struct OptionalWhich {
+    /// Only the process with this id, Go or not.
+    #[arg(short, long)]
+    pub pid: Option<i32>,
+    /// Only processes whose name or executable's file name matches this pattern, Go or not.
+    #[arg(short, long, value_name = "GLOB")]
+    pub name: Option<String>,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Reads `45`, `45s`, `500ms`, `5m`, `2h` or `1d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds_per_unit = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(format!("unknown unit {unit:?}: use ms, s, m, h or d")),
+    };
+    let number: f64 =
+        number.parse().map_err(|_| "expected a number and a unit, such as 45s or 5m".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, duration};
+    use clap::CommandFactory;
+    use std::time::Duration;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, expected) in [
+            ("45", Some(Duration::from_secs(45))),
+            ("45s", Some(Duration::from_secs(45))),
+            ("500ms", Some(Duration::from_millis(500))),
+            ("1.5m", Some(Duration::from_secs(90))),
+            ("2h", Some(Duration::from_secs(7200))),
+            ("1d", Some(Duration::from_secs(86_400))),
+            ("", None),
+            ("s", None),
+            ("5 parsecs", None),
+            ("-5s", None),
+            ("1e999s", None),
+            ("99999999999999999999999d", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected, "{text:?}");
+        }
+    }
+}
