@@ -1,9 +1,36 @@
 //! What is known about Go programs and the Go runtime, pure over bytes and addresses.
 //!
-//! Nothing here knows how the bytes were read: executables come as anything that implements
-//! [`object::ReadRef`], process memory as a [`Memory`].
+//! Nothing here knows how the bytes were read: executables come as anything that implements [`ReadAt`], process
+//! memory as a [`Memory`].
 
 pub mod buildinfo;
+pub mod image;
+
+mod bytes;
+mod modinfo;
+
+#[cfg(test)]
+mod fixture;
+
+use std::io;
+
+/// A file, or something like one, that is read by position.
+pub trait ReadAt {
+    /// Reads from `offset` into `buffer` and says how many bytes came: fewer than asked for only at the end.
+    ///
+    /// # Errors
+    /// What the system says of a failed read.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|start| self.get(start..)).unwrap_or_default();
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        Ok(length)
+    }
+}
 
 /// The memory of a process, readable by address.
 ///

@@ -1,6 +1,7 @@
 //! The rim: everything that touches the system, and nothing else does.
 
 pub mod kernel;
+pub mod memory;
 pub mod proc;
 
 use crate::descriptor::OpenDescriptor;
