@@ -1,5 +1,7 @@
 //! The rim: everything that touches the system, and nothing else does.
 
+pub mod clock;
+pub mod host;
 pub mod kernel;
 pub mod memory;
 pub mod proc;

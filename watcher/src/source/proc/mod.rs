@@ -1,1 +1,81 @@
 //! Files below `/proc`.
+//!
+//! [`ProcRoot`] lists and opens processes, [`ProcessDir`] is one of them held open.
+
+mod descriptors;
+mod directory;
+mod file;
+mod program;
+pub mod stat;
+pub mod status;
+
+pub use directory::ProcessDir;
+pub use program::{CgroupPath, ExePath};
+pub use stat::Stat;
+pub use status::Status;
+
+use crate::reading::Reading;
+use rustix::fs::{AtFlags, CWD, PROC_SUPER_MAGIC, fstatfs, statat};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A mounted `/proc`, or a directory that looks like one.
+#[derive(Debug)]
+pub struct ProcRoot {
+    path: PathBuf,
+    dir: OwnedFd,
+    counts_descriptors: bool,
+}
+
+impl ProcRoot {
+    /// `/proc` of this host.
+    ///
+    /// # Errors
+    /// Where nothing is mounted there.
+    pub fn host() -> io::Result<Self> {
+        ProcRoot::at(Path::new("/proc"))
+    }
+
+    /// The one below `path`.
+    ///
+    /// # Errors
+    /// Where `path` is no directory that we may open.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let dir = file::open_place(CWD, path)?;
+        // Since Linux 6.2 the size of /proc/PID/fd is the number of descriptors (`fs/proc/fd.c`,
+        // `proc_fd_getattr`); before it is 0. Our own directory, never empty, tells which.
+        let is_procfs = fstatfs(&dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC);
+        let counts_descriptors =
+            is_procfs && statat(&dir, "self/fd", AtFlags::empty()).is_ok_and(|fd| fd.st_size > 0);
+        Ok(ProcRoot { path: path.to_owned(), dir, counts_descriptors })
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Counting the descriptors of a process takes one `stat`, however many there are.
+    pub fn counts_descriptors(&self) -> bool {
+        self.counts_descriptors
+    }
+
+    /// Every process that we may see: under `hidepid` the others are missing, not refused.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn pids(&self) -> io::Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        file::numbers_in(&file::open_directory(&self.dir, ".")?, |pid| {
+            pids.push(pid);
+            Ok(())
+        })?;
+        Ok(pids)
+    }
+
+    /// Opens the directory of one process. `Gone` where there is no such process, or `hidepid` hides it.
+    pub fn open(&self, pid: i32) -> Reading<ProcessDir> {
+        ProcessDir::open_at(&self.dir, pid, self.counts_descriptors).into()
+    }
+}

@@ -1,0 +1,125 @@
+//! `/proc/PID/fd`: what each descriptor refers to.
+
+use super::directory::left;
+use super::file::{numbers_in, read_link};
+use crate::descriptor::{DescriptorType, OpenDescriptor};
+use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Visits every descriptor in the directory `fds` of process `pid`.
+pub fn visit(pid: i32, fds: &OwnedFd, each: &mut dyn FnMut(OpenDescriptor)) -> io::Result<()> {
+    numbers_in(fds, |fd| {
+        match describe(fds, fd) {
+            Ok((kind, inode)) => each(OpenDescriptor { pid, fd, kind, inode, socket: None }),
+            // Closed between listing and looking.
+            Err(error) if left(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    })
+}
+
+fn describe(fds: &OwnedFd, fd: i32) -> io::Result<(DescriptorType, u64)> {
+    let name = fd.to_string();
+    let link = read_link(fds, &name)?;
+    if let Some(kind) = kind_of(&link) {
+        return Ok((kind, number_in_brackets(&link).unwrap_or(0)));
+    }
+    // A path. What lies there is asked without synchronising: a server of a network or FUSE file system that does
+    // not answer must not hold us up.
+    let stat = match statx(fds, &name, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE | StatxFlags::INO) {
+        Ok(stat) => stat,
+        // The link was there and what it leads to cannot be asked: the descriptor exists all the same.
+        Err(_) => return read_link(fds, &name).map(|_| (DescriptorType::Other, 0)),
+    };
+    let kind = match FileType::from_raw_mode(stat.stx_mode.into()) {
+        FileType::RegularFile => DescriptorType::File,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::CharacterDevice => DescriptorType::CharDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Fifo => DescriptorType::Pipe,
+        // A unix socket's name in the file system, opened with O_PATH, is no socket.
+        FileType::Socket | FileType::Symlink | FileType::Unknown => DescriptorType::Other,
+    };
+    Ok((kind, stat.stx_ino))
+}
+
+/// The type of what has no path, by the name that the kernel gives it; `None` for a path.
+fn kind_of(link: &[u8]) -> Option<DescriptorType> {
+    let kind = match link {
+        // The only name with a slash at its front that is no path (`mm/memfd.c`).
+        _ if link.starts_with(b"/memfd:") => DescriptorType::MemFd,
+        _ if link.starts_with(b"/") => return None,
+        _ if link.starts_with(b"socket:[") => DescriptorType::Socket,
+        _ if link.starts_with(b"pipe:[") => DescriptorType::Pipe,
+        // 6.9 gave pidfds a file system of their own (`fs/pidfs.c`).
+        _ if link.starts_with(b"pidfd:[") => DescriptorType::PidFd,
+        b"anon_inode:[eventfd]" => DescriptorType::EventFd,
+        b"anon_inode:[eventpoll]" => DescriptorType::Epoll,
+        b"anon_inode:[timerfd]" => DescriptorType::TimerFd,
+        b"anon_inode:[signalfd]" => DescriptorType::SignalFd,
+        b"anon_inode:inotify" => DescriptorType::Inotify,
+        b"anon_inode:[fanotify]" => DescriptorType::Fanotify,
+        b"anon_inode:[pidfd]" => DescriptorType::PidFd,
+        b"anon_inode:[userfaultfd]" => DescriptorType::UserFaultFd,
+        b"anon_inode:[io_uring]" => DescriptorType::IoUring,
+        b"anon_inode:[perf_event]" => DescriptorType::PerfEvent,
+        _ if link.starts_with(b"anon_inode:bpf") => DescriptorType::Bpf,
+        _ if is_namespace(link) => DescriptorType::Namespace,
+        _ => DescriptorType::Other,
+    };
+    Some(kind)
+}
+
+/// `net:[4026531840]` and its like (`fs/nsfs.c`, `ns_dname`).
+fn is_namespace(link: &[u8]) -> bool {
+    let names: [&[u8]; 8] = [b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"time", b"user", b"uts"];
+    let name = link.split(|byte| *byte == b':').next().unwrap_or_default();
+    names.contains(&name) && number_in_brackets(link).is_some()
+}
+
+/// The inode number in `socket:[N]`.
+pub fn number_in_brackets(link: &[u8]) -> Option<u64> {
+    let open = link.windows(2).position(|pair| pair == b":[")?;
+    std::str::from_utf8(link.strip_suffix(b"]")?.get(open + 2..)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{kind_of, number_in_brackets};
+    use crate::descriptor::DescriptorType;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_of_what_has_no_path() {
+        for (link, kind, inode) in [
+            ("socket:[52701]", Some(DescriptorType::Socket), Some(52701)),
+            ("pipe:[18446744073709551615]", Some(DescriptorType::Pipe), Some(u64::MAX)),
+            ("anon_inode:[eventpoll]", Some(DescriptorType::Epoll), None),
+            ("anon_inode:inotify", Some(DescriptorType::Inotify), None),
+            ("anon_inode:bpf-map", Some(DescriptorType::Bpf), None),
+            ("anon_inode:bpf_link", Some(DescriptorType::Bpf), None),
+            ("anon_inode:[pidfd]", Some(DescriptorType::PidFd), None),
+            ("pidfd:[17]", Some(DescriptorType::PidFd), Some(17)),
+            ("anon_inode:[something new]", Some(DescriptorType::Other), None),
+            ("net:[4026531840]", Some(DescriptorType::Namespace), Some(4_026_531_840)),
+            ("net:[x]", Some(DescriptorType::Other), None),
+            ("/memfd:x (deleted)", Some(DescriptorType::MemFd), None),
+            ("/tmp/socket:[1]", None, Some(1)),
+            ("socket:[]", Some(DescriptorType::Socket), None),
+            ("", Some(DescriptorType::Other), None),
+        ] {
+            assert_eq!(kind_of(link.as_bytes()), kind, "{link}");
+            assert_eq!(number_in_brackets(link.as_bytes()), inode, "{link}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = kind_of(&bytes);
+            let _ = number_in_brackets(&bytes);
+        }
+    }
+}

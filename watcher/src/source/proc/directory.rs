@@ -1,0 +1,341 @@
+//! The directory of one process, held open.
+
+use super::file::{
+    numbers_in, open_directory, open_file, open_place, read_file, read_link, read_record, understood,
+};
+use super::program::{self, CgroupPath, ExePath};
+use super::{Stat, Status, descriptors, stat, status};
+use crate::descriptor::OpenDescriptor;
+use crate::process::{Limits, ProcessId};
+use crate::reading::Reading;
+use crate::task::Task;
+use rustix::fs::{AtFlags, statat};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// `/proc/PID` of one process.
+///
+/// The handle is tied to the process and not to its number (the inode holds the kernel's `struct pid`,
+/// `fs/proc/base.c`): once the process has been reaped every read through it fails with ESRCH or ENOENT, even
+/// where its pid belongs to another one by then. So whoever has compared [`ProcessDir::id`] once knows whose
+/// numbers all later reads are.
+#[derive(Debug)]
+pub struct ProcessDir {
+    pid: i32,
+    dir: OwnedFd,
+    counts_descriptors: bool,
+}
+
+impl ProcessDir {
+    pub(super) fn open_at(root: &OwnedFd, pid: i32, counts_descriptors: bool) -> io::Result<Self> {
+        Ok(ProcessDir { pid, dir: open_place(root, pid.to_string())?, counts_descriptors })
+    }
+
+    /// The number under which it was opened.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Which process this is.
+    pub fn id(&self) -> Reading<ProcessId> {
+        self.stat().map(|stat| ProcessId { pid: self.pid, start_ticks: stat.start_ticks })
+    }
+
+    /// Name, state, parent, number of threads and start time.
+    pub fn stat(&self) -> Reading<Stat> {
+        read_record(&self.dir, "stat", stat::parse).into()
+    }
+
+    /// Effective user, number of threads and memory.
+    pub fn status(&self) -> Reading<Status> {
+        read_record(&self.dir, "status", status::parse).into()
+    }
+
+    /// Number of open descriptors.
+    ///
+    /// Where the kernel keeps the number ready this needs no privilege; elsewhere it needs the same as reading
+    /// the descriptors does.
+    pub fn descriptor_count(&self) -> Reading<u64> {
+        let count = || -> io::Result<u64> {
+            if self.counts_descriptors {
+                let fd = statat(&self.dir, "fd", AtFlags::empty())?;
+                understood(u64::try_from(fd.st_size).ok())
+            } else {
+                let mut count = 0;
+                numbers_in(&open_directory(&self.dir, "fd")?, |_| {
+                    count += 1;
+                    Ok(())
+                })?;
+                Ok(count)
+            }
+        };
+        count().into()
+    }
+
+    /// Every open descriptor by type and inode. Sockets are left unresolved. One that is closed meanwhile is
+    /// left out.
+    pub fn descriptors(&self, each: &mut dyn FnMut(OpenDescriptor)) -> Reading<()> {
+        open_directory(&self.dir, "fd").and_then(|fds| descriptors::visit(self.pid, &fds, each)).into()
+    }
+
+    /// Number of mappings (VMAs): the lines of `maps`.
+    ///
+    /// Costs the kernel about a microsecond per mapping. Needs ptrace access (PTRACE_MODE_READ).
+    pub fn mapping_count(&self) -> Reading<u64> {
+        open_file(&self.dir, "maps").and_then(count_lines).into()
+    }
+
+    /// Soft limits; that on mappings is the host's and stays `None`.
+    pub fn limits(&self) -> Reading<Limits> {
+        read_record(&self.dir, "limits", program::parse_limits).into()
+    }
+
+    /// `argv` as the process shows it, printable form, of the first 4 KiB. Empty for a process that has exited.
+    pub fn args(&self) -> Reading<Vec<String>> {
+        read_file(&self.dir, "cmdline", program::LONGEST_ARGS_BYTES)
+            .map(|bytes| program::parse_args(&bytes))
+            .into()
+    }
+
+    /// The executable as the kernel names it.
+    pub fn exe(&self) -> Reading<ExePath> {
+        read_link(&self.dir, "exe").map(|link| ExePath::from_link(&link)).into()
+    }
+
+    /// The executable itself, also where its file has been deleted or lies in another mount namespace.
+    pub fn executable(&self) -> Reading<File> {
+        open_file(&self.dir, "exe").into()
+    }
+
+    /// Its cgroup in each hierarchy.
+    pub fn cgroups(&self) -> Reading<Vec<CgroupPath>> {
+        read_record(&self.dir, "cgroup", program::parse_cgroups).into()
+    }
+
+    /// Inode number of its network namespace.
+    pub fn network_namespace(&self) -> Reading<u64> {
+        read_link(&self.dir, "ns/net")
+            .and_then(|link| understood(descriptors::number_in_brackets(&link)))
+            .into()
+    }
+
+    /// Its network namespace, to enter it.
+    pub fn open_network_namespace(&self) -> Reading<File> {
+        open_file(&self.dir, "ns/net").into()
+    }
+
+    /// Its root directory, as the kernel names it: `/` unless it was changed by `chroot(2)` or `pivot_root(2)`.
+    pub fn root(&self) -> Reading<PathBuf> {
+        read_link(&self.dir, "root").map(program::path_from_bytes).into()
+    }
+
+    /// Visits its threads, the leader included. One that leaves meanwhile is left out.
+    pub fn tasks(&self, each: &mut dyn FnMut(Task)) -> Reading<()> {
+        let mut visit = || -> io::Result<()> {
+            let task_dir = open_directory(&self.dir, "task")?;
+            numbers_in(&task_dir, |tid| {
+                match read_record(&task_dir, &format!("{tid}/stat"), stat::parse) {
+                    Ok(stat) => each(stat.into_task(self.pid, tid)),
+                    Err(error) if left(&error) => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(())
+            })
+        };
+        visit().into()
+    }
+
+    /// Pids of the children of all its threads. `Unsupported` on a kernel without CONFIG_PROC_CHILDREN.
+    pub fn children(&self) -> Reading<Vec<i32>> {
+        let mut pids = Vec::new();
+        let mut unsupported = false;
+        let mut visit = || -> io::Result<()> {
+            let task_dir = open_directory(&self.dir, "task")?;
+            numbers_in(&task_dir, |tid| {
+                match read_record(&task_dir, &format!("{tid}/children"), program::parse_children) {
+                    Ok(children) => pids.extend(children),
+                    // The leader is there for as long as its process is, so it is the file that is missing.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && tid == self.pid => {
+                        unsupported = true;
+                    }
+                    Err(error) if left(&error) => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(())
+            })
+        };
+        match Reading::from(visit()) {
+            Reading::Seen(()) if unsupported && self.stat().seen().is_some() => Reading::Unsupported,
+            Reading::Seen(()) if unsupported => Reading::Gone,
+            reading => reading.map(|()| pids),
+        }
+    }
+}
+
+/// What was open a moment ago has left.
+pub(super) fn left(error: &io::Error) -> bool {
+    Reading::<()>::from_error(error) == Reading::Gone
+}
+
+/// Names of files may hold newlines, but the kernel escapes them in `maps`.
+fn count_lines(mut file: File) -> io::Result<u64> {
+    let mut buffer = [0; 16 * 1024];
+    let mut lines = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(lines),
+            Ok(n) => lines += buffer[..n].iter().filter(|byte| **byte == b'\n').count() as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::descriptor::DescriptorType;
+    use crate::process::ProcessId;
+    use crate::reading::Reading;
+    use crate::source::proc::{ProcRoot, ProcessDir};
+    use crate::task::ThreadState;
+    use procfs::process::{LimitValue, Process};
+    use std::collections::BTreeMap;
+    use std::ffi::OsStr;
+    use std::os::fd::AsRawFd;
+    use std::process::{Child, Command};
+    use std::time::Duration;
+
+    fn own() -> ProcessDir {
+        ProcRoot::host().unwrap().open(std::process::id().cast_signed()).into_seen().unwrap()
+    }
+
+    /// A process whose numbers stand still.
+    fn sleeper() -> (Child, ProcessDir) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let process = ProcRoot::host().unwrap().open(child.id().cast_signed()).into_seen().unwrap();
+        let asleep = || {
+            let stat = process.stat().into_seen().unwrap();
+            stat.name == "sleep" && stat.state == ThreadState::Sleeping
+        };
+        while !asleep() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (child, process)
+    }
+
+    #[test]
+    fn numbers_agree_with_another_reader() {
+        let (mut child, ours) = sleeper();
+        let theirs = Process::new(ours.pid()).unwrap();
+        let (stat, status) = (theirs.stat().unwrap(), theirs.status().unwrap());
+        assert_eq!(ours.id(), Reading::Seen(ProcessId { pid: theirs.pid, start_ticks: stat.starttime }));
+        let read = ours.status().into_seen().unwrap();
+        assert_eq!((read.uid, read.threads), (status.euid, status.threads));
+        let memory = read.memory.unwrap();
+        for (bytes, kibibytes) in [
+            (memory.anon_bytes, status.rssanon),
+            (memory.file_bytes, status.rssfile),
+            (memory.shmem_bytes, status.rssshmem),
+            (memory.swap_bytes, status.vmswap),
+            (memory.page_tables_bytes, status.vmpte),
+            (memory.virtual_bytes, status.vmsize),
+            (memory.peak_rss_bytes, status.vmhwm),
+            (memory.rss_bytes(), status.vmrss),
+        ] {
+            assert_eq!(bytes, kibibytes.unwrap() * 1024);
+        }
+        assert_eq!(ours.stat().into_seen().unwrap().parent_pid, stat.ppid);
+        assert_eq!(ours.exe().into_seen().unwrap().path, theirs.exe().unwrap());
+        assert_eq!(ours.args().into_seen().unwrap(), theirs.cmdline().unwrap());
+        assert_eq!(ours.root(), Reading::Seen(theirs.root().unwrap()));
+        assert_eq!(ours.mapping_count(), Reading::Seen(theirs.maps().unwrap().len() as u64));
+        assert_eq!(ours.descriptor_count(), Reading::Seen(theirs.fd_count().unwrap() as u64));
+        let net = theirs.namespaces().unwrap().0[OsStr::new("net")].identifier;
+        assert_eq!(ours.network_namespace(), Reading::Seen(net));
+        let limits = theirs.limits().unwrap();
+        let open_files = ours.limits().into_seen().unwrap().open_files.unwrap();
+        assert!(matches!(limits.max_open_files.soft_limit, LimitValue::Value(files) if files == open_files));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_left_is_gone() {
+        let (mut child, process) = sleeper();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process.id(), Reading::Gone);
+        assert_eq!(process.status(), Reading::Gone);
+        assert_eq!(process.descriptor_count(), Reading::Gone);
+        assert_eq!(process.descriptors(&mut |_| {}), Reading::Gone);
+        assert_eq!(process.mapping_count(), Reading::Gone);
+        assert_eq!(process.tasks(&mut |_| {}), Reading::Gone);
+        assert_eq!(process.children(), Reading::Gone);
+        assert_eq!(process.network_namespace(), Reading::Gone);
+        assert!(matches!(process.executable(), Reading::Gone));
+    }
+
+    #[test]
+    fn a_zombie_has_no_memory() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let process = ProcRoot::host().unwrap().open(child.id().cast_signed()).into_seen().unwrap();
+        while process.stat().into_seen().unwrap().state != ThreadState::Dead {
+            std::thread::yield_now();
+        }
+        assert_eq!(process.status().into_seen().unwrap().memory, None);
+        assert!(own().children().into_seen().unwrap().contains(&process.pid()));
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn kinds_of_own_descriptors() {
+        let file = tempfile::tempfile().unwrap();
+        let dir = std::fs::File::open("/").unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let mut kinds = BTreeMap::new();
+        let seen = own().descriptors(&mut |descriptor| {
+            kinds.insert(descriptor.fd, descriptor);
+        });
+        assert_eq!(seen, Reading::Seen(()));
+        for (fd, kind) in [
+            (file.as_raw_fd(), DescriptorType::File),
+            (dir.as_raw_fd(), DescriptorType::Directory),
+            (null.as_raw_fd(), DescriptorType::CharDevice),
+            (socket.as_raw_fd(), DescriptorType::Socket),
+            (pipe.as_raw_fd(), DescriptorType::Pipe),
+        ] {
+            assert_eq!(kinds[&fd].kind, kind, "descriptor {fd}");
+            let inode = rustix::fs::statat(
+                rustix::fs::CWD,
+                format!("/proc/self/fd/{fd}"),
+                rustix::fs::AtFlags::empty(),
+            );
+            assert_eq!(kinds[&fd].inode, inode.unwrap().st_ino, "descriptor {fd}");
+        }
+    }
+
+    #[test]
+    fn threads_by_name() {
+        let (stop, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("a) b (c".into());
+        let thread = thread.spawn(move || wait.recv().is_err()).unwrap();
+        let named = |process: &ProcessDir| {
+            let mut named = 0;
+            let seen =
+                process.tasks(&mut |task| named += u64::from(task.name == "a) b (c" && !task.is_leader()));
+            assert_eq!(seen, Reading::Seen(()));
+            named
+        };
+        // The thread names itself once it runs.
+        while named(&own()) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(named(&own()), 1);
+        drop(stop);
+        thread.join().unwrap();
+    }
+}
