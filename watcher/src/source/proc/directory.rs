@@ -4,7 +4,7 @@ use super::file::{
     numbers_in, open_directory, open_file, open_place, read_file, read_link, read_record, understood,
 };
 use super::program::{self, CgroupPath, ExePath};
-use super::{Stat, Status, descriptors, stat, status};
+use super::{FileIdentity, Stat, Status, descriptors, stat, status};
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
 use crate::reading::Reading;
@@ -107,6 +107,12 @@ impl ProcessDir {
     /// The executable itself, also where its file has been deleted or lies in another mount namespace.
     pub fn executable(&self) -> Reading<File> {
         open_file(&self.dir, "exe").into()
+    }
+
+    /// Which file the executable is: another one once the process has executed another program.
+    pub fn executable_identity(&self) -> Reading<FileIdentity> {
+        let stat = statat(&self.dir, "exe", AtFlags::empty()).map_err(io::Error::from);
+        stat.map(|stat| FileIdentity::from_stat(&stat)).into()
     }
 
     /// Its cgroup in each hierarchy.

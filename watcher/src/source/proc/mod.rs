@@ -5,11 +5,13 @@
 mod descriptors;
 mod directory;
 mod file;
+mod identity;
 mod program;
 pub mod stat;
 pub mod status;
 
 pub use directory::ProcessDir;
+pub use identity::FileIdentity;
 pub use program::{CgroupPath, ExePath};
 pub use stat::Stat;
 pub use status::Status;
