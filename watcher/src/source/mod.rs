@@ -1,5 +1,6 @@
 //! The rim: everything that touches the system, and nothing else does.
 
+pub mod cgroup;
 pub mod clock;
 pub mod host;
 pub mod kernel;
