@@ -38,8 +38,8 @@ pub struct Target {
     pub exe_deleted: bool,
     /// `argv`, printable form; empty where unreadable.
     pub args: Vec<String>,
-    /// Effective user id.
-    pub uid: u32,
+    /// Effective user id; `None` where it could not be read.
+    pub uid: Option<u32>,
     /// Wall-clock start time, derived from `start_ticks` and the boot time.
     pub started: SystemTime,
     /// What the Go linker recorded in the executable; `None` for a program that is not Go.

@@ -17,7 +17,7 @@ struct Place {
     exe: Option<PathBuf>,
     module: Option<String>,
     args: Vec<String>,
-    uid: u32,
+    uid: Option<u32>,
     cgroup: Option<String>,
 }
 
@@ -129,7 +129,7 @@ mod tests {
             exe: Some(exe.into()),
             exe_deleted: false,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            uid: 0,
+            uid: Some(0),
             started: SystemTime::UNIX_EPOCH,
             go: None,
             container: None,

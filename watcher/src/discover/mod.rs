@@ -1,2 +1,185 @@
-//! x
+//! Which processes there are, which of them are Go, who came and who left.
+//!
+//! A scan costs one `stat` of the executable per process; what the executable is, is read once per file.
+
+pub mod executables;
 pub mod lineage;
+
+use crate::config::Selection;
+use crate::process::{GoProgram, Limits, Lineage, ProcessId, Target, printable};
+use crate::reading::Reading;
+use crate::source::cgroup;
+use crate::source::host::Host;
+use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
+use executables::Executables;
+use lineage::Lineages;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// The processes that are watched.
+#[derive(Debug)]
+pub struct Discovery {
+    selection: Selection,
+    executables: Executables,
+    lineages: Lineages,
+    known: HashMap<i32, Known>,
+}
+
+/// A process that has been looked at.
+#[derive(Debug)]
+struct Known {
+    id: ProcessId,
+    /// Changes when the process executes another program: id and start time stay the same then.
+    executable: Option<FileIdentity>,
+    /// `None` where it is none of ours.
+    target: Option<Arc<Target>>,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Processes that are watched from now on.
+    pub came: Vec<Arc<Target>>,
+    /// Processes that are watched no longer: they exited, or execute another program now.
+    pub left: Vec<Arc<Target>>,
+    /// Processes whose executable we may not read: whether they are Go is unknown.
+    pub denied: u64,
+    /// Processes whose executable could not be understood, and why, once per executable.
+    pub not_understood: BTreeMap<String, String>,
+}
+
+impl Discovery {
+    /// Nothing is watched before the first scan.
+    pub fn new(selection: Selection) -> Self {
+        Discovery {
+            selection,
+            executables: Executables::default(),
+            lineages: Lineages::default(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The processes that are watched, by pid.
+    pub fn targets(&self) -> Vec<Arc<Target>> {
+        let mut targets: Vec<_> = self.known.values().filter_map(|known| known.target.clone()).collect();
+        targets.sort_by_key(|target| target.id);
+        targets
+    }
+
+    /// Looks at all processes of the host. `pids` are those that exist now; kernel threads may be among them.
+    pub fn scan(&mut self, proc: &ProcRoot, host: &Host, pids: &[i32]) -> Changes {
+        let mut changes = Changes::default();
+        let present: HashSet<i32> = pids.iter().copied().collect();
+        let absent: Vec<i32> = self.known.keys().filter(|pid| !present.contains(pid)).copied().collect();
+        for pid in absent {
+            self.forget(pid, &mut changes);
+        }
+        for &pid in pids {
+            self.look_at(proc, host, pid, &mut changes);
+        }
+        self.executables.forget_unused();
+        changes
+    }
+
+    /// Looks at one process: it is said to have come, executed another program, or left.
+    pub fn look_at(&mut self, proc: &ProcRoot, host: &Host, pid: i32, changes: &mut Changes) {
+        let process = match proc.open(pid) {
+            Reading::Seen(process) => process,
+            Reading::Gone | Reading::Unsupported => return self.forget(pid, changes),
+            Reading::Denied => {
+                changes.denied += 1;
+                return;
+            }
+        };
+        let Reading::Seen(id) = process.id() else { return self.forget(pid, changes) };
+        let executable = process.executable_identity();
+        if matches!(executable, Reading::Denied) {
+            changes.denied += 1;
+        }
+        let executable = executable.into_seen();
+        if let Some(known) = self.known.get(&pid) {
+            if known.id == id && known.executable == executable {
+                return;
+            }
+            self.forget(pid, changes);
+        }
+        let target = self.examine(host, &process, id, executable, changes).map(|mut target| {
+            target.lineage = self.lineages.join(&target);
+            Arc::new(target)
+        });
+        changes.came.extend(target.clone());
+        self.known.insert(pid, Known { id, executable, target });
+    }
+
+    fn forget(&mut self, pid: i32, changes: &mut Changes) {
+        if let Some(target) = self.known.remove(&pid).and_then(|known| known.target) {
+            self.lineages.leave(&target);
+            changes.left.push(target);
+        }
+    }
+
+    /// Reads what does not change while the program runs; `None` where the process is none of ours.
+    fn examine(
+        &mut self,
+        host: &Host,
+        process: &ProcessDir,
+        id: ProcessId,
+        executable: Option<FileIdentity>,
+        changes: &mut Changes,
+    ) -> Option<Target> {
+        let stat = process.stat().into_seen()?;
+        let exe = process.exe().into_seen();
+        let go = executable.and_then(|identity| self.program(process, identity, changes));
+        let file_name = exe.as_ref().and_then(|exe| exe.path.file_name()).map(|name| name.to_string_lossy());
+        let selected = match &self.selection {
+            Selection::AllGo => go.is_some(),
+            Selection::Pid(pid) => *pid == id.pid,
+            Selection::Name(pattern) => {
+                pattern.matches(&stat.name) || file_name.is_some_and(|name| pattern.matches(&name))
+            }
+        };
+        if !selected {
+            return None;
+        }
+        let cgroups = process.cgroups().into_seen().unwrap_or_default();
+        let limits = process.limits().into_seen().unwrap_or_default();
+        Some(Target {
+            id,
+            parent_pid: stat.parent_pid,
+            name: stat.name,
+            exe_deleted: exe.as_ref().is_some_and(|exe| exe.deleted),
+            exe: exe.map(|exe| exe.path),
+            args: process.args().into_seen().unwrap_or_default(),
+            uid: process.status().into_seen().map(|status| status.uid),
+            started: host.started(id.start_ticks),
+            go,
+            container: cgroup::container(&cgroups),
+            cgroup: cgroup::principal_path(&cgroups).map(|path| printable(path.as_bytes())),
+            network_namespace: process.network_namespace().into_seen(),
+            limits: Limits { mappings: host.max_map_count, ..limits },
+            lineage: Lineage::default(),
+        })
+    }
+
+    fn program(
+        &mut self,
+        process: &ProcessDir,
+        identity: FileIdentity,
+        changes: &mut Changes,
+    ) -> Option<Arc<GoProgram>> {
+        match self.executables.program(identity, || process.executable()) {
+            Ok(program) => program,
+            Err(why) => {
+                let exe = process.exe().into_seen().map_or_else(
+                    || process.pid().to_string(),
+                    |exe| printable(exe.path.as_os_str().as_encoded_bytes()),
+                );
+                changes.not_understood.insert(exe, why);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
