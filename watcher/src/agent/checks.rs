@@ -1,0 +1,141 @@
+//! What this host and these privileges allow: the rows of `watcher doctor`, each found out by trying.
+
+use crate::health::{Check, CheckState};
+use crate::reading::Reading;
+use crate::source::cgroup::Hierarchies;
+use crate::source::host::{Capabilities, Host};
+use crate::source::kernel::Kernel;
+use crate::source::kernel::probes::{Outcome, Probe};
+use crate::source::proc::ProcRoot;
+
+/// Tries everything that watcher builds on.
+pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Kernel) -> Vec<Check> {
+    let mut checks = vec![
+        visible_processes(host),
+        readable_processes(proc),
+        descriptor_counts(proc),
+        cgroups(proc, hierarchies),
+        network_namespaces(host),
+    ];
+    checks.extend(kernel.probes().iter().map(probe));
+    checks
+}
+
+fn visible_processes(host: &Host) -> Check {
+    use crate::source::host::HidePid;
+    let may_see_all = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
+    let state = match host.hidepid {
+        Some(HidePid::Invisible | HidePid::PtraceableOnly) if !may_see_all => CheckState::Refused {
+            why: "/proc is mounted with hidepid: processes of other users are not even listed.".into(),
+        },
+        _ => CheckState::Works,
+    };
+    Check {
+        name: "processes of all users in /proc".into(),
+        essential: true,
+        state,
+        lost: "Processes of other users do not exist for watcher.".into(),
+        needs: "Root, or CAP_SYS_PTRACE, or membership in the group that /proc's option gid names.".into(),
+    }
+}
+
+/// Tries to read the executable and the descriptors of every process that has memory of its own.
+fn readable_processes(proc: &ProcRoot) -> Check {
+    let (mut readable, mut denied) = (0_u64, 0_u64);
+    for pid in proc.pids().unwrap_or_default() {
+        let Reading::Seen(process) = proc.open(pid) else { continue };
+        match process.exe().and_then(|_| process.network_namespace()) {
+            Reading::Seen(_) => readable += 1,
+            Reading::Denied => denied += 1,
+            Reading::Gone | Reading::Unsupported => {}
+        }
+    }
+    let state = match (readable, denied) {
+        (0, 0) => CheckState::Absent { why: "No process could be found in /proc.".into() },
+        (_, 0) => CheckState::Works,
+        (readable, denied) => CheckState::Refused {
+            why: format!("{denied} of {} processes may not be read.", readable + denied),
+        },
+    };
+    Check {
+        name: "executables and descriptors of all processes".into(),
+        essential: true,
+        state,
+        lost: "Whether those processes are Go, and what they hold open, stays unknown.".into(),
+        needs: "Root, or CAP_SYS_PTRACE.".into(),
+    }
+}
+
+fn descriptor_counts(proc: &ProcRoot) -> Check {
+    let state = if proc.counts_descriptors() {
+        CheckState::Works
+    } else {
+        CheckState::Absent { why: "This kernel does not tell the number of descriptors in one call.".into() }
+    };
+    Check {
+        name: "descriptor counts in one call".into(),
+        essential: false,
+        state,
+        lost: "Speed: descriptors are counted by listing them.".into(),
+        needs: "Linux 6.2 or newer.".into(),
+    }
+}
+
+fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
+    let own = proc.open(std::process::id().cast_signed()).and_then(|own| own.cgroups());
+    let usage = own.and_then(|paths| {
+        let membership = hierarchies.membership(&paths);
+        membership.usage(&membership.bounds())
+    });
+    let state = match usage {
+        Reading::Seen(usage) if usage.memory_bytes.is_some() && usage.pids.is_some() => CheckState::Works,
+        // The root of the hierarchy has no memory.current: that is no lack of the kernel's.
+        Reading::Seen(_) => CheckState::Absent {
+            why: "Of our own cgroup not both memory and tasks are counted (at the root of the hierarchy they \
+                  never are)."
+                .into(),
+        },
+        Reading::Denied => CheckState::Refused { why: "The files of our own cgroup may not be read.".into() },
+        Reading::Gone | Reading::Unsupported => {
+            CheckState::Absent { why: "No memory or pids controller is mounted here.".into() }
+        }
+    };
+    Check {
+        name: "cgroup usage and limits".into(),
+        essential: false,
+        state,
+        lost: "Time left until a container's memory or task limit.".into(),
+        needs: "The cgroup file system mounted at /sys/fs/cgroup, with the memory and pids controllers.".into(),
+    }
+}
+
+fn network_namespaces(host: &Host) -> Check {
+    let state = match host.capabilities {
+        Some(held) if held.has(Capabilities::SYS_ADMIN) => CheckState::Works,
+        Some(_) => CheckState::Refused { why: "CAP_SYS_ADMIN is missing.".into() },
+        None => CheckState::Absent { why: "Our own capabilities could not be read.".into() },
+    };
+    Check {
+        name: "sockets of other network namespaces by netlink".into(),
+        essential: false,
+        state,
+        lost: "Where kernel programs do not work either: state and peer of sockets in containers.".into(),
+        needs: "Root, or CAP_SYS_ADMIN.".into(),
+    }
+}
+
+fn probe(probe: &Probe) -> Check {
+    let state = match &probe.outcome {
+        Outcome::Works => CheckState::Works,
+        Outcome::Refused { why } => CheckState::Refused { why: why.clone() },
+        Outcome::NotHere { why } => CheckState::Absent { why: why.clone() },
+        Outcome::NotAsked { why } => CheckState::NotTried { why: why.clone() },
+    };
+    Check {
+        name: probe.name.into(),
+        essential: false,
+        state,
+        lost: probe.lost.into(),
+        needs: probe.needs.into(),
+    }
+}

@@ -1,0 +1,87 @@
+//! What we ourselves cannot see, have lost, and cost. Plain values; `agent` fills them in.
+
+use std::time::Duration;
+
+/// One thing that this host and these privileges may or may not let us do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it is, a few words.
+    pub name: String,
+    /// Verdicts are impossible or wrong without it. What is not essential has a lesser route.
+    pub essential: bool,
+    /// What came of trying.
+    pub state: CheckState,
+    /// What the user does not get without it, one sentence.
+    pub lost: String,
+    /// What would bring it, one sentence.
+    pub needs: String,
+}
+
+/// What came of trying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckState {
+    /// It works.
+    Works,
+    /// It exists and was refused.
+    Refused {
+        /// One sentence.
+        why: String,
+    },
+    /// This host does not have it.
+    Absent {
+        /// One sentence.
+        why: String,
+    },
+    /// It was not tried, because something that it builds on does not work.
+    NotTried {
+        /// One sentence.
+        why: String,
+    },
+}
+
+impl CheckState {
+    /// One word for a table.
+    pub fn word(&self) -> &'static str {
+        match self {
+            CheckState::Works => "works",
+            CheckState::Refused { .. } => "refused",
+            CheckState::Absent { .. } => "absent",
+            CheckState::NotTried { .. } => "not tried",
+        }
+    }
+
+    /// Why it does not work; `None` where it does.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            CheckState::Works => None,
+            CheckState::Refused { why } | CheckState::Absent { why } | CheckState::NotTried { why } => Some(why),
+        }
+    }
+}
+
+/// Whether everything works without which verdicts are impossible or wrong.
+pub fn all_essential_work(checks: &[Check]) -> bool {
+    checks.iter().filter(|check| check.essential).all(|check| check.state == CheckState::Works)
+}
+
+/// What the agent itself has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OwnCost {
+    /// CPU time of all our threads.
+    pub cpu_time: Duration,
+    /// Our resident set.
+    pub rss_bytes: Option<u64>,
+    /// Memory of our programs and maps in the kernel.
+    pub kernel_bytes: Option<u64>,
+}
+
+/// What was lost on the way, summed up since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Starts and ends of processes that the kernel could not hand over.
+    pub lifecycle_events: u64,
+    /// Beats that began late because the one before took too long.
+    pub late_beats: u64,
+    /// Processes that could not be watched because [`crate::agent`] watches no more than its bound.
+    pub unwatched_processes: u64,
+}
