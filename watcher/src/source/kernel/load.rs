@@ -1,0 +1,265 @@
+//! Loads the kernel programs one by one, so that a refusal costs its own row only.
+
+use super::btf::Btf;
+use super::decode::NanosPerTick;
+use super::iterator::Table;
+use super::offsets::OFFSETS;
+use super::probes::{Capabilities, Outcome, Probe, ProbeName, explain_types, unasked};
+use super::tables::{Passes, agrees, restricts};
+use super::{Kernel, memory};
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
+use std::collections::HashMap;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+static OBJECT: &[u8] = include_bytes_aligned!("../../../../watcher-ebpf/watcher.bpf.o");
+
+/// Where the kernel shows its type information.
+pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// Loads whatever this kernel takes; what it does not take is in the rows.
+pub(super) fn load(types: &Path) -> Kernel {
+    let nanos_per_tick = match nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK) {
+        Ok(Some(ticks)) if ticks > 0 => 1_000_000_000 / ticks.cast_unsigned(),
+        // USER_HZ is 100 on every architecture that Go runs on.
+        _ => 10_000_000,
+    };
+    let mut loading = Loading::new(capabilities());
+    let mut kernel = Kernel::empty(Passes::new(NanosPerTick(nanos_per_tick)), NanosPerTick(nanos_per_tick));
+    loading.object(types);
+    if let Some(mut ebpf) = loading.ebpf.take() {
+        loading.programs(&mut ebpf);
+        loading.tables(&ebpf, &mut kernel);
+        kernel.memory_bytes = memory::locked_bytes(&ebpf);
+        kernel.ebpf = Some(ebpf);
+    }
+    // Reading the kernel's types takes some 25 MB for a moment, in pieces that the allocator would keep.
+    drop(loading.types);
+    kernel.probes = loading.probes;
+    memory::give_back();
+    kernel
+}
+
+/// The set of this process; the empty one where it cannot be read.
+fn capabilities() -> Capabilities {
+    let effective = procfs::process::Process::myself().and_then(|me| me.status()).map_or(0, |me| me.capeff);
+    Capabilities::from_effective(effective)
+}
+
+struct Loading {
+    capabilities: Capabilities,
+    probes: Vec<Probe>,
+    /// Why a program cannot be loaded that needs members which this kernel does not have.
+    unresolved: HashMap<ProbeName, Outcome>,
+    types: Option<aya::Btf>,
+    ebpf: Option<Ebpf>,
+}
+
+impl Loading {
+    fn new(capabilities: Capabilities) -> Self {
+        let probes = unasked("BPF does not work here.");
+        Loading { capabilities, probes, unresolved: HashMap::new(), types: None, ebpf: None }
+    }
+
+    fn set(&mut self, id: ProbeName, outcome: Outcome) {
+        if let Some(probe) = self.probes.iter_mut().find(|probe| probe.id == id) {
+            probe.outcome = outcome;
+        }
+    }
+
+    /// Creates the maps and prepares the programs, with the offsets of this kernel.
+    fn object(&mut self, types: &Path) {
+        // The loader has by default read the kernel's types by now; drop them before our own reader needs room.
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        let offsets = self.resolve(types);
+        for (global, value) in &offsets {
+            loader.override_global(global, value, true);
+        }
+        match loader.load(OBJECT) {
+            Ok(ebpf) => {
+                self.set(ProbeName::RingBuffer, Outcome::Works);
+                self.ebpf = Some(ebpf);
+            }
+            Err(error) => {
+                let outcome = self.capabilities.explain_object(&error);
+                self.set(ProbeName::RingBuffer, outcome);
+            }
+        }
+    }
+
+    /// Reads the kernel's types: the offsets of our members for the object, and aya's index for attaching.
+    fn resolve(&mut self, types: &Path) -> Vec<(&'static str, u32)> {
+        let read = fs::read(types);
+        let parsed = match &read {
+            Ok(bytes) => Btf::parse(bytes).map_err(|error| explain_types(&error)),
+            Err(error) => {
+                Err(Outcome::NotHere { why: format!("{} cannot be read: {error}.", types.display()) })
+            }
+        };
+        let btf = match parsed {
+            Ok(btf) => btf,
+            Err(outcome) => {
+                self.set(ProbeName::KernelTypes, outcome);
+                return Vec::new();
+            }
+        };
+        let mut offsets = Vec::new();
+        for offset in OFFSETS {
+            match offset.resolve(&btf) {
+                Ok(value) => offsets.push((offset.global, value)),
+                Err(error) => {
+                    let outcome = explain_types(&error);
+                    self.unresolved.extend(offset.needed_by.iter().map(|id| (*id, outcome.clone())));
+                }
+            }
+        }
+        drop(btf);
+        drop(read);
+        match aya::Btf::parse_file(types, Endianness::default()) {
+            Ok(types) => {
+                self.types = Some(types);
+                self.set(ProbeName::KernelTypes, Outcome::Works);
+            }
+            Err(error) => {
+                let why = format!("The kernel's type information could not be read: {error}.");
+                self.set(ProbeName::KernelTypes, Outcome::NotHere { why });
+            }
+        }
+        offsets
+    }
+
+    /// Has the kernel check each program; those that do nothing are dropped at once.
+    fn programs(&mut self, ebpf: &mut Ebpf) {
+        for (id, name, hook) in PROGRAMS {
+            let outcome = self.program(ebpf, *id, name, *hook);
+            self.set(*id, outcome);
+        }
+    }
+
+    fn program(&self, ebpf: &mut Ebpf, id: ProbeName, name: &str, hook: Hook) -> Outcome {
+        if let Some(outcome) = self.unresolved.get(&id) {
+            return outcome.clone();
+        }
+        if hook.needs_types() && self.types.is_none() {
+            return Outcome::NotAsked { why: "It needs the kernel's type information.".to_owned() };
+        }
+        let loaded = ebpf
+            .program_mut(name)
+            .ok_or(ProgramError::UnexpectedProgramType)
+            .and_then(|program| hook.load(program, self.types.as_ref()));
+        match loaded {
+            Ok(()) => Outcome::Works,
+            Err(error) => self.capabilities.explain_program(&error),
+        }
+    }
+
+    /// Opens the tables and compares what they say of this very process with what `/proc` says.
+    fn tables(&mut self, ebpf: &Ebpf, kernel: &mut Kernel) {
+        kernel.tasks = self.iterator(ebpf, ProbeName::Tasks, "tasks");
+        kernel.descriptors = self.iterator(ebpf, ProbeName::Descriptors, "descriptors");
+        let pid = std::process::id().cast_signed();
+        let started = procfs::process::Process::myself().and_then(|me| me.stat()).map(|stat| stat.starttime);
+        if let (Some(tasks), Ok(started)) = (&kernel.tasks, started) {
+            let mistake = match agrees(tasks, &mut kernel.passes, pid, started) {
+                Ok(true) => None,
+                Ok(false) => Some(
+                    "The kernel's tables count pids and time as the host does, and watcher runs in a pid or time \
+                     namespace of its own."
+                        .to_owned(),
+                ),
+                Err(error) => Some(format!("The kernel's table of tasks could not be read: {error}.")),
+            };
+            if let Some(why) = mistake {
+                self.set(ProbeName::Tasks, Outcome::Refused { why: why.clone() });
+                self.set(ProbeName::Descriptors, Outcome::Refused { why });
+                (kernel.tasks, kernel.descriptors) = (None, None);
+            }
+        }
+        let outcome = match &kernel.descriptors {
+            Some(descriptors) => match restricts(descriptors, &mut kernel.passes, pid) {
+                Ok(true) => Outcome::Works,
+                Ok(false) => Outcome::NotHere { why: "This kernel ignores the restriction.".to_owned() },
+                Err(error) => Outcome::NotHere { why: format!("This kernel does not offer it ({error}).") },
+            },
+            None => Outcome::NotAsked { why: "It needs the pass over all processes.".to_owned() },
+        };
+        kernel.one_process = outcome.works();
+        self.set(ProbeName::OneProcess, outcome);
+    }
+
+    fn iterator(&mut self, ebpf: &Ebpf, id: ProbeName, name: &str) -> Option<Table> {
+        let program = ebpf.program(name)?.fd().ok()?;
+        match Table::new(program.as_fd()) {
+            Ok(iterator) => Some(iterator),
+            Err(error) => {
+                let outcome = self.capabilities.explain(&error);
+                self.set(id, outcome);
+                None
+            }
+        }
+    }
+}
+
+/// The programs of the object, which row each belongs to, and where it goes.
+const PROGRAMS: &[(ProbeName, &str, Hook)] = &[
+    (ProbeName::Tasks, "tasks", Hook::Iterator("task")),
+    (ProbeName::Descriptors, "descriptors", Hook::Iterator("task_file")),
+    (ProbeName::Exec, "process_exec", Hook::TypedTracepoint("sched_process_exec")),
+    (ProbeName::Exit, "process_exit", Hook::TypedTracepoint("sched_process_exit")),
+    (ProbeName::Fentry, "try_fentry", Hook::TryEntry("fd_install")),
+    (ProbeName::Fexit, "try_fexit", Hook::TryReturn("fd_install")),
+    (ProbeName::Tracepoint, "try_tracepoint", Hook::TryTracepoint),
+    (ProbeName::Uprobe, "try_uprobe", Hook::TryUprobe),
+    (ProbeName::PerfEvent, "try_perf_event", Hook::TryPerfEvent),
+];
+
+/// Where a program goes; the `Try` kinds are only checked.
+#[derive(Clone, Copy)]
+enum Hook {
+    Iterator(&'static str),
+    TypedTracepoint(&'static str),
+    TryEntry(&'static str),
+    TryReturn(&'static str),
+    TryTracepoint,
+    TryUprobe,
+    TryPerfEvent,
+}
+
+impl Hook {
+    fn needs_types(self) -> bool {
+        !matches!(self, Hook::TryTracepoint | Hook::TryUprobe | Hook::TryPerfEvent)
+    }
+
+    fn load(self, program: &mut Program, types: Option<&aya::Btf>) -> Result<(), ProgramError> {
+        match (self, program, types) {
+            (Hook::Iterator(table), Program::Iter(program), Some(types)) => program.load(table, types),
+            (Hook::TypedTracepoint(name), Program::BtfTracePoint(program), Some(types)) => {
+                program.load(name, types)
+            }
+            (Hook::TryEntry(function), Program::FEntry(program), Some(types)) => {
+                program.load(function, types)?;
+                program.unload()
+            }
+            (Hook::TryReturn(function), Program::FExit(program), Some(types)) => {
+                program.load(function, types)?;
+                program.unload()
+            }
+            (Hook::TryTracepoint, Program::TracePoint(program), _) => {
+                program.load()?;
+                program.unload()
+            }
+            (Hook::TryUprobe, Program::UProbe(program), _) => {
+                program.load()?;
+                program.unload()
+            }
+            (Hook::TryPerfEvent, Program::PerfEvent(program), _) => {
+                program.load()?;
+                program.unload()
+            }
+            _ => Err(ProgramError::UnexpectedProgramType),
+        }
+    }
+}

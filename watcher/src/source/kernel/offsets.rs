@@ -1,0 +1,93 @@
+//! Which member of which kernel structure each constant of the kernel programs stands for.
+
+use super::btf::{Btf, BtfError};
+use super::probes::ProbeName;
+
+/// One constant of `watcher-ebpf/src/kernel.rs`.
+pub(super) struct Offset {
+    /// Name of the constant.
+    pub(super) global: &'static str,
+    /// Programs that cannot do without it; empty where its absence only leaves a field empty.
+    pub(super) needed_by: &'static [ProbeName],
+    /// Structure and member, most recent spelling first.
+    members: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// What an unresolved constant is set to: far outside every structure, so that a probing read fails.
+const NOWHERE: u32 = u32::MAX;
+
+impl Offset {
+    /// Its value for this kernel, or why the programs that need it cannot be loaded.
+    pub(super) fn resolve(&self, btf: &Btf<'_>) -> Result<u32, BtfError> {
+        let mut refusal = BtfError::Malformed;
+        for (structure, member) in self.members {
+            match btf.offset(structure, member) {
+                Ok(offset) => return Ok(offset),
+                Err(error) => refusal = error,
+            }
+        }
+        if self.needed_by.is_empty() { Ok(NOWHERE) } else { Err(refusal) }
+    }
+}
+
+const TASKS: &[ProbeName] = &[ProbeName::Tasks];
+const DESCRIPTORS: &[ProbeName] = &[ProbeName::Descriptors];
+const TABLES: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Descriptors];
+const ALL: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Descriptors, ProbeName::Exec, ProbeName::Exit];
+const TASKS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Exec, ProbeName::Exit];
+const DESCRIPTORS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Descriptors, ProbeName::Exec, ProbeName::Exit];
+const EXIT: &[ProbeName] = &[ProbeName::Exit];
+/// Absent where the kernel was built without IPv6, or has unix sockets in a module.
+const NOBODY: &[ProbeName] = &[];
+
+macro_rules! offsets {
+    ($($global:literal $needed_by:ident $($structure:literal . $($member:literal).+),+;)*) => {
+        &[$(Offset {
+            global: $global,
+            needed_by: $needed_by,
+            members: &[$(($structure, &[$($member),+])),+],
+        }),*]
+    };
+}
+
+pub(super) const OFFSETS: &[Offset] = offsets! {
+    "TASK_TGID" ALL "task_struct"."tgid";
+    "TASK_PID" TABLES "task_struct"."pid";
+    "TASK_REAL_PARENT" TASKS "task_struct"."real_parent";
+    "TASK_GROUP_LEADER" DESCRIPTORS_AND_LIFECYCLE "task_struct"."group_leader";
+    // Renamed in Linux 5.5.
+    "TASK_START_BOOTTIME" TASKS_AND_LIFECYCLE "task_struct"."start_boottime", "task_struct"."real_start_time";
+    // Renamed in Linux 5.14.
+    "TASK_STATE" TASKS "task_struct"."__state", "task_struct"."state";
+    "TASK_EXIT_STATE" TASKS "task_struct"."exit_state";
+    "TASK_FLAGS" TASKS "task_struct"."flags";
+    "TASK_COMM" TASKS "task_struct"."comm";
+    "TASK_MM" TASKS "task_struct"."mm";
+    "TASK_FILES" DESCRIPTORS "task_struct"."files";
+    "TASK_SIGNAL" EXIT "task_struct"."signal";
+    "SIGNAL_LIVE" EXIT "signal_struct"."live"."counter";
+    "MM_MAP_COUNT" TASKS "mm_struct"."map_count";
+    "FILE_INODE" DESCRIPTORS "file"."f_inode";
+    "FILE_DENTRY" DESCRIPTORS "file"."f_path"."dentry";
+    "INODE_NUMBER" DESCRIPTORS "inode"."i_ino";
+    "INODE_MODE" DESCRIPTORS "inode"."i_mode";
+    "INODE_SUPER_BLOCK" DESCRIPTORS "inode"."i_sb";
+    "SUPER_BLOCK_MAGIC" DESCRIPTORS "super_block"."s_magic";
+    "DENTRY_PARENT" DESCRIPTORS "dentry"."d_parent";
+    "DENTRY_NAME" DESCRIPTORS "dentry"."d_name"."name";
+    "SOCKET_SOCK" DESCRIPTORS "socket"."sk";
+    "SOCK_FAMILY" DESCRIPTORS "sock"."__sk_common"."skc_family";
+    "SOCK_STATE" DESCRIPTORS "sock"."__sk_common"."skc_state";
+    "SOCK_TYPE" DESCRIPTORS "sock"."sk_type";
+    "SOCK_PROTOCOL" DESCRIPTORS "sock"."sk_protocol";
+    "SOCK_LOCAL_V4" DESCRIPTORS "sock"."__sk_common"."skc_rcv_saddr";
+    "SOCK_PEER_V4" DESCRIPTORS "sock"."__sk_common"."skc_daddr";
+    "SOCK_LOCAL_V6" NOBODY "sock"."__sk_common"."skc_v6_rcv_saddr";
+    "SOCK_PEER_V6" NOBODY "sock"."__sk_common"."skc_v6_daddr";
+    "SOCK_LOCAL_PORT" DESCRIPTORS "sock"."__sk_common"."skc_num";
+    "SOCK_PEER_PORT" DESCRIPTORS "sock"."__sk_common"."skc_dport";
+    "UNIX_PEER" NOBODY "unix_sock"."peer";
+    "UNIX_ADDRESS" NOBODY "unix_sock"."addr";
+    "UNIX_ADDRESS_LENGTH" NOBODY "unix_address"."len";
+    "UNIX_ADDRESS_NAME" NOBODY "unix_address"."name";
+};
