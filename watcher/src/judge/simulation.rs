@@ -42,6 +42,13 @@ impl Dice {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 
+    /// The same as a whole number.
+    pub fn events(&mut self, mean: f64) -> u64 {
+        #[expect(clippy::cast_sign_loss, reason = "a count is never negative")]
+        let events = self.poisson(mean) as u64;
+        events
+    }
+
     /// How many events of this mean happened.
     pub fn poisson(&mut self, mean: f64) -> f64 {
         if mean > 50.0 {
@@ -119,6 +126,12 @@ pub enum Curve {
     },
 }
 
+/// A curve with a seed's own parameters.
+pub type DrawCurve = fn(&mut Dice) -> Curve;
+
+/// A number over time without any noise.
+pub type Formula = fn(f64) -> f64;
+
 /// One number a beat for `seconds`, with a beat of one second and the jitter of a real sampler.
 pub fn series(curve: Curve, seconds: f64, seed: u64) -> Series {
     let mut dice = Dice(seed);
@@ -126,9 +139,9 @@ pub fn series(curve: Curve, seconds: f64, seed: u64) -> Series {
     let base = dice.between(8.0, 60.0).round();
     let phase = dice.unit();
     let mut state = State { base, phase, level: 0.0, second: 0.0, direct: Vec::new() };
-    let beats = seconds as usize;
-    for beat in 0..=beats {
-        let at = beat as f64 + if beat == 0 { 0.0 } else { dice.between(-0.03, 0.03) };
+    let beats = (0..).map(f64::from).take_while(|beat| *beat <= seconds);
+    for beat in beats {
+        let at = beat + if beat == 0.0 { 0.0 } else { dice.between(-0.03, 0.03) };
         let value = state.value(curve, at, seconds, &mut dice);
         series.seconds.push(at);
         series.values.push(value.max(0.0).round());
@@ -210,14 +223,14 @@ impl State {
     /// Requests that arrive at random and live for a while, in equilibrium from the start.
     fn churn(&mut self, mean: f64, lifetime: f64, first: bool, passed: f64, dice: &mut Dice) -> f64 {
         if first {
-            let open = dice.poisson(mean) as usize;
+            let open = dice.events(mean);
             self.direct = (0..open).map(|_| -lifetime * dice.unit().max(1e-12).ln()).collect();
         }
         for left in &mut self.direct {
             *left -= passed;
         }
         self.direct.retain(|left| *left > 0.0);
-        for _ in 0..dice.poisson(mean / lifetime * passed) as usize {
+        for _ in 0..dice.events(mean / lifetime * passed) {
             let left = -lifetime * dice.unit().max(1e-12).ln() - passed * dice.unit();
             if left > 0.0 {
                 self.direct.push(left);

@@ -31,9 +31,12 @@ fn an_idle_process_is_healthy_in_every_kind() {
     assert_eq!(steady, all);
 }
 
+/// What a beat of this second has beyond an idle process.
+type Change = fn(u64, &mut Beat);
+
 #[test]
 fn each_leak_is_named_by_kind_with_its_rate_and_nothing_else() {
-    let rows: [(&str, fn(u64, &mut Beat), Kind, f64); 6] = [
+    let rows: [(&str, Change, Kind, f64); 6] = [
         ("files", |t, beat| beat.files += 3 * t, Kind::Fd, 3.0),
         ("pipes", |t, beat| beat.pipes += 2 * t, Kind::Fd, 2.0),
         ("sockets", |t, beat| beat.established += 5 * t, Kind::Connection, 5.0),
@@ -244,12 +247,12 @@ fn churn_in_every_kind_at_once_is_healthy() {
         let dice = std::cell::RefCell::new(Dice(seed));
         let judgement = judged(&window(|_, beat| {
             let mut dice = dice.borrow_mut();
-            beat.files += dice.poisson(20.0) as u64;
-            beat.established += dice.poisson(60.0) as u64;
-            beat.threads += dice.poisson(2.0) as u64;
-            beat.zombies += dice.poisson(0.5) as u64;
-            beat.mappings += dice.poisson(4.0) as u64;
-            beat.anon_bytes += (dice.poisson(30.0) as u64) << 20;
+            beat.files += dice.events(20.0);
+            beat.established += dice.events(60.0);
+            beat.threads += dice.events(2.0);
+            beat.zombies += dice.events(0.5);
+            beat.mappings += dice.events(4.0);
+            beat.anon_bytes += dice.events(30.0) << 20;
         }));
         assert_ne!(judgement.verdict, Verdict::Leak, "seed {seed}: {judgement:?}");
         healthy += u64::from(judgement.verdict == Verdict::Healthy);

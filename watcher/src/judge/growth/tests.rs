@@ -1,5 +1,5 @@
 use super::{Course, course};
-use crate::judge::simulation::{Curve, Dice, series};
+use crate::judge::simulation::{Curve, Dice, DrawCurve, Formula, series};
 use crate::judge::{SteadyWhy, Thresholds, UndecidedWhy, Unit};
 use crate::store::Series;
 
@@ -26,7 +26,7 @@ fn tally(curve: impl Fn(&mut Dice) -> Curve, seconds: f64, seeds: u64) -> Tally 
     tally
 }
 
-fn innocents() -> Vec<(&'static str, fn(&mut Dice) -> Curve)> {
+fn innocents() -> Vec<(&'static str, DrawCurve)> {
     vec![
         ("flat", |_| Curve::Flat),
         ("fast churn", |d| Curve::Churn { in_flight: d.between(2.0, 200.0), lifetime: d.between(0.1, 1.0) }),
@@ -52,7 +52,7 @@ fn innocents() -> Vec<(&'static str, fn(&mut Dice) -> Curve)> {
     ]
 }
 
-fn leaks() -> Vec<(&'static str, fn(&mut Dice) -> Curve)> {
+fn leaks() -> Vec<(&'static str, DrawCurve)> {
     vec![
         ("ticker 0.4-2/s", |d| Curve::Ticker { per_second: d.between(0.4, 2.0) }),
         ("ticker 2-100/s", |d| Curve::Ticker { per_second: d.between(2.0, 100.0) }),
@@ -106,9 +106,12 @@ fn leaks_are_found_and_never_acquitted() {
     }
 }
 
+/// A curve and its true rate per second.
+type DrawWithRate = fn(&mut Dice) -> (Curve, f64);
+
 #[test]
 fn a_constant_rate_is_measured_within_five_percent() {
-    let curves: [(&str, fn(&mut Dice) -> (Curve, f64)); 3] = [
+    let curves: [(&str, DrawWithRate); 3] = [
         ("ticker", |d| {
             let per_second = d.between(1.0, 50.0);
             (Curve::Ticker { per_second }, per_second)
@@ -151,9 +154,12 @@ fn run(value: impl Fn(f64) -> f64) -> Course {
     course(&at_one_second(&values), Unit::Fds, &Thresholds::default())
 }
 
+/// Whether this is the innocent that it should be.
+type Recognized = fn(&SteadyWhy) -> bool;
+
 #[test]
 fn innocents_are_named_for_what_they_are() {
-    let steady: [(&str, fn(f64) -> f64, fn(&SteadyWhy) -> bool); 6] = [
+    let steady: [(&str, Formula, Recognized); 6] = [
         ("flat", |_| 17.0, |why| *why == SteadyWhy::Flat { low: 17.0, high: 17.0 }),
         ("wobble", |t| 17.0 + (t * 2.7).sin(), |why| matches!(why, SteadyWhy::Flat { .. })),
         (
@@ -179,7 +185,7 @@ fn innocents_are_named_for_what_they_are() {
 
 #[test]
 fn what_rises_but_may_stop_is_ambiguous() {
-    let ambiguous: [(&str, fn(f64) -> f64, bool); 4] = [
+    let ambiguous: [(&str, Formula, bool); 4] = [
         ("a pool that fills", |t| 100.0 * (1.0 - (-t / 25.0).exp()), true),
         ("a dozen in all", |t| 10.0 + t / 4.0, false),
         ("troughs that rise", |t| t + 3.0 * (t % 15.0), false),

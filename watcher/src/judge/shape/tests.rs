@@ -1,4 +1,5 @@
 use super::{Fall, fall, plateau, present_regime, quarter_rises, rises_in_every_quarter};
+use crate::judge::simulation::Formula;
 use crate::judge::trend::Trend;
 use crate::judge::{SteadyWhy, Thresholds};
 use crate::store::Series;
@@ -11,7 +12,7 @@ fn run(value: impl Fn(f64) -> f64) -> Series {
 
 #[test]
 fn falls_are_told_from_noise() {
-    let rows: [(&str, fn(f64) -> f64, Fall); 6] = [
+    let rows: [(&str, Formula, Fall); 6] = [
         ("line", |t| 2.0 * t, Fall::None),
         ("noise", |t| (t * 77.7).sin() * 10.0, Fall::None),
         ("teeth", |t| t % 10.0, Fall::Repeated),

@@ -83,10 +83,13 @@ fn a_walk_inflates_the_variance_and_noise_does_not() {
     assert_eq!(variance_inflation(&[0.0; 9]), 1.0);
 }
 
+/// The next value after this one.
+type NextValue = fn(&mut Dice, f64) -> f64;
+
 /// How often each of these nulls, none of which rises, has a p-value below 0.01.
 #[test]
 fn the_p_value_keeps_its_promise_on_every_null() {
-    let nulls: [(&str, fn(&mut Dice, f64) -> f64); 3] = [
+    let nulls: [(&str, NextValue); 3] = [
         ("white noise", |dice, _| dice.normal()),
         ("noise that remembers", |dice, before| 0.7 * before + dice.normal()),
         ("random walk", |dice, before| before + dice.normal()),
