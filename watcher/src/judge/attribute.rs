@@ -1,4 +1,131 @@
-//! attribute
-pub fn weigh(_w: &crate::store::Window, _b: &super::Bounds, _t: &super::Thresholds) -> super::Judgement {
-    unreachable!()
+//! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
+
+use super::exhaustion::first_limit;
+use super::{Bounds, Finding, Judgement, Kind, Outcome, Rate, Verdict};
+use crate::descriptor::DescriptorType;
+use crate::store::Window;
+
+/// One growth follows from another only where it is at most so many times as fast: a dialled connection that is
+/// not closed holds two goroutines, a child's pipes are three.
+const MOST_PER_CAUSE: f64 = 4.0;
+
+/// ... and at least so many times: what grows far slower than its supposed cause has another one.
+const LEAST_PER_CAUSE: f64 = 0.25;
+
+/// Puts the outcomes of all kinds into one judgement.
+pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgement {
+    let mut findings = Vec::new();
+    let mut steady = Vec::new();
+    let mut undecided = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Leaks(finding) => findings.push(finding),
+            Outcome::Steady(one) => steady.push(one),
+            Outcome::Undecided(one) => undecided.push(one),
+        }
+    }
+    // A kind of which one half is undecided is not ruled out by the other half.
+    steady.retain(|one| undecided.iter().all(|other| other.kind != one.kind));
+    rank(&mut findings);
+    add_exhaustion(&mut findings, window, bounds);
+    let verdict = if !findings.is_empty() {
+        Verdict::Leak
+    } else if undecided.is_empty() && !steady.is_empty() {
+        Verdict::Healthy
+    } else {
+        Verdict::Inconclusive
+    };
+    Judgement {
+        verdict,
+        findings,
+        steady,
+        undecided,
+        window_seconds: window.seconds(),
+        samples: window.len(),
+    }
 }
+
+/// The cause first: the finding that explains most others, and of those the surest.
+fn rank(findings: &mut [Finding]) {
+    for index in 0..findings.len() {
+        let cause = findings
+            .iter()
+            .enumerate()
+            .filter(|(other, cause)| *other != index && follows(&findings[index], cause))
+            .map(|(_, cause)| cause)
+            .min_by_key(|cause| depth(cause.kind))
+            .map(|cause| cause.kind);
+        findings[index].consequence_of = cause;
+    }
+    // Causes by how sure we are of them, then what follows, in the order of the chain.
+    findings.sort_by(|a, b| match (a.consequence_of, b.consequence_of) {
+        (None, None) => b.confidence.total_cmp(&a.confidence).then(depth(a.kind).cmp(&depth(b.kind))),
+        (Some(_), Some(_)) => depth(a.kind).cmp(&depth(b.kind)),
+        (a, b) => a.is_some().cmp(&b.is_some()),
+    });
+    if let Some(first) = findings.first_mut() {
+        first.primary = true;
+    }
+}
+
+/// How near to the root of a chain of causes a kind stands: a child brings pipes, an open connection a thread or a
+/// goroutine, a thread its stack's mappings. A kind never follows from one that stands below it.
+fn depth(kind: Kind) -> u8 {
+    match kind {
+        Kind::Child => 0,
+        Kind::Connection => 1,
+        Kind::Fd => 2,
+        Kind::Thread => 3,
+        Kind::Goroutine => 4,
+        Kind::Mapping => 5,
+        Kind::Native => 6,
+        Kind::Heap => 7,
+    }
+}
+
+/// Whether `effect` merely follows from `cause`.
+fn follows(effect: &Finding, cause: &Finding) -> bool {
+    if depth(effect.kind) <= depth(cause.kind) {
+        return false;
+    }
+    let per_cause = effect.rate.per_second / cause.rate.per_second;
+    let related = match (cause.kind, effect.kind) {
+        // What a started process leaves with its parent: a handle on it, pipes to it, sockets to it.
+        (Kind::Child, Kind::Fd) => matches!(
+            effect.detail.descriptor_type,
+            Some(DescriptorType::PidFd | DescriptorType::Pipe | DescriptorType::File) | None
+        ),
+        (Kind::Child, Kind::Connection | Kind::Thread | Kind::Goroutine) => true,
+        // Descriptors that only serve to wait for sockets.
+        (Kind::Connection, Kind::Fd) => matches!(
+            effect.detail.descriptor_type,
+            Some(DescriptorType::Epoll | DescriptorType::EventFd | DescriptorType::TimerFd)
+        ),
+        (Kind::Connection | Kind::Fd, Kind::Thread | Kind::Goroutine) => true,
+        (Kind::Thread, Kind::Goroutine | Kind::Mapping) => true,
+        (Kind::Fd, Kind::Mapping) => true,
+        // Memory has another unit; that something else leaks explains it as well as anything can.
+        (_, Kind::Heap | Kind::Native) => return true,
+        _ => false,
+    };
+    related && (LEAST_PER_CAUSE..=MOST_PER_CAUSE).contains(&per_cause)
+}
+
+/// Time left for each finding. Descriptors and sockets share one limit, so they share its time as well.
+fn add_exhaustion(findings: &mut [Finding], window: &Window, bounds: &Bounds) {
+    let Some(newest) = window.latest() else { return };
+    let descriptor_kinds = [Kind::Fd, Kind::Connection];
+    let mut together = Rate { per_second: 0.0, low: 0.0, high: 0.0 };
+    for finding in findings.iter().filter(|finding| descriptor_kinds.contains(&finding.kind)) {
+        together.per_second += finding.rate.per_second;
+        together.low += finding.rate.low;
+        together.high += finding.rate.high;
+    }
+    for finding in findings {
+        let rate = if descriptor_kinds.contains(&finding.kind) { together } else { finding.rate };
+        finding.exhausts = first_limit(finding.kind, rate, newest, bounds);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,134 @@
-//! connections
+//! Sockets of any family that somebody connected; listeners are none of them. The state and the peer of those that
+//! grow become the finding's detail.
+
+use super::composition::{part_course, part_series};
+use super::growth::{Course, course};
+use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, descriptors};
+use crate::descriptor::DescriptorType;
+use crate::sample::connections::{ConnectionGroup, Connections, Peer};
+use crate::sample::descriptors::DescriptorTypes;
+use crate::socket::SocketState;
+use crate::store::Window;
+use std::collections::BTreeMap;
+
+/// State and peer are named where they make up this part of the growth.
+const NAMED_SHARE: f64 = 0.5;
+
+/// CLOSE_WAIT is named from this part on: sockets pass through other states on their way there, and never leave it
+/// without the program's doing.
+const CLOSE_WAIT_SHARE: f64 = 0.3;
+
+/// Judges the sockets.
+pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
+    let unit = Kind::Connection.unit();
+    let series = window.series(|sample| {
+        let connections = sample.connections.seen()?;
+        Some((sample.connections.at, connected(connections) as f64))
+    });
+    let sockets = part_series(window, sockets_of);
+    let course_of_all = if series.values.len() >= thresholds.min_samples.max(sockets.values.len()) {
+        course(&series, unit, thresholds)
+    } else if let Some(why) = descriptors::unread(window) {
+        if series.values.is_empty() {
+            return vec![Outcome::Undecided(Undecided { kind: Kind::Connection, why })];
+        }
+        course(&series, unit, thresholds)
+    } else {
+        part_course(window, unit, thresholds, sockets_of)
+    };
+    let course = match course_of_all {
+        grows @ Course::Grows(_) => grows,
+        other => close_wait_course(window, thresholds).unwrap_or(other),
+    };
+    vec![Outcome::of(Kind::Connection, course, |finding| name_group(window, finding))]
+}
+
+fn sockets_of(types: &DescriptorTypes) -> u64 {
+    types.counts.get(&DescriptorType::Socket).copied().unwrap_or(0)
+}
+
+/// Sockets in CLOSE_WAIT by themselves: they can pile up unnoticed under the traffic of all others.
+fn close_wait_course(window: &Window, thresholds: &Thresholds) -> Option<Course> {
+    let series = window.series(|sample| {
+        let connections = sample.connections.seen()?;
+        Some((sample.connections.at, in_state(connections, SocketState::CloseWait) as f64))
+    });
+    match course(&series, Kind::Connection.unit(), thresholds) {
+        grows @ Course::Grows(_) => Some(grows),
+        Course::Steady(_) | Course::Undecided(_) => None,
+    }
+}
+
+/// All but the listeners. Those that fell into no group are connected in all likelihood.
+fn connected(connections: &Connections) -> u64 {
+    connections.total().saturating_sub(in_state(connections, SocketState::Listen))
+}
+
+fn in_state(connections: &Connections, state: SocketState) -> u64 {
+    connections.groups.iter().filter(|group| group.key.state == state).map(|group| group.count).sum()
+}
+
+fn name_group(window: &Window, finding: &mut Finding) {
+    let mut seen = window.samples().filter_map(|sample| sample.connections.seen());
+    let Some(first) = seen.next() else { return };
+    let last = seen.next_back().unwrap_or(first);
+    let states = grown(first, last, |group| group.key.state);
+    let all = states.values().sum::<u64>() + last.ungrouped.saturating_sub(first.ungrouped);
+    let share = |grown: u64| grown as f64 / all.max(1) as f64;
+
+    let waiting = states.get(&SocketState::CloseWait).copied().unwrap_or(0);
+    let largest = states.iter().max_by_key(|(_, grown)| **grown);
+    let named = match largest {
+        _ if waiting > 0 && share(waiting) >= CLOSE_WAIT_SHARE => Some((SocketState::CloseWait, waiting)),
+        Some((state, grown)) if *grown > 0 && share(*grown) >= NAMED_SHARE => Some((*state, *grown)),
+        _ => None,
+    };
+    if let Some((state, grown)) = named {
+        finding.detail.state = Some(state);
+        let now = in_state(last, state);
+        finding.evidence.push(Evidence::Concentrated { share: share(grown), now });
+    }
+
+    let of_state = |connections: &Connections| Connections {
+        groups: connections
+            .groups
+            .iter()
+            .filter(|group| named.is_none_or(|(state, _)| group.key.state == state))
+            .cloned()
+            .collect(),
+        ungrouped: 0,
+    };
+    let peers = grown(&of_state(first), &of_state(last), |group| group.key.peer.clone());
+    let all: u64 = peers.values().sum();
+    let largest = peers.into_iter().max_by_key(|(_, grown)| *grown);
+    if let Some((peer, grown)) = largest
+        && grown > 0
+        && peer != Peer::None
+        && grown as f64 >= NAMED_SHARE * all as f64
+    {
+        finding.detail.peer = Some(peer);
+    }
+}
+
+/// Growth of all groups that do not listen, by whatever `key` makes of them.
+fn grown<K: Ord>(
+    first: &Connections,
+    last: &Connections,
+    key: impl Fn(&ConnectionGroup) -> K,
+) -> BTreeMap<K, u64> {
+    let total = |connections: &Connections| {
+        let mut totals = BTreeMap::new();
+        for group in connections.groups.iter().filter(|group| group.key.state != SocketState::Listen) {
+            *totals.entry(key(group)).or_insert(0) += group.count;
+        }
+        totals
+    };
+    let before = total(first);
+    total(last)
+        .into_iter()
+        .map(|(key, now)| {
+            let then = before.get(&key).copied().unwrap_or(0);
+            (key, now.saturating_sub(then))
+        })
+        .collect()
+}

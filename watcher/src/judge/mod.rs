@@ -4,18 +4,36 @@
 
 pub mod attribute;
 pub mod children;
+pub mod composition;
 pub mod connections;
 pub mod descriptors;
+pub mod exhaustion;
+pub mod growth;
 pub mod mappings;
 pub mod memory;
+pub mod shape;
 pub mod threads;
 pub mod trend;
+
+#[cfg(test)]
+mod simulation;
 
 use crate::descriptor::DescriptorType;
 use crate::process::Limits;
 use crate::sample::connections::Peer;
 use crate::socket::SocketState;
 use crate::store::Window;
+
+/// What a kind's own function says: one of three answers, before the kinds are weighed against each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It leaks.
+    Leaks(Finding),
+    /// It does not.
+    Steady(Steady),
+    /// It cannot be told.
+    Undecided(Undecided),
+}
 
 /// What the judge says of one process.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,6 +233,18 @@ pub enum Evidence {
         /// In so many samples.
         samples: usize,
     },
+    /// How much of the rise falls into each quarter of the window.
+    Quarters {
+        /// The rises, oldest first.
+        rises: [f64; 4],
+    },
+    /// Which part of all open descriptors the growth belongs to, known from so many readings of what they are.
+    Share {
+        /// Part of the growth of all open descriptors: 0 to 1.
+        of_descriptors: f64,
+        /// Readings of the types that it rests on.
+        readings: usize,
+    },
     /// Steps up against steps down between neighbouring samples.
     Steps {
         /// Steps up.
@@ -305,14 +335,29 @@ pub enum UndecidedWhy {
     Ambiguous {
         /// Rise per second, in the kind's unit.
         per_second: f64,
+        /// The rise slows down, as that of a pool or a cache does that fills up.
+        slowing: bool,
         /// Seconds of window that should decide it.
         need_seconds: f64,
     },
     /// Resident memory grows, and what it is made of is not read.
     CompositionUnknown {
+        /// Which part of it.
+        part: MemoryPart,
         /// Growth in bytes per second.
         per_second: f64,
     },
+}
+
+/// Parts of resident memory that the kernel tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MemoryPart {
+    /// Anonymous memory, swapped out or not: Go heap, stacks, runtime, C heap.
+    Anonymous,
+    /// Pages of mapped files.
+    File,
+    /// tmpfs, memfd, System V and shared anonymous memory.
+    Shared,
 }
 
 /// What the judge is told beside the window.
@@ -333,12 +378,14 @@ pub struct Thresholds {
     pub min_samples: usize,
     /// A shorter window decides nothing.
     pub min_seconds: f64,
-    /// Two-sided p-value of the trend test below which a rise counts as a trend.
+    /// One-sided p-value of the trend test below which a rise counts as a trend.
     pub max_p_value: f64,
     /// A rise of fewer units than this in the window is noise, for kinds counted in pieces.
     pub min_rise_count: f64,
     /// The same for kinds counted in bytes.
     pub min_rise_bytes: f64,
+    /// For kinds counted in bytes also this part of the level.
+    pub min_rise_byte_share: f64,
 }
 
 impl Default for Thresholds {
@@ -346,14 +393,49 @@ impl Default for Thresholds {
         Thresholds {
             min_samples: 12,
             min_seconds: 25.0,
-            max_p_value: 0.001,
+            max_p_value: 0.000_3,
             min_rise_count: 5.0,
             min_rise_bytes: 4.0 * 1024.0 * 1024.0,
+            min_rise_byte_share: 0.02,
         }
     }
 }
 
 /// Judges one process.
 pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judgement {
-    attribute::weigh(window, bounds, thresholds)
+    let outcomes = [
+        descriptors::judge(window, thresholds),
+        connections::judge(window, thresholds),
+        threads::judge(window, thresholds),
+        children::judge(window, thresholds),
+        mappings::judge(window, thresholds),
+        memory::judge(window, thresholds),
+    ];
+    attribute::weigh(outcomes.into_iter().flatten().collect(), window, bounds)
+}
+
+impl Outcome {
+    /// The outcome for a kind whose own series ran this course; `detail` and further evidence are asked for only
+    /// where it grows.
+    fn of(kind: Kind, course: growth::Course, describe: impl FnOnce(&mut Finding)) -> Outcome {
+        match course {
+            growth::Course::Grows(growth) => {
+                let mut finding = Finding {
+                    kind,
+                    primary: false,
+                    consequence_of: None,
+                    confidence: growth.confidence,
+                    rate: growth.rate,
+                    exhausts: None,
+                    detail: Detail::default(),
+                    culprits: Vec::new(),
+                    evidence: growth.evidence,
+                };
+                describe(&mut finding);
+                Outcome::Leaks(finding)
+            }
+            growth::Course::Steady(why) => Outcome::Steady(Steady { kind, why }),
+            growth::Course::Undecided(why) => Outcome::Undecided(Undecided { kind, why }),
+        }
+    }
 }

@@ -1,0 +1,268 @@
+use crate::descriptor::DescriptorType;
+use crate::judge::simulation::{Beat, Dice, details_every, window};
+use crate::judge::{
+    Bounds, Evidence, Judgement, Kind, LimitName, MemoryPart, SteadyWhy, Thresholds, UndecidedWhy, Verdict,
+    judge,
+};
+use crate::process::Limits;
+use crate::reading::Reading;
+use crate::sample::connections::Peer;
+use crate::socket::SocketState;
+use crate::store::Window;
+use std::sync::Arc;
+
+fn judged(window: &Window) -> Judgement {
+    let limits = Limits { open_files: Some(1_024), user_processes: None, mappings: Some(65_530) };
+    let bounds = Bounds { limits, host_memory_bytes: None, host_tasks: Some(32_768) };
+    judge(window, &bounds, &Thresholds::default())
+}
+
+fn kinds(judgement: &Judgement) -> Vec<(Kind, Option<Kind>)> {
+    judgement.findings.iter().map(|finding| (finding.kind, finding.consequence_of)).collect()
+}
+
+#[test]
+fn an_idle_process_is_healthy_in_every_kind() {
+    let judgement = judged(&window(|_, _| {}));
+    assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:?}");
+    let steady: Vec<Kind> = judgement.steady.iter().map(|steady| steady.kind).collect();
+    let all =
+        [Kind::Fd, Kind::Connection, Kind::Thread, Kind::Child, Kind::Mapping, Kind::Heap, Kind::Native];
+    assert_eq!(steady, all);
+}
+
+/// What a beat of this second has beyond an idle process.
+type Change = fn(u64, &mut Beat);
+
+#[test]
+fn each_leak_is_named_by_kind_with_its_rate_and_nothing_else() {
+    let rows: [(&str, Change, Kind, f64); 6] = [
+        ("files", |t, beat| beat.files += 3 * t, Kind::Fd, 3.0),
+        ("pipes", |t, beat| beat.pipes += 2 * t, Kind::Fd, 2.0),
+        ("sockets", |t, beat| beat.established += 5 * t, Kind::Connection, 5.0),
+        ("threads", |t, beat| beat.threads += t, Kind::Thread, 1.0),
+        ("zombies", |t, beat| beat.zombies += t, Kind::Child, 1.0),
+        ("mappings", |t, beat| beat.mappings += 4 * t, Kind::Mapping, 4.0),
+    ];
+    for (name, change, kind, rate) in rows {
+        let judgement = judged(&window(|second, beat| change(second as u64, beat)));
+        assert_eq!(judgement.verdict, Verdict::Leak, "{name}");
+        assert_eq!(kinds(&judgement), [(kind, None)], "{name}");
+        let finding = &judgement.findings[0];
+        assert!(finding.primary);
+        assert!((finding.rate.per_second - rate).abs() < 1e-9, "{name}: {:?}", finding.rate);
+        assert!((0.7..=0.9).contains(&finding.confidence), "{name}: {}", finding.confidence);
+    }
+}
+
+#[test]
+fn the_growing_type_is_named() {
+    let finding = &judged(&window(|second, beat| beat.pipes += 2 * second as u64)).findings[0];
+    assert_eq!(finding.detail.descriptor_type, Some(DescriptorType::Pipe));
+    assert!(finding.evidence.contains(&Evidence::Concentrated { share: 1.0, now: 90 }));
+}
+
+#[test]
+fn close_wait_and_its_peer_are_named_also_while_sockets_pass_through() {
+    let finding = &judged(&window(|second, beat| {
+        beat.close_wait += 3 * second as u64;
+        beat.established += 2 * second as u64;
+    }))
+    .findings[0];
+    assert_eq!(finding.detail.state, Some(SocketState::CloseWait));
+    assert_eq!(finding.detail.peer, Some(Peer::Server { ip: [127, 0, 0, 1].into(), port: 8081 }));
+}
+
+#[test]
+fn close_wait_is_found_under_the_traffic_of_all_other_sockets() {
+    let judgement = judged(&window(|second, beat| {
+        beat.established = 200 + (second as u64 * 37) % 90 - second as u64;
+        beat.close_wait = second as u64;
+    }));
+    assert_eq!(kinds(&judgement), [(Kind::Connection, None)]);
+    assert_eq!(judgement.findings[0].detail.state, Some(SocketState::CloseWait));
+    assert!((judgement.findings[0].rate.per_second - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn rare_readings_of_the_types_attribute_the_growth_of_the_total() {
+    for every in [5, 15, 22] {
+        let judgement = judged(&details_every(every, |second, beat| beat.established += 4 * second as u64));
+        assert_eq!(kinds(&judgement), [(Kind::Connection, None)], "every {every} beats: {judgement:?}");
+        assert!((judgement.findings[0].rate.per_second - 4.0).abs() < 0.2, "every {every} beats");
+        let judgement = judged(&details_every(every, |second, beat| beat.files += 4 * second as u64));
+        assert_eq!(kinds(&judgement), [(Kind::Fd, None)], "every {every} beats");
+    }
+}
+
+#[test]
+fn sockets_and_files_that_leak_together_are_both_found_and_share_the_limit() {
+    for every in [1, 15] {
+        let judgement = judged(&details_every(every, |second, beat| {
+            beat.files += 3 * second as u64;
+            beat.established += 9 * second as u64;
+        }));
+        let mut rates: Vec<(Kind, f64)> = judgement
+            .findings
+            .iter()
+            .map(|finding| (finding.kind, finding.rate.per_second.round()))
+            .collect();
+        rates.sort_by_key(|(kind, _)| *kind);
+        assert_eq!(rates, [(Kind::Fd, 3.0), (Kind::Connection, 9.0)], "every {every} beats");
+        assert_eq!(judgement.findings.iter().filter(|finding| finding.primary).count(), 1);
+        for finding in &judgement.findings {
+            let exhaustion = finding.exhausts.expect("the limit is known");
+            assert_eq!(exhaustion.limit, LimitName::OpenFiles);
+            // 9 + 45 * 12 are open at the end.
+            let truth = (1_024.0 - 549.0) / 12.0;
+            assert!((exhaustion.in_seconds / truth - 1.0).abs() < 0.05, "{exhaustion:?}");
+        }
+    }
+}
+
+#[test]
+fn what_merely_follows_says_of_what() {
+    let judgement = judged(&window(|second, beat| {
+        beat.zombies += second as u64;
+        beat.pipes += 3 * second as u64;
+    }));
+    assert_eq!(kinds(&judgement), [(Kind::Child, None), (Kind::Fd, Some(Kind::Child))]);
+    assert!(judgement.findings[0].primary && !judgement.findings[1].primary);
+
+    let judgement = judged(&window(|second, beat| {
+        beat.established += second as u64;
+        beat.threads += second as u64;
+        beat.mappings += 2 * second as u64;
+    }));
+    assert_eq!(
+        kinds(&judgement),
+        [
+            (Kind::Connection, None),
+            (Kind::Thread, Some(Kind::Connection)),
+            (Kind::Mapping, Some(Kind::Thread))
+        ]
+    );
+}
+
+#[test]
+fn growth_at_another_pace_is_a_finding_of_its_own() {
+    let judgement = judged(&window(|second, beat| {
+        beat.files += 40 * second as u64;
+        beat.threads += second as u64;
+    }));
+    let mut found = kinds(&judgement);
+    found.sort_by_key(|(kind, _)| *kind);
+    assert_eq!(found, [(Kind::Fd, None), (Kind::Thread, None)]);
+}
+
+#[test]
+fn growing_resident_memory_accuses_nobody() {
+    let grows = |second: usize, beat: &mut Beat| beat.anon_bytes += (second as u64) << 20;
+    let judgement = judged(&window(grows));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let [undecided] = &judgement.undecided[..] else { panic!("{:?}", judgement.undecided) };
+    assert_eq!(undecided.kind, Kind::Heap);
+    assert!(matches!(
+        undecided.why,
+        UndecidedWhy::CompositionUnknown { part: MemoryPart::Anonymous, per_second } if per_second == 1_048_576.0
+    ));
+    let judgement = judged(&window(|second, beat| {
+        grows(second, beat);
+        beat.files += 2 * second as u64;
+    }));
+    assert_eq!(judgement.verdict, Verdict::Leak);
+    assert_eq!(judgement.undecided.len(), 1, "the memory is still mentioned");
+}
+
+#[test]
+fn page_cache_that_is_mapped_acquits_the_heap_and_not_the_mappings() {
+    let judgement = judged(&window(|second, beat| beat.file_bytes += (second as u64) << 20));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.undecided[0].kind, Kind::Mapping);
+    assert!(judgement.steady.iter().any(|steady| steady.kind == Kind::Heap));
+    assert!(judgement.steady.iter().all(|steady| steady.kind != Kind::Mapping), "not both");
+}
+
+#[test]
+fn the_limit_that_bites_first_is_named() {
+    let window = |pids_limit| {
+        let mut window = Window::new(crate::judge::simulation::PROCESS, 64);
+        for second in 0..=45u64 {
+            let beat = Beat { threads: 8 + second, ..Beat::default() };
+            let mut sample = crate::judge::simulation::sample(second as f64, &beat);
+            if let Reading::Seen(cgroup) = &mut sample.cgroup.reading {
+                cgroup.pids_limit = pids_limit;
+            }
+            assert!(window.push(sample));
+        }
+        window
+    };
+    let limit = |pids_limit| {
+        let exhaustion = judged(&window(pids_limit)).findings[0].exhausts.expect("a limit");
+        (exhaustion.limit, exhaustion.limit_value, exhaustion.in_seconds.round())
+    };
+    assert_eq!(limit(Some(153)), (LimitName::CgroupPids, 153, 100.0));
+    assert_eq!(limit(Some(40_000)), (LimitName::HostTasks, 32_768, 32_715.0));
+    assert_eq!(limit(None), (LimitName::HostTasks, 32_768, 32_715.0));
+}
+
+#[test]
+fn what_is_denied_is_undecided_and_never_zero() {
+    let mut denied = Window::new(crate::judge::simulation::PROCESS, 64);
+    for second in 0..=45 {
+        let mut sample = crate::judge::simulation::sample(f64::from(second), &Beat::default());
+        sample.descriptors.reading = Reading::Denied;
+        let mut types = (*sample.descriptor_types).clone();
+        types.reading = Reading::Denied;
+        sample.descriptor_types = Arc::new(types);
+        let mut connections = (*sample.connections).clone();
+        connections.reading = Reading::Denied;
+        sample.connections = Arc::new(connections);
+        assert!(denied.push(sample));
+    }
+    let judgement = judged(&denied);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let undecided: Vec<_> = judgement.undecided.iter().map(|one| (one.kind, one.why)).collect();
+    assert_eq!(undecided, [(Kind::Fd, UndecidedWhy::NotRead), (Kind::Connection, UndecidedWhy::NotRead)]);
+    assert!(judgement.steady.iter().any(|steady| steady.kind == Kind::Thread));
+}
+
+#[test]
+fn an_empty_or_short_window_is_inconclusive() {
+    let empty = Window::new(crate::judge::simulation::PROCESS, 64);
+    assert_eq!(judged(&empty).verdict, Verdict::Inconclusive);
+    let mut short = Window::new(crate::judge::simulation::PROCESS, 64);
+    for second in 0..20 {
+        assert!(short.push(crate::judge::simulation::sample(f64::from(second), &Beat::default())));
+    }
+    let judgement = judged(&short);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert!(judgement.undecided.iter().all(|one| matches!(one.why, UndecidedWhy::TooShort { .. })));
+}
+
+#[test]
+fn churn_in_every_kind_at_once_is_healthy() {
+    let mut healthy = 0;
+    for seed in 0..100 {
+        let dice = std::cell::RefCell::new(Dice(seed));
+        let judgement = judged(&window(|_, beat| {
+            let mut dice = dice.borrow_mut();
+            beat.files += dice.events(20.0);
+            beat.established += dice.events(60.0);
+            beat.threads += dice.events(2.0);
+            beat.zombies += dice.events(0.5);
+            beat.mappings += dice.events(4.0);
+            beat.anon_bytes += dice.events(30.0) << 20;
+        }));
+        assert_ne!(judgement.verdict, Verdict::Leak, "seed {seed}: {judgement:?}");
+        healthy += u64::from(judgement.verdict == Verdict::Healthy);
+    }
+    assert!(healthy >= 92, "{healthy} of 100");
+}
+
+#[test]
+fn a_steady_total_acquits_its_parts_by_what_was_seen_of_them() {
+    let judgement = judged(&details_every(45, |second, beat| beat.files += (second as u64 % 2) * 2));
+    let fd = judgement.steady.iter().find(|steady| steady.kind == Kind::Fd).expect("steady");
+    assert!(matches!(fd.why, SteadyWhy::Flat { low, high } if low >= 5.0 && high <= 7.0), "{:?}", fd.why);
+}
