@@ -5,6 +5,7 @@ pub mod clock;
 pub mod host;
 pub mod kernel;
 pub mod proc;
+pub mod sockdiag;
 
 use crate::descriptor::OpenDescriptor;
 use crate::reading::Reading;
