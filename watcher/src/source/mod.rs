@@ -6,6 +6,7 @@ pub mod host;
 pub mod kernel;
 pub mod memory;
 pub mod proc;
+pub mod sockdiag;
 
 use crate::descriptor::OpenDescriptor;
 use crate::reading::Reading;

@@ -1,10 +1,11 @@
 //! The directory of one process, held open.
 
 use super::file::{
-    numbers_in, open_directory, open_file, open_place, read_file, read_link, read_record, understood,
+    number_of, numbers_in, open_directory, open_file, open_place, read_file, read_link, read_record,
+    understood,
 };
 use super::program::{self, CgroupPath, ExePath};
-use super::{FileIdentity, Stat, Status, descriptors, stat, status};
+use super::{FileIdentity, ProcRoot, Stat, Status, descriptors, stat, status};
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
 use crate::reading::Reading;
@@ -31,6 +32,15 @@ pub struct ProcessDir {
 impl ProcessDir {
     pub(super) fn open_at(root: &OwnedFd, pid: i32, counts_descriptors: bool) -> io::Result<Self> {
         Ok(ProcessDir { pid, dir: open_place(root, pid.to_string())?, counts_descriptors })
+    }
+
+    /// Ourselves, whatever our pid is in the pid namespace of this `/proc`.
+    pub(super) fn open_self(root: &ProcRoot) -> Reading<Self> {
+        let open = || -> io::Result<Self> {
+            let link = read_link(&root.dir, "self")?;
+            ProcessDir::open_at(&root.dir, understood(number_of(&link))?, root.counts_descriptors)
+        };
+        open().into()
     }
 
     /// The number under which it was opened.

@@ -1,6 +1,7 @@
 //! Files below `/proc`.
 //!
-//! [`ProcRoot`] lists and opens processes, [`ProcessDir`] is one of them held open.
+//! [`ProcRoot`] lists and opens processes, [`ProcessDir`] is one of them held open, [`ProcTables`] walks them
+//! all.
 
 mod descriptors;
 mod directory;
@@ -9,12 +10,14 @@ mod identity;
 mod program;
 pub mod stat;
 pub mod status;
+mod tables;
 
 pub use directory::ProcessDir;
 pub use identity::FileIdentity;
 pub use program::{CgroupPath, ExePath};
 pub use stat::Stat;
 pub use status::Status;
+pub use tables::ProcTables;
 
 use crate::reading::Reading;
 use rustix::fs::{AtFlags, CWD, PROC_SUPER_MAGIC, fstatfs, statat};
