@@ -11,6 +11,7 @@ pub mod golang;
 pub mod judge;
 pub mod process;
 pub mod reading;
+pub mod report;
 pub mod sample;
 pub mod socket;
 pub mod source;
