@@ -1,0 +1,3 @@
+//! Measures what a sweep costs, beside Debian's prometheus-process-exporter on the same processes.
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! Runs the cases on this host. `WATCHER_TESTS_REQUIRE=1` makes what the machine lacks a failure.
+
+use libtest_mimic::{Arguments, run};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Most cases wait for a window to fill, so far more of them run at once than there are cores.
+const AT_ONCE: usize = 24;
+
+fn main() -> io::Result<ExitCode> {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let strict = std::env::var_os("WATCHER_TESTS_REQUIRE").is_some_and(|value| value == "1");
+    let (trials, left_out): (Vec<_>, Vec<_>) =
+        tests::cases::all().into_iter().map(|case| case.into_trial(strict)).unzip();
+    if !arguments.list {
+        for case in left_out.iter().flatten() {
+            writeln!(io::stdout(), "left out: {}: {}", case.name, case.why)?;
+        }
+    }
+    Ok(run(&arguments, trials).exit_code())
+}
