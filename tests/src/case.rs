@@ -11,12 +11,15 @@ pub struct Case {
     run: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
-/// A case that was left out, and why.
-pub struct LeftOut {
-    /// Name of the case.
-    pub name: String,
-    /// What this machine lacks, in sentences.
-    pub why: String,
+/// What becomes of a case on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It has all it needs.
+    Runs,
+    /// The machine lacks something, told in sentences.
+    LeftOut(String),
+    /// The same, where nothing may be left out.
+    Fails(String),
 }
 
 impl Case {
@@ -29,55 +32,52 @@ impl Case {
         Case { name: name.into(), needs: needs.into_iter().collect(), run: Box::new(run) }
     }
 
-    /// The case for the runner. Where the machine lacks something the case fails if `strict` (a skip must be
+    /// What becomes of it here. Where the machine lacks something the case fails if `strict` (a skip must be
     /// earned), and is left out otherwise.
-    pub fn into_trial(self, strict: bool) -> (Trial, Option<LeftOut>) {
-        let lacking: Vec<String> = self.needs.iter().filter_map(|need| need.lacking()).collect();
-        if lacking.is_empty() {
-            let run = self.run;
-            return (
-                Trial::test(self.name, move || run().map_err(|error| format!("{error:#}").into())),
-                None,
-            );
+    pub fn fate(&self, strict: bool) -> Fate {
+        let lacking: Vec<String> = self.needs.iter().filter_map(Need::lacking).collect();
+        match (lacking.is_empty(), strict) {
+            (true, _) => Fate::Runs,
+            (false, true) => Fate::Fails(lacking.join(" ")),
+            (false, false) => Fate::LeftOut(lacking.join(" ")),
         }
-        let why = lacking.join(" ");
-        let left_out = (!strict).then(|| LeftOut { name: self.name.clone(), why: why.clone() });
-        let trial =
-            Trial::test(self.name, move || Err(format!("This machine lacks something. {why}").into()));
-        (trial.with_ignored_flag(!strict), left_out)
+    }
+
+    /// The case for the runner.
+    pub fn into_trial(self, fate: Fate) -> Trial {
+        let run = self.run;
+        match fate {
+            Fate::Runs => Trial::test(self.name, move || run().map_err(|error| format!("{error:#}").into())),
+            Fate::LeftOut(_) => Trial::test(self.name, || Ok(())).with_ignored_flag(true),
+            Fate::Fails(why) => {
+                Trial::test(self.name, move || Err(format!("This machine lacks something. {why}").into()))
+            }
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Case;
+    use super::{Case, Fate};
     use crate::need::Need;
-    use libtest_mimic::{Arguments, run};
 
-    fn never() -> Need {
-        Need::Program { program: "no-such-program-anywhere", package: "nothing" }
-    }
+    const NOWHERE: Need = Need::Program { program: "no-such-program-anywhere", package: "nothing" };
 
     #[test]
     fn what_is_lacking_is_left_out_with_its_reason_or_fails() {
-        for (strict, ignored, failed) in [(false, 1, 0), (true, 0, 1)] {
-            let (trial, left_out) = Case::new("row", [never()], || Ok(())).into_trial(strict);
-            assert_eq!(left_out.is_some_and(|it| it.why.contains("no-such-program-anywhere")), !strict);
-            let arguments = Arguments { quiet: true, ..Arguments::default() };
-            let conclusion = run(&arguments, vec![trial]);
-            assert_eq!((conclusion.num_ignored, conclusion.num_failed), (ignored, failed), "strict {strict}");
-        }
-    }
-
-    #[test]
-    fn an_error_and_a_panic_fail_a_case() {
-        let cases = [
-            Case::new("error", [], || anyhow::bail!("on purpose")),
-            Case::new("panic", [], || panic!("on purpose")),
-            Case::new("fine", [], || Ok(())),
-        ];
-        let trials = cases.into_iter().map(|case| case.into_trial(true).0).collect();
-        let conclusion = run(&Arguments { quiet: true, ..Arguments::default() }, trials);
-        assert_eq!((conclusion.num_passed, conclusion.num_failed), (1, 2));
+        let why =
+            || "It needs the program no-such-program-anywhere: Debian's package nothing has it.".to_owned();
+        let case = |needs: &[Need]| Case::new("row", needs.to_vec(), || Ok(()));
+        assert_eq!(case(&[NOWHERE]).fate(false), Fate::LeftOut(why()));
+        assert_eq!(case(&[NOWHERE]).fate(true), Fate::Fails(why()));
+        let shell = Need::Program { program: "sh", package: "dash" };
+        assert_eq!(case(&[shell]).fate(true), Fate::Runs);
+        assert_eq!(case(&[shell, NOWHERE]).fate(true), Fate::Fails(why()));
+        assert!(case(&[NOWHERE]).into_trial(Fate::LeftOut(why())).has_ignored_flag());
     }
 }
