@@ -115,6 +115,13 @@ pub struct Unseen {
     pub why: String,
 }
 
+/// The answer of `watcher bench-sweep`.
+#[derive(Debug, Deserialize)]
+pub struct SweepCosts {
+    /// CPU time of each sweep, in order.
+    pub cpu_milliseconds: Vec<f64>,
+}
+
 impl List {
     /// The process with that pid.
     pub fn process(&self, pid: u32) -> Option<&ListedProcess> {

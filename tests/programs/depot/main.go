@@ -20,5 +20,6 @@ func main() {
 		service.Held.Add(1)
 	}
 	weigh()
+	service.Tell()
 	select {}
 }

@@ -17,6 +17,7 @@ var (
 	rate  = flag.Float64("rate", 5, "pieces of work per second")
 	life  = flag.Duration("for", 5*time.Minute, "how long to live, ten minutes at most")
 	style = flag.String("style", "square", "way of working: round or square")
+	still = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
 )
 
 // Held counts what the program holds. It is the truth that a test compares a diagnosis with.
@@ -32,8 +33,15 @@ func Start() {
 		*life = longestLife
 	}
 	time.AfterFunc(*life, func() { os.Exit(0) })
-	go chores()
-	go report()
+	if !*still {
+		go chores()
+		go report()
+	}
+}
+
+// Tell prints how much the program holds.
+func Tell() {
+	Say(map[string]int64{"unix_nanos": time.Now().UnixNano(), "held": Held.Load()})
 }
 
 // Round says which of the two ways of working was asked for.
@@ -60,7 +68,7 @@ func Say(line any) {
 
 func report() {
 	for {
-		Say(map[string]int64{"unix_nanos": time.Now().UnixNano(), "held": Held.Load()})
+		Tell()
 		time.Sleep(250 * time.Millisecond)
 	}
 }
