@@ -71,8 +71,8 @@ fn row(out: &mut impl Write, name: &str, mut milliseconds: Vec<f64>) -> Result<(
     }
     milliseconds.remove(0);
     milliseconds.sort_by(f64::total_cmp);
-    let at = |share: f64| milliseconds[((milliseconds.len() - 1) as f64 * share).round() as usize];
-    let (median, least, p90, most) = (at(0.5), at(0.0), at(0.9), at(1.0));
+    let at = |percent: usize| milliseconds[(milliseconds.len() - 1) * percent / 100];
+    let (median, least, p90, most) = (at(50), at(0), at(90), at(100));
     Ok(writeln!(out, "  {name:<58} {median:>8.1} {least:>8.1} {p90:>8.1} {most:>8.1}")?)
 }
 
