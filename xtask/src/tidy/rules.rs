@@ -33,7 +33,7 @@ const RULES: [Rule; 10] = [
     Rule { name: "the vocabulary", covers: &VOCABULARY, may_know: &[], must_not_know: &[SYSTEM, CLOCKS, LOGS, FORMATS, COMMAND_LINES] },
     Rule { name: "source", covers: &["source"], may_know: &["golang", "sample"], must_not_know: &[FORMATS, COMMAND_LINES] },
     Rule { name: "golang", covers: &["golang"], may_know: &[], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, LOGS, FORMATS] },
-    Rule { name: "discover", covers: &["discover"], may_know: &["source", "golang"], must_not_know: &[FORMATS, RATES] },
+    Rule { name: "discover", covers: &["discover"], may_know: &["config", "golang", "source"], must_not_know: &[FORMATS, RATES] },
     Rule { name: "sample", covers: &["sample"], may_know: &["source", "golang"], must_not_know: &[FORMATS, RATES] },
     Rule { name: "store", covers: &["store"], may_know: &["sample"], must_not_know: &[CLOCKS, LOGS] },
     Rule { name: "judge", covers: &["judge"], may_know: &["store", "sample"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, LOGS, FORMATS, COMMAND_LINES, STREAMS] },
