@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
-    let needs = [Need::Root, Need::Go];
+    let needs = [Need::Go];
     vec![
         Case::new("run::names_processes_within_15_seconds", needs, || names_processes("text")),
         Case::new("run::names_processes_in_json_lines", needs, || names_processes("json")),

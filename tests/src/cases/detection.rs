@@ -24,17 +24,16 @@ const LIFE: Duration = Duration::from_secs(60);
 pub fn cases() -> Vec<Case> {
     let matrix = MINORS.iter().flat_map(|minor| {
         VARIANTS.into_iter().map(move |variant| {
-            let mut needs = vec![Need::Root, Need::GoMinor(*minor)];
+            let mut needs = vec![Need::GoMinor(*minor)];
             needs.extend(variant.cgo.then_some(C_COMPILER));
             let name = format!("detection::go1_{minor}_{}", variant.name().replace('-', "_"));
             Case::new(name, needs, move || found(*minor, variant))
         })
     });
-    let needs = [Need::Root, Need::Go];
     let odd_places = [
-        Case::new("detection::deleted_executable", needs, deleted_executable),
-        Case::new("detection::other_mount_namespace", needs, other_mount_namespace),
-        Case::new("detection::hostile_name", needs, hostile_name),
+        Case::new("detection::deleted_executable", [Need::Go], deleted_executable),
+        Case::new("detection::other_mount_namespace", [Need::Root, Need::Go], other_mount_namespace),
+        Case::new("detection::hostile_name", [Need::Go], hostile_name),
     ];
     matrix.chain(odd_places).collect()
 }

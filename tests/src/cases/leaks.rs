@@ -58,7 +58,7 @@ const ROWS: [Row; 6] = [
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for row in ROWS {
-        let needs = [Need::Root, Need::Go];
+        let needs = [Need::Go];
         cases.push(Case::new(format!("diagnose::{}_kept", row.program), needs, move || kept(row)));
         cases
             .push(Case::new(format!("diagnose::{}_given_back", row.program), needs, move || given_back(row)));
