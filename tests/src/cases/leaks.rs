@@ -105,7 +105,8 @@ pub fn expect_healthy(diagnosis: &Diagnosis) -> Result<()> {
     Ok(())
 }
 
-fn expect_rate(finding: &Finding, truth: f64) -> Result<()> {
+/// Fails unless the rate is within 5 % of the true one.
+pub fn expect_rate(finding: &Finding, truth: f64) -> Result<()> {
     let said = finding.rate_per_second;
     ensure!(
         (said - truth).abs() <= 0.05 * truth,

@@ -3,10 +3,11 @@
 use crate::agent::{self, Outcome};
 use crate::answer::{Diagnosis, List};
 use crate::case::Case;
+use crate::cases::leaks::expect_rate;
 use crate::need::Need;
 use crate::program::{self, Style, public_copy};
 use crate::running::Running;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// A program of nobody's, one of root's, and copies of everything where nobody can run it.
+/// A program of nobody's and one of root's that both leak descriptors, and copies of everything where nobody can run it.
 struct Scene {
     theirs: Running,
     ours: Running,
@@ -37,15 +38,15 @@ struct Scene {
 
 impl Scene {
     fn start() -> Result<Scene> {
-        let (depot_directory, depot) = public_copy(&program::shipped("depot")?, "depot")?;
+        let (ingest_directory, ingest) = public_copy(&program::shipped("ingest")?, "ingest")?;
         let (watcher_directory, watcher) = public_copy(&agent::binary()?, "watcher")?;
-        let mut setpriv = as_nobody(&depot);
-        setpriv.arg(format!("-for={}s", LIFE.as_secs()));
+        let mut setpriv = as_nobody(&ingest);
+        setpriv.args(["-style=round", "-rate=6.1"]).arg(format!("-for={}s", LIFE.as_secs()));
         let mut theirs = Running::start(&mut setpriv)?;
-        theirs.holding(0)?;
-        let mut ours = Running::start(&mut program::command(&depot, Style::Square, 1.0, LIFE))?;
-        ours.holding(0)?;
-        Ok(Scene { theirs, ours, watcher, _directories: [depot_directory, watcher_directory] })
+        let mut ours = Running::start(&mut program::command(&ingest, Style::Round, 6.1, LIFE))?;
+        theirs.holding(7)?;
+        ours.holding(7)?;
+        Ok(Scene { theirs, ours, watcher, _directories: [ingest_directory, watcher_directory] })
     }
 }
 
@@ -72,16 +73,19 @@ fn ordinary_user_diagnoses() -> Result<()> {
     let diagnose = |pid: u32| {
         let pid = pid.to_string();
         let mut command = as_nobody(&scene.watcher);
-        command.args(["diagnose", "--pid", &pid, "-d", "30s", "--format", "json"]);
-        agent::finish(&mut command, Duration::from_secs(60))
+        command.args(["diagnose", "--pid", &pid, "-d", "45s", "--format", "json"]);
+        agent::finish(&mut command, Duration::from_secs(75))
     };
     let (theirs, ours) = std::thread::scope(|scope| {
         let theirs = scope.spawn(|| diagnose(scene.theirs.pid()));
-        (theirs.join(), diagnose(scene.ours.pid()))
+        let ours = diagnose(scene.ours.pid());
+        (theirs.join(), ours)
     });
-    let theirs = theirs.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+    let theirs = theirs.map_err(|_| anyhow!("a thread panicked"))??;
     let diagnosis: Diagnosis = theirs.json()?;
-    ensure!(diagnosis.verdict != "leak", "a false alarm: {diagnosis:#?}");
+    let primary = diagnosis.primary().with_context(|| format!("want a leak of their own: {diagnosis:#?}"))?;
+    ensure!(primary.kind == "fd", "want fd: {diagnosis:#?}");
+    expect_rate(primary, scene.theirs.rate_per_second(theirs.began, theirs.ended)?)?;
     expect_denied(&ours?)
 }
 
