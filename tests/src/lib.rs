@@ -1,1 +1,16 @@
-//! Tests of watcher against the real thing.
+//! Tests of watcher against the real thing: Go programs of every version, a real kernel, real servers.
+//!
+//! `cases` are the tests; `tests/host.rs` runs them. Everything else is what they need: toolchains and programs
+//! built with them, running processes that end with the test, the agent's own command and its JSON.
+
+pub mod agent;
+pub mod answer;
+pub mod build;
+pub mod cache;
+pub mod case;
+pub mod cases;
+pub mod need;
+pub mod program;
+pub mod running;
+pub mod servers;
+pub mod toolchain;

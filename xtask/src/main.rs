@@ -1,28 +1,50 @@
-//! Automation of this repository; `cargo xtask --help` lists the commands.
+//! Automation of this repository; `cargo xtask --help` lists the commands. One file per command.
 
+mod bench;
 mod build_ebpf;
+mod run;
+mod test;
+mod tidy;
+mod workspace;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
+/// Automation of this repository.
 #[derive(Parser)]
-#[command(about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    /// Compiles the kernel programs into the committed object.
+    /// Measure what a sweep costs, beside a peer on the same processes.
+    Bench(bench::Bench),
+    /// Compile the kernel programs into the committed object.
     BuildEbpf {
         /// Only compare: fail where the committed object is not what the sources compile to.
         #[arg(long)]
         check: bool,
     },
+    /// Build the agent and run it on this host as root.
+    Run(run::Run),
+    /// Run every test that this machine allows, and say which it does not.
+    Test(test::Test),
+    /// Check what compilers do not: forbidden imports, long files, things left undone.
+    Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Bench(bench) => bench.carry_out(),
         Command::BuildEbpf { check } => build_ebpf::run(check),
+        Command::Run(run) => run.carry_out(),
+        Command::Test(test) => test.carry_out(),
+        Command::Tidy => tidy::carry_out(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell where standard error is closed.
+            let _ = writeln!(io::stderr(), "cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

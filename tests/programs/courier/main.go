@@ -1,0 +1,50 @@
+// Command courier asks an HTTP server for its state, over and over; without -url it is that server.
+package main
+
+import (
+	"flag"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+
+	"example.com/parcels/internal/service"
+)
+
+func main() {
+	url := flag.String("url", "", "what to ask for; where empty, serve")
+	service.Start()
+	if *url != "" {
+		service.Pace(func() { poll(*url) })
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	service.Say(map[string]string{"address": listener.Addr().String()})
+	log.Fatal(http.Serve(listener, http.HandlerFunc(answer)))
+}
+
+func answer(w http.ResponseWriter, _ *http.Request) {
+	io.WriteString(w, strings.Repeat("state ", 8192))
+}
+
+func poll(url string) {
+	response, err := http.Get(url)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	if service.Round() {
+		if response.StatusCode != http.StatusOK {
+			log.Print(response.Status)
+		}
+		service.Held.Add(1)
+		return
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		log.Print(err)
+	}
+}

@@ -1,0 +1,74 @@
+// Package service is what the programs here share: a life that ends, ordinary work on the side, and a line every
+// quarter of a second that says how many of its resource the program holds.
+package service
+
+import (
+	"encoding/json"
+	"flag"
+	"log"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const longestLife = 10 * time.Minute
+
+var (
+	rate  = flag.Float64("rate", 5, "pieces of work per second")
+	life  = flag.Duration("for", 5*time.Minute, "how long to live, ten minutes at most")
+	style = flag.String("style", "square", "way of working: round or square")
+	still = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
+)
+
+// Held counts what the program holds. It is the truth that a test compares a diagnosis with.
+var Held atomic.Int64
+
+// Start reads the flags and begins the program's life, its side work and its report.
+func Start() {
+	flag.Parse()
+	if *style != "round" && *style != "square" {
+		log.Fatalf("-style %q: want round or square", *style)
+	}
+	if *life > longestLife {
+		*life = longestLife
+	}
+	time.AfterFunc(*life, func() { os.Exit(0) })
+	if !*still {
+		go chores()
+		go report()
+	}
+}
+
+// Tell prints how much the program holds.
+func Tell() {
+	Say(map[string]int64{"unix_nanos": time.Now().UnixNano(), "held": Held.Load()})
+}
+
+// Round says which of the two ways of working was asked for.
+func Round() bool { return *style == "round" }
+
+// Pace calls step at the asked rate for ever. What was missed while the machine was busy is caught up, so that the
+// rate over a window is the asked one.
+func Pace(step func()) {
+	began := time.Now()
+	for done := 0.0; ; {
+		for due := time.Since(began).Seconds() * *rate; done < due; done++ {
+			step()
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// Say prints one JSON line.
+func Say(line any) {
+	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
+		os.Exit(0)
+	}
+}
+
+func report() {
+	for {
+		Tell()
+		time.Sleep(250 * time.Millisecond)
+	}
+}

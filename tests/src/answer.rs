@@ -1,0 +1,137 @@
+//! The agent's JSON as its users may rely on it. A field that is renamed or leaves fails to parse here.
+
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// The answer of `watcher list --format json`.
+#[derive(Debug, Deserialize)]
+pub struct List {
+    /// `watcher.list/1`.
+    pub schema: String,
+    /// Every Go process.
+    pub processes: Vec<ListedProcess>,
+}
+
+/// One Go process in a list.
+#[derive(Debug, Deserialize)]
+pub struct ListedProcess {
+    /// Process id.
+    pub pid: u32,
+    /// When it started: RFC 3339.
+    pub start_time: String,
+    /// Its executable; `None` where it could not be read.
+    pub exe: Option<PathBuf>,
+    /// `comm`, printable.
+    pub name: String,
+    /// Such as `go1.26.6`.
+    pub go_version: Option<String>,
+    /// Main module.
+    pub module: Option<String>,
+    /// Its version, `(devel)` for a local build.
+    pub module_version: Option<String>,
+    /// Id of its container.
+    pub container: Option<String>,
+}
+
+/// The answer of `watcher diagnose --format json`.
+#[derive(Debug, Deserialize)]
+pub struct Diagnosis {
+    /// `watcher.diagnosis/1`.
+    pub schema: String,
+    /// Whom it is about.
+    pub process: DiagnosedProcess,
+    /// Length of the window.
+    pub window_seconds: f64,
+    /// `leak`, `healthy` or `inconclusive`.
+    pub verdict: String,
+    /// What leaks.
+    pub findings: Vec<Finding>,
+    /// What was not looked at, and why.
+    pub unseen: Vec<Unseen>,
+}
+
+/// The process of a diagnosis.
+#[derive(Debug, Deserialize)]
+pub struct DiagnosedProcess {
+    /// Process id.
+    pub pid: u32,
+    /// When it started: RFC 3339.
+    pub start_time: String,
+    /// Such as `go1.26.6`.
+    pub go_version: Option<String>,
+    /// Main module.
+    pub module: Option<String>,
+}
+
+/// One resource that leaks.
+#[derive(Debug, Deserialize)]
+pub struct Finding {
+    /// `fd`, `connection`, `thread`, `child`, `mapping`, …
+    pub kind: String,
+    /// It is the cause.
+    pub primary: bool,
+    /// The kind of the cause where it is not.
+    pub consequence_of: Option<String>,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// Growth, in `unit`.
+    pub rate_per_second: f64,
+    /// `fds`, `connections`, …
+    pub unit: String,
+    /// The limit that bites first.
+    pub exhausts: Option<Exhaustion>,
+    /// What the growing ones have in common.
+    pub detail: Detail,
+    /// How we know, in sentences.
+    pub evidence: Vec<String>,
+}
+
+/// When a limit is reached.
+#[derive(Debug, Deserialize)]
+pub struct Exhaustion {
+    /// Such as `RLIMIT_NOFILE`.
+    pub limit: String,
+    /// Seconds from the last sample.
+    pub in_seconds: f64,
+}
+
+/// What the growing ones have in common.
+#[derive(Debug, Default, Deserialize)]
+pub struct Detail {
+    /// Socket state.
+    pub state: Option<String>,
+    /// Peer address.
+    pub peer: Option<String>,
+    /// Type of descriptor.
+    pub fd_type: Option<String>,
+}
+
+/// What was not looked at.
+#[derive(Debug, Deserialize)]
+pub struct Unseen {
+    /// Which part of the picture is missing.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The answer of `watcher bench-sweep`.
+#[derive(Debug, Deserialize)]
+pub struct SweepCosts {
+    /// CPU time of each sweep, in order.
+    pub cpu_milliseconds: Vec<f64>,
+}
+
+impl List {
+    /// The process with that pid.
+    pub fn process(&self, pid: u32) -> Option<&ListedProcess> {
+        self.processes.iter().find(|process| process.pid == pid)
+    }
+}
+
+impl Diagnosis {
+    /// The cause, where there is one.
+    pub fn primary(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.primary)
+    }
+}

@@ -1,0 +1,26 @@
+//! Brings Go toolchains into the cache and builds every program of the tests with them, so that no test waits for
+//! the network or competes with a compiler.
+//!
+//! It never fails: what could not be brought is said here, and again by each test that lacks it.
+
+use std::io::{self, Write};
+use tests::build::build;
+use tests::cases::{detection, leaks};
+use tests::toolchain::{Toolchain, fetch_all};
+
+fn main() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for (version, fetched) in fetch_all() {
+        match fetched {
+            Ok(place) => writeln!(out, "Go {version} is in {}", place.display())?,
+            Err(error) => writeln!(out, "Go {version} is missing: {error:#}")?,
+        }
+    }
+    let shipped = Toolchain::newest().into_iter().flat_map(leaks::builds);
+    for (name, toolchain, variant) in shipped.chain(detection::builds()) {
+        if let Err(error) = build(name, toolchain, variant) {
+            writeln!(out, "{error:#}")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The cases, by what they are about. A file here is a list of cases and what they do.
+
+pub mod command;
+pub mod detection;
+pub mod faults;
+pub mod healthy;
+pub mod leaks;
+pub mod privileges;
+
+use crate::case::Case;
+
+/// Every case.
+pub fn all() -> Vec<Case> {
+    [
+        detection::cases(),
+        leaks::cases(),
+        healthy::cases(),
+        faults::cases(),
+        privileges::cases(),
+        command::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
