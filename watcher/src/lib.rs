@@ -3,11 +3,13 @@
 //!
 //! `ARCHITECTURE.md` tells how the modules hang together and what each must not know.
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod descriptor;
 pub mod discover;
 pub mod golang;
+pub mod health;
 pub mod judge;
 pub mod process;
 pub mod reading;

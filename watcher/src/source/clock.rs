@@ -16,6 +16,11 @@ pub fn thread_cpu_time() -> Duration {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// CPU time that all our threads together have used so far.
+pub fn process_cpu_time() -> Duration {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 fn read(clock: ClockId) -> Duration {
     // Both clocks are older than any kernel we run on (2.6.39), and neither takes a permission.
     clock_gettime(clock).expect("Linux has this clock").into()

@@ -1,0 +1,123 @@
+//! `watcher diagnose`: watch for a while, then one verdict per process.
+
+use super::observer::Observer;
+use super::progress::Progress;
+use super::{Ended, blocking, interrupted};
+use crate::config::{Config, Selection};
+use crate::explain::{self, Diagnosis, Verdict};
+use crate::process::{ProcessId, Target};
+use anyhow::bail;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Diagnosed {
+    /// One diagnosis per process that was there to the end, by pid.
+    pub diagnoses: Vec<Diagnosis>,
+    /// One sentence per process that was not.
+    pub left: Vec<String>,
+}
+
+impl Diagnosed {
+    /// What the exit status says: a leak anywhere is a leak.
+    pub fn ended(&self) -> Ended {
+        let leaks = self.diagnoses.iter().any(|diagnosis| diagnosis.verdict == Verdict::Leak);
+        match (leaks, self.diagnoses.is_empty()) {
+            (true, _) => Ended::LeakFound,
+            (false, false) => Ended::Well,
+            (false, true) => Ended::CouldNot,
+        }
+    }
+}
+
+/// Watches the selected processes for `config.duration`, or until interrupted, and judges what it has seen by then.
+///
+/// # Errors
+/// Where there is nothing to watch, in one sentence.
+pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
+    let mut observer = Observer::with_config(config)?;
+    let found = observer.discover();
+    if observer.targets().is_empty() {
+        bail!(nothing_to_watch(&observer, &config.selection, found.denied));
+    }
+    let wanted = config.duration.unwrap_or(Duration::MAX);
+    let mut progress = Progress::new(describe(observer.targets()), wanted);
+    let mut left = HashMap::<ProcessId, String>::new();
+    let mut beats = tokio::time::interval(config.interval);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let began = Instant::now();
+    let interrupted = interrupted();
+    tokio::pin!(interrupted);
+    loop {
+        tokio::select! {
+            _ = beats.tick() => {}
+            () = &mut interrupted => break,
+        }
+        let pids: Vec<i32> = observer.targets().iter().map(|target| target.id.pid).collect();
+        let changes;
+        (observer, changes) = blocking(observer, move |observer| {
+            let changes = observer.look_at(&pids);
+            observer.beat();
+            changes
+        })
+        .await?;
+        let elapsed = began.elapsed();
+        for target in &changes.left {
+            let became_another = changes.came.iter().any(|came| came.id == target.id);
+            left.insert(target.id, left_early(target, became_another, elapsed, wanted));
+        }
+        progress.show(elapsed);
+        if elapsed >= wanted || observer.targets().is_empty() {
+            break;
+        }
+    }
+    progress.clear();
+    let judged = observer.targets().iter().filter(|target| !left.contains_key(&target.id));
+    let mut diagnoses: Vec<Diagnosis> = judged.filter_map(|target| explained(&observer, target)).collect();
+    diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
+    let mut left: Vec<(ProcessId, String)> = left.into_iter().collect();
+    left.sort();
+    Ok(Diagnosed { diagnoses, left: left.into_iter().map(|(_, sentence)| sentence).collect() })
+}
+
+/// Judges and explains one process; `None` where nothing was seen of it.
+pub(super) fn explained(observer: &Observer, target: &Target) -> Option<Diagnosis> {
+    let judgement = observer.judge(target)?;
+    let window = observer.window(target.id)?;
+    Some(explain::explain(&judgement, target, window, &[]))
+}
+
+fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> String {
+    let hidden = match denied {
+        0 => String::new(),
+        _ => format!(" ({denied} processes may not be read: run as root to see them)"),
+    };
+    match selection {
+        Selection::Pid(pid) if observer.exists(*pid) => {
+            format!("process {pid} is there but may not be read: run as root")
+        }
+        Selection::Pid(pid) => format!("there is no process {pid} that we can see"),
+        Selection::Name(pattern) => format!("no process is named {:?}{hidden}", pattern.as_str()),
+        Selection::AllGo => format!("no Go process was found{hidden}"),
+    }
+}
+
+fn left_early(target: &Target, became_another: bool, elapsed: Duration, wanted: Duration) -> String {
+    let what = if became_another { "began to run another program" } else { "exited" };
+    format!(
+        "process {} ({}) {what} after {:.0} of {:.0} s: no verdict",
+        target.id.pid,
+        target.name,
+        elapsed.as_secs_f64(),
+        wanted.as_secs_f64()
+    )
+}
+
+fn describe(targets: &[Target]) -> String {
+    match targets {
+        [one] => format!("watching {} (pid {})", one.name, one.id.pid),
+        many => format!("watching {} processes", many.len()),
+    }
+}

@@ -1,0 +1,51 @@
+//! The loop, and the commands that are made of it: the only module that knows every stage.
+
+pub mod bench;
+pub mod checks;
+pub mod diagnose;
+pub mod observer;
+pub mod progress;
+pub mod run;
+
+use anyhow::Context;
+use observer::Observer;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How a command ended, for the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It did what was asked.
+    Well,
+    /// It did, and something leaks, or something essential does not work.
+    LeakFound,
+    /// It could not do what was asked.
+    CouldNot,
+}
+
+/// Runs `work` on a thread that may block, and hands the observer back with the result. A read of `/proc` can hang
+/// behind a lock of the process that it is about; the loop must go on to listen meanwhile.
+async fn blocking<T: Send + 'static>(
+    mut observer: Observer,
+    work: impl FnOnce(&mut Observer) -> T + Send + 'static,
+) -> anyhow::Result<(Observer, T)> {
+    tokio::task::spawn_blocking(move || {
+        let result = work(&mut observer);
+        (observer, result)
+    })
+    .await
+    .context("a sweep ended in a panic")
+}
+
+/// Ends when somebody asks us to: SIGINT, SIGTERM or SIGHUP.
+async fn interrupted() {
+    let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = streams else {
+        tracing::warn!("cannot listen for signals: they end watcher at once, without a last verdict");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}

@@ -1,0 +1,197 @@
+//! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
+
+use crate::config::{Config, Selection};
+use crate::discover::{Changes, Discovery};
+use crate::health::{Check, Losses};
+use crate::judge::{self, Bounds, Judgement, Thresholds};
+use crate::process::{ProcessId, Target};
+use crate::reading::Reading;
+use crate::sample::sweep::{SweepReport, Sweeper};
+use crate::source::KernelTables;
+use crate::source::cgroup::Hierarchies;
+use crate::source::host::Host;
+use crate::source::kernel::Kernel;
+use crate::source::kernel::lifecycle::Lifecycle;
+use crate::source::proc::ProcRoot;
+use crate::store::Window;
+use anyhow::Context;
+use std::collections::HashMap;
+
+/// More processes than this are not watched: their windows would take more memory than the agent may use.
+pub const MAX_TARGETS: usize = 2048;
+
+/// Everything that looks, and what it has seen.
+#[derive(Debug)]
+pub struct Observer {
+    proc: ProcRoot,
+    host: Host,
+    hierarchies: Hierarchies,
+    kernel: Kernel,
+    use_kernel: bool,
+    discovery: Discovery,
+    sweeper: Sweeper,
+    targets: Vec<Target>,
+    windows: HashMap<ProcessId, Window>,
+    window_capacity: usize,
+    losses: Losses,
+}
+
+impl Observer {
+    /// Loads the kernel half and opens `/proc`. Nothing is watched before [`Observer::discover`].
+    ///
+    /// # Errors
+    /// Where there is no `/proc`: nothing can be watched then.
+    pub fn start(selection: Selection, window_capacity: usize) -> anyhow::Result<Self> {
+        let proc = ProcRoot::host().context("open /proc")?;
+        let host = Host::read(proc.path());
+        let hierarchies = Hierarchies::read(proc.path()).unwrap_or_default();
+        let sweeper =
+            Sweeper::new(ProcRoot::host().context("open /proc")?, hierarchies.clone(), Default::default());
+        Ok(Observer {
+            proc,
+            host,
+            hierarchies,
+            kernel: Kernel::load(),
+            use_kernel: true,
+            discovery: Discovery::new(selection),
+            sweeper,
+            targets: Vec::new(),
+            windows: HashMap::new(),
+            window_capacity,
+            losses: Losses::default(),
+        })
+    }
+
+    /// The same with the settings of one invocation.
+    ///
+    /// # Errors
+    /// As [`Observer::start`].
+    pub fn with_config(config: &Config) -> anyhow::Result<Self> {
+        Self::start(config.selection.clone(), config.window_capacity)
+    }
+
+    /// Goes on as on a kernel that refuses the iterators.
+    pub fn without_kernel_tables(&mut self) {
+        self.use_kernel = false;
+    }
+
+    /// Looks at every process of the host.
+    pub fn discover(&mut self) -> Changes {
+        let pids = self.pids();
+        let changes = self.discovery.scan(&self.proc, &self.host, &pids);
+        self.adopt(&changes);
+        changes
+    }
+
+    /// Looks at some processes, of which the kernel told something.
+    pub fn look_at(&mut self, pids: &[i32]) -> Changes {
+        let mut changes = Changes::default();
+        for &pid in pids {
+            self.discovery.look_at(&self.proc, &self.host, pid, &mut changes);
+        }
+        self.adopt(&changes);
+        changes
+    }
+
+    fn pids(&mut self) -> Vec<i32> {
+        let mut pids = Vec::new();
+        if self.use_kernel {
+            let visited = self.kernel.tasks(&mut |task| {
+                if task.is_leader() && !task.kernel_thread {
+                    pids.push(task.pid);
+                }
+            });
+            if visited == Reading::Seen(()) && !pids.is_empty() {
+                return pids;
+            }
+        }
+        self.proc.pids().unwrap_or_default()
+    }
+
+    fn adopt(&mut self, changes: &Changes) {
+        for left in &changes.left {
+            self.targets.retain(|target| target.id != left.id);
+            self.windows.remove(&left.id);
+        }
+        for came in &changes.came {
+            if self.targets.len() >= MAX_TARGETS {
+                self.losses.unwatched_processes += 1;
+                continue;
+            }
+            self.targets.push(Target::clone(came));
+            self.windows.insert(came.id, Window::new(came.id, self.window_capacity));
+        }
+    }
+
+    /// Takes one sample of each process that is watched.
+    pub fn beat(&mut self) -> SweepReport {
+        let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
+        let sweep = self.sweeper.sweep(&self.targets, kernel);
+        for (id, limits) in sweep.limits {
+            if let Some(target) = self.targets.iter_mut().find(|target| target.id == id) {
+                target.limits = limits;
+            }
+        }
+        for sample in sweep.samples {
+            // A process that has left keeps its window as it was when it was last seen whole.
+            if sample.memory.reading == Reading::Gone {
+                continue;
+            }
+            if let Some(window) = self.windows.get_mut(&sample.process) {
+                window.push(sample);
+            }
+        }
+        sweep.report
+    }
+
+    /// Judges one process by what was seen of it so far; `None` for one that is not watched.
+    pub fn judge(&self, target: &Target) -> Option<Judgement> {
+        let bounds = Bounds {
+            limits: target.limits,
+            host_memory_bytes: self.host.memory_bytes,
+            host_tasks: self.host.tasks_max(),
+        };
+        Some(judge::judge(self.windows.get(&target.id)?, &bounds, &Thresholds::default()))
+    }
+
+    /// The processes that are watched.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// What was seen of a process.
+    pub fn window(&self, id: ProcessId) -> Option<&Window> {
+        self.windows.get(&id)
+    }
+
+    /// Whether the process with this pid is there now, watched or not.
+    pub fn exists(&self, pid: i32) -> bool {
+        self.proc.open(pid).and_then(|process| process.id()).seen().is_some()
+    }
+
+    /// What this host and these privileges allow.
+    pub fn checks(&self) -> Vec<Check> {
+        super::checks::all(&self.proc, &self.host, &self.hierarchies, &self.kernel)
+    }
+
+    /// Begins to be told of starts and ends of processes; `None` where the kernel does not tell.
+    pub fn take_lifecycle(&mut self) -> Option<Lifecycle> {
+        self.kernel.take_lifecycle()
+    }
+
+    /// Memory of our programs and maps in the kernel.
+    pub fn kernel_bytes(&self) -> Option<u64> {
+        self.kernel.memory_bytes()
+    }
+
+    /// Our own resident set.
+    pub fn own_rss_bytes(&self) -> Option<u64> {
+        let own = self.proc.open(std::process::id().cast_signed()).into_seen()?;
+        own.status().into_seen()?.memory.map(|memory| memory.rss_bytes())
+    }
+
+    /// What was lost so far.
+    pub fn losses(&self) -> Losses {
+        Losses { lifecycle_events: self.kernel.lost_events().unwrap_or(0), ..self.losses }
+    }
+}

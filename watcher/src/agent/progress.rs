@@ -1,0 +1,51 @@
+//! A line on standard error that tells how far a long watch is, for people at a terminal and nobody else.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::Duration;
+
+/// Shorter waits need no explanation.
+const SHORTEST_SHOWN: Duration = Duration::from_secs(1);
+
+/// The line.
+#[derive(Debug)]
+pub struct Progress {
+    label: String,
+    wanted: Duration,
+    shown: bool,
+    at_terminal: bool,
+}
+
+impl Progress {
+    /// A line that begins with `label` and counts up to `wanted`.
+    pub fn new(label: String, wanted: Duration) -> Self {
+        Progress { label, wanted, shown: false, at_terminal: stderr().is_terminal() }
+    }
+
+    /// Shows how much of it has passed.
+    pub fn show(&mut self, elapsed: Duration) {
+        if self.at_terminal && elapsed >= SHORTEST_SHOWN {
+            self.shown = true;
+            // Nobody is left to tell where standard error is closed.
+            let _ = write!(
+                stderr(),
+                "\r\x1b[K{}: {:.0} of {:.0} s (Ctrl-C judges what was seen so far)",
+                self.label,
+                elapsed.as_secs_f64(),
+                self.wanted.as_secs_f64()
+            );
+        }
+    }
+
+    /// Takes the line away.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -1,0 +1,275 @@
+//! `watcher run`: the loop that goes on until it is told to stop.
+
+use super::diagnose::explained;
+use super::observer::Observer;
+use super::{blocking, interrupted};
+use crate::config::Config;
+use crate::discover::Changes;
+use crate::explain::{Diagnosis, Kind, Verdict};
+use crate::health::{Losses, OwnCost};
+use crate::process::{ProcessId, Target};
+use crate::sample::sweep::SweepReport;
+use crate::source::clock;
+use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+/// What the loop tells whoever listens: `report` puts it into text or JSON.
+#[derive(Debug)]
+pub enum News {
+    /// The processes that are watched from the start, and how many may not be read.
+    Began {
+        /// The processes.
+        targets: Vec<Target>,
+        /// Processes of which it is unknown whether they are Go.
+        denied: u64,
+    },
+    /// A process came.
+    Came(Arc<Target>),
+    /// A process left, or runs another program now.
+    Left(Arc<Target>),
+    /// The verdict on a process is another one than before, or the first.
+    Verdict(Box<Diagnosis>),
+    /// How the agent itself is doing: about once a minute.
+    Health(Health),
+}
+
+/// How the agent itself is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct Health {
+    /// Processes that are watched.
+    pub watched: usize,
+    /// Processes whose verdict is a leak.
+    pub leaking: usize,
+    /// The last sweep.
+    pub sweep: SweepReport,
+    /// What was lost since the start.
+    pub losses: Losses,
+    /// What the agent used since the start.
+    pub cost: OwnCost,
+    /// How long it has run.
+    pub uptime: Duration,
+}
+
+/// Everything that can happen.
+enum Event {
+    /// It is time for the next sample of every process.
+    BeatDue,
+    /// The kernel tells of a process.
+    FromKernel(LifecycleEvent),
+    /// Processes of which the kernel told have had time to settle.
+    LookDue,
+    /// Somebody asked us to stop, or the time is over.
+    Stop,
+}
+
+/// A program that has just been started is looked at after this time: scripts execute many short-lived ones.
+const SETTLING: Duration = Duration::from_millis(300);
+/// A process is judged again after so many beats. Judging costs more than sampling does.
+const BEATS_BETWEEN_JUDGEMENTS: u64 = 3;
+/// How often the agent tells how it is doing.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Watches the selected processes and tells `hear` what happens, until interrupted, until the configured time is
+/// over, or until `hear` says that nobody listens any more (`false`).
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let (observer, (found, lifecycle)) = blocking(Observer::with_config(config)?, |observer| {
+        let lifecycle = observer.take_lifecycle();
+        (observer.discover(), lifecycle)
+    })
+    .await?;
+    tell_what_was_not_understood(&found);
+    if !hear(News::Began { targets: observer.targets().to_vec(), denied: found.denied }) {
+        return Ok(());
+    }
+    let mut agent =
+        Agent { observer: Some(observer), verdicts: HashMap::new(), beats: 0, sweep: SweepReport::default(), late: 0 };
+    let mut ears = Ears::new(config, lifecycle);
+    let mut health_told = began;
+    loop {
+        let news = match ears.next().await {
+            Event::Stop => return Ok(()),
+            Event::FromKernel(event) => {
+                ears.note(event);
+                continue;
+            }
+            Event::LookDue => {
+                let pids: Vec<i32> = std::mem::take(&mut ears.unsettled).into_iter().collect();
+                agent.look_at(pids).await?
+            }
+            Event::BeatDue => {
+                let due = Instant::now();
+                let news = agent.beat().await?;
+                agent.late += u64::from(due.elapsed() > config.interval);
+                news
+            }
+        };
+        if !news.into_iter().all(&mut hear) {
+            return Ok(());
+        }
+        if health_told.elapsed() >= HEALTH_INTERVAL {
+            health_told = Instant::now();
+            if !hear(News::Health(agent.health(began.elapsed()))) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What the loop listens to.
+struct Ears {
+    beats: Interval,
+    lifecycle: Option<Lifecycle>,
+    unsettled: BTreeSet<i32>,
+    look_at: Option<Instant>,
+    stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Ears {
+    fn new(config: &Config, lifecycle: Option<Lifecycle>) -> Self {
+        let mut beats = tokio::time::interval(config.interval);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let duration = config.duration;
+        let stop = Box::pin(async move {
+            let over = async {
+                match duration {
+                    Some(duration) => tokio::time::sleep(duration).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = interrupted() => {}
+                () = over => {}
+            }
+        });
+        Ears { beats, lifecycle, unsettled: BTreeSet::new(), look_at: None, stop }
+    }
+
+    async fn next(&mut self) -> Event {
+        let from_kernel = async {
+            match &mut self.lifecycle {
+                Some(lifecycle) => lifecycle.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let look = async {
+            match self.look_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        // In this order: a storm of processes must not keep the loop from stopping or sampling.
+        let event = tokio::select! {
+            biased;
+            () = &mut self.stop => Event::Stop,
+            _ = self.beats.tick() => Event::BeatDue,
+            () = look => Event::LookDue,
+            event = from_kernel => Event::FromKernel(event),
+        };
+        if matches!(event, Event::LookDue) {
+            self.look_at = None;
+        }
+        event
+    }
+
+    fn note(&mut self, event: LifecycleEvent) {
+        let (LifecycleEvent::Exec { process, .. } | LifecycleEvent::Exit { process, .. }) = event;
+        self.unsettled.insert(process.pid);
+        self.look_at.get_or_insert_with(|| Instant::now() + SETTLING);
+    }
+}
+
+/// What the loop keeps between events.
+struct Agent {
+    /// `None` only while it is lent to the thread that looks.
+    observer: Option<Observer>,
+    verdicts: HashMap<ProcessId, (Verdict, Option<Kind>)>,
+    beats: u64,
+    sweep: SweepReport,
+    late: u64,
+}
+
+impl Agent {
+    async fn lend<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Observer) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let observer = self.observer.take().expect("the observer is back before the next event is taken");
+        let (observer, result) = blocking(observer, work).await?;
+        self.observer = Some(observer);
+        Ok(result)
+    }
+
+    async fn look_at(&mut self, pids: Vec<i32>) -> anyhow::Result<Vec<News>> {
+        let changes = self.lend(move |observer| observer.look_at(&pids)).await?;
+        Ok(self.news_of(&changes))
+    }
+
+    async fn beat(&mut self) -> anyhow::Result<Vec<News>> {
+        self.beats += 1;
+        let beat = self.beats;
+        let (changes, sweep, diagnoses) = self
+            .lend(move |observer| {
+                let changes = observer.discover();
+                let sweep = observer.beat();
+                let due = observer.targets().iter().filter(|target| {
+                    (u64::from(target.id.pid.unsigned_abs()) + beat) % BEATS_BETWEEN_JUDGEMENTS == 0
+                });
+                let diagnoses: Vec<_> = due
+                    .filter_map(|target| explained(observer, target).map(|diagnosis| (target.id, diagnosis)))
+                    .collect();
+                (changes, sweep, diagnoses)
+            })
+            .await?;
+        self.sweep = sweep;
+        let mut news = self.news_of(&changes);
+        for (id, diagnosis) in diagnoses {
+            let primary = diagnosis.findings.iter().find(|finding| finding.primary).map(|finding| finding.kind);
+            let verdict = (diagnosis.verdict, primary);
+            // "Not decided yet" is what everybody expects of a process that has just been met.
+            let before = self.verdicts.insert(id, verdict).unwrap_or((Verdict::Inconclusive, None));
+            if before != verdict {
+                news.push(News::Verdict(Box::new(diagnosis)));
+            }
+        }
+        Ok(news)
+    }
+
+    fn news_of(&mut self, changes: &Changes) -> Vec<News> {
+        tell_what_was_not_understood(changes);
+        for left in &changes.left {
+            self.verdicts.remove(&left.id);
+        }
+        let left = changes.left.iter().cloned().map(News::Left);
+        left.chain(changes.came.iter().cloned().map(News::Came)).collect()
+    }
+
+    fn health(&self, uptime: Duration) -> Health {
+        let observer = self.observer.as_ref();
+        let losses = observer.map(Observer::losses).unwrap_or_default();
+        Health {
+            watched: observer.map_or(0, |observer| observer.targets().len()),
+            leaking: self.verdicts.values().filter(|(verdict, _)| *verdict == Verdict::Leak).count(),
+            sweep: self.sweep,
+            losses: Losses { late_beats: self.late, ..losses },
+            cost: OwnCost {
+                cpu_time: clock::process_cpu_time(),
+                rss_bytes: observer.and_then(Observer::own_rss_bytes),
+                kernel_bytes: observer.and_then(Observer::kernel_bytes),
+            },
+            uptime,
+        }
+    }
+}
+
+fn tell_what_was_not_understood(changes: &Changes) {
+    for (exe, why) in &changes.not_understood {
+        tracing::warn!(%exe, %why, "cannot tell whether this executable is Go");
+    }
+}
