@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod descriptor;
 pub mod discover;
+pub mod explain;
 pub mod golang;
 pub mod health;
 pub mod judge;

@@ -1,4 +1,50 @@
-//! What people and programs are given to read.
+//! What people and programs are given to read. Values in, text or bytes out.
 
+pub mod doctor;
 pub mod folded;
+pub mod json;
+pub mod list;
 pub mod pprof;
+pub mod text;
+
+use crate::explain::Verdict;
+
+/// Exit status where no leak was found.
+pub const EXIT_NO_LEAK: u8 = 0;
+/// Exit status where a leak was found.
+pub const EXIT_LEAK: u8 = 1;
+/// Exit status where it could not be done, which includes that no verdict could be reached.
+pub const EXIT_FAILED: u8 = 2;
+
+/// The exit status of `watcher diagnose` for these verdicts: a leak anywhere counts most, then a verdict that could
+/// not be reached. No verdict at all is a failure too.
+pub fn exit_status(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
+    let status = |verdict| match verdict {
+        Verdict::Healthy => EXIT_NO_LEAK,
+        Verdict::Leak => EXIT_LEAK,
+        Verdict::Inconclusive => EXIT_FAILED,
+    };
+    let mut worst = None;
+    for one in verdicts.into_iter().map(status) {
+        worst = match (worst, one) {
+            (Some(EXIT_LEAK), _) | (_, EXIT_LEAK) => Some(EXIT_LEAK),
+            (Some(before), one) => Some(one.max(before)),
+            (None, one) => Some(one),
+        };
+    }
+    worst.unwrap_or(EXIT_FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exit_status;
+    use crate::explain::Verdict::{Healthy, Inconclusive, Leak};
+
+    #[test]
+    fn a_leak_counts_most_and_nothing_is_a_failure() {
+        assert_eq!(exit_status([Healthy, Healthy]), 0);
+        assert_eq!(exit_status([Healthy, Inconclusive, Leak, Healthy]), 1);
+        assert_eq!(exit_status([Healthy, Inconclusive]), 2);
+        assert_eq!(exit_status([]), 2);
+    }
+}

@@ -1,0 +1,193 @@
+//! Findings in sentences.
+
+use super::words::{count, counted, duration, percent, quantity, rate, range};
+use super::{Exhaustion, Finding, Kind, LimitName};
+use crate::descriptor::DescriptorType;
+use crate::judge::{Detail, Evidence, Finding as Judged, Unit};
+use crate::sample::connections::Peer;
+use crate::socket::SocketState;
+
+pub(super) fn explain(judged: &Judged) -> Finding {
+    let unit = judged.kind.unit();
+    let exhausts = judged.exhausts.map(|exhaustion| Exhaustion {
+        limit: limit_name(exhaustion.limit),
+        in_seconds: exhaustion.in_seconds,
+        low_seconds: exhaustion.low_seconds,
+        high_seconds: exhaustion.high_seconds,
+    });
+    Finding {
+        kind: judged.kind,
+        primary: judged.primary,
+        consequence_of: judged.consequence_of,
+        confidence: judged.confidence,
+        rate_per_second: judged.rate.per_second,
+        time_left: exhausts.as_ref().map(|exhausts| {
+            let value = judged.exhausts.map_or(0, |exhaustion| exhaustion.limit_value);
+            time_left(exhausts, value, unit)
+        }),
+        exhausts,
+        state: judged.detail.state.map(state_name),
+        peer: judged.detail.peer.as_ref().map(peer_name),
+        descriptor_type: judged.detail.descriptor_type.map(type_name),
+        culprits: judged.culprits.clone(),
+        headline: format!("{} grow by {}", growing(judged.kind, &judged.detail), rate(judged.rate.per_second, unit)),
+        evidence: judged.evidence.iter().map(|evidence| sentence(evidence, judged)).collect(),
+    }
+}
+
+/// What grows, in the plural, for the begin of a sentence.
+fn growing(kind: Kind, detail: &Detail) -> String {
+    match kind {
+        Kind::Connection => {
+            let state = detail.state.map(|state| format!(" in {}", state_name(state))).unwrap_or_default();
+            let peer = match &detail.peer {
+                Some(Peer::Server { .. }) => detail.peer.as_ref().map(|peer| format!(" to {}", peer_name(peer))),
+                Some(Peer::Client { ip, local_port }) => Some(format!(" from {ip} to port {local_port}")),
+                Some(Peer::Path(path)) if !path.is_empty() => Some(format!(" to {path}")),
+                _ => None,
+            };
+            format!("Sockets{state}{}", peer.unwrap_or_default())
+        }
+        Kind::Fd => detail.descriptor_type.map_or_else(
+            || "Open descriptors".to_owned(),
+            |kind| format!("Open descriptors of type {}", type_name(kind)),
+        ),
+        _ => subject(kind).to_owned(),
+    }
+}
+
+/// What a kind counts, in the plural, for the begin of a sentence.
+pub(super) fn subject(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Heap => "Live objects on the Go heap",
+        Kind::Goroutine => "Goroutines",
+        Kind::Fd => "Descriptors that are no sockets",
+        Kind::Connection => "Sockets",
+        Kind::Thread => "OS threads",
+        Kind::Native => "Bytes outside the Go heap",
+        Kind::Mapping => "Memory mappings",
+        Kind::Child => "Children that exited and were not waited for",
+    }
+}
+
+fn sentence(evidence: &Evidence, judged: &Judged) -> String {
+    let unit = judged.kind.unit();
+    match *evidence {
+        Evidence::Rose { from, to, seconds, samples } => format!(
+            "From {} to {} in {}, seen in {samples} samples.",
+            quantity(from, unit),
+            quantity(to, unit),
+            duration(seconds)
+        ),
+        Evidence::Steps { up, down } => {
+            format!("{} up, {} down.", counted(up, "step", "steps"), if down == 0 { "none".to_owned() } else { count(down as f64) })
+        }
+        Evidence::Quarters { rises } => {
+            let low = rises.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = rises.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            format!("It grew in each quarter of that time, by {}.", range(low, high, unit))
+        }
+        Evidence::Share { readings: 0, .. } => {
+            "All open descriptors together grow; what they are could not be read.".to_owned()
+        }
+        Evidence::Share { of_descriptors, readings } => format!(
+            "They are {} of the growth of all open descriptors, by {} of what these are.",
+            percent(of_descriptors),
+            counted(readings, "reading", "readings")
+        ),
+        Evidence::Concentrated { share, now } => {
+            let what = match (judged.detail.state, judged.detail.descriptor_type) {
+                (Some(state), _) => format!("in {}", state_name(state)),
+                (None, Some(kind)) => format!("of type {}", type_name(kind)),
+                (None, None) => "in one group".to_owned(),
+            };
+            format!("{} of the growth is {what}, where there are {} now.", percent(share), count(now as f64))
+        }
+    }
+}
+
+fn time_left(exhausts: &Exhaustion, limit_value: u64, unit: Unit) -> String {
+    let left = match exhausts.in_seconds {
+        left if left < 1.0 => "none".to_owned(),
+        left => duration(left),
+    };
+    let (low, high) = (duration(exhausts.low_seconds), exhausts.high_seconds.map(duration));
+    let interval = match high {
+        Some(high) if high == low => String::new(),
+        Some(high) => format!(", between {low} and {high}"),
+        None => format!(", {low} at the soonest"),
+    };
+    let value = match unit {
+        Unit::Bytes => quantity(limit_value as f64, unit),
+        _ => count(limit_value as f64),
+    };
+    format!("{left}{interval}, until {} of {value} is reached", exhausts.limit)
+}
+
+/// A limit as the system calls it.
+fn limit_name(limit: LimitName) -> &'static str {
+    match limit {
+        LimitName::OpenFiles => "RLIMIT_NOFILE",
+        LimitName::Mappings => "vm.max_map_count",
+        LimitName::CgroupPids => "pids.max",
+        LimitName::CgroupMemory => "memory.max",
+        LimitName::UserProcesses => "RLIMIT_NPROC",
+        LimitName::HostMemory => "host memory",
+        LimitName::HostTasks => "kernel.threads-max",
+    }
+}
+
+/// A socket's state in the kernel's word.
+fn state_name(state: SocketState) -> &'static str {
+    match state {
+        SocketState::Established => "ESTABLISHED",
+        SocketState::SynSent => "SYN_SENT",
+        SocketState::SynRecv => "SYN_RECV",
+        SocketState::FinWait1 => "FIN_WAIT1",
+        SocketState::FinWait2 => "FIN_WAIT2",
+        SocketState::TimeWait => "TIME_WAIT",
+        SocketState::Close => "CLOSE",
+        SocketState::CloseWait => "CLOSE_WAIT",
+        SocketState::LastAck => "LAST_ACK",
+        SocketState::Listen => "LISTEN",
+        SocketState::Closing => "CLOSING",
+        SocketState::Unknown => "UNKNOWN",
+    }
+}
+
+/// The other end of a connection: `127.0.0.1:8081`, `client 10.0.0.7 on port 8080`, `@bus`.
+fn peer_name(peer: &Peer) -> String {
+    match peer {
+        Peer::None => "none".to_owned(),
+        Peer::Server { ip, port } => std::net::SocketAddr::new(*ip, *port).to_string(),
+        Peer::Client { ip, local_port } => format!("client {ip} on port {local_port}"),
+        Peer::Path(path) if path.is_empty() => "unnamed unix socket".to_owned(),
+        Peer::Path(path) => path.clone(),
+    }
+}
+
+/// A descriptor's type in one word.
+fn type_name(kind: DescriptorType) -> &'static str {
+    match kind {
+        DescriptorType::File => "file",
+        DescriptorType::Directory => "directory",
+        DescriptorType::CharDevice => "chardev",
+        DescriptorType::BlockDevice => "blockdev",
+        DescriptorType::Pipe => "pipe",
+        DescriptorType::Socket => "socket",
+        DescriptorType::EventFd => "eventfd",
+        DescriptorType::Epoll => "epoll",
+        DescriptorType::TimerFd => "timerfd",
+        DescriptorType::SignalFd => "signalfd",
+        DescriptorType::Inotify => "inotify",
+        DescriptorType::Fanotify => "fanotify",
+        DescriptorType::MemFd => "memfd",
+        DescriptorType::PidFd => "pidfd",
+        DescriptorType::UserFaultFd => "userfaultfd",
+        DescriptorType::IoUring => "io_uring",
+        DescriptorType::PerfEvent => "perf_event",
+        DescriptorType::Bpf => "bpf",
+        DescriptorType::Namespace => "namespace",
+        DescriptorType::Other => "other",
+    }
+}

@@ -1,0 +1,188 @@
+//! Puts a [`Judgement`] into words: what, how fast, how we know, what was ruled out, what cannot be seen, what to
+//! do next.
+//!
+//! Plain sentences and plain values. Nothing here knows terminals or JSON; [`crate::report`] knows nothing else.
+
+mod advice;
+mod finding;
+mod memory;
+mod unseen;
+mod verdicts;
+pub mod words;
+
+pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
+pub use memory::{MemoryBalance, Part};
+
+use crate::judge::Judgement;
+use crate::process::{Container, Target};
+use crate::store::Window;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// The verdict on one process, ready to be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnosis {
+    /// Whose it is.
+    pub process: Process,
+    /// Seconds that were watched.
+    pub window_seconds: f64,
+    /// Samples taken in them.
+    pub samples: usize,
+    /// The verdict over all kinds.
+    pub verdict: Verdict,
+    /// The verdict in one sentence.
+    pub headline: String,
+    /// What leaks, the cause first.
+    pub findings: Vec<Finding>,
+    /// What does not leak, and how we know.
+    pub ruled_out: Vec<RuledOut>,
+    /// What could not be decided, and what it would take.
+    pub undecided: Vec<Undecided>,
+    /// What resident memory is made of, as far as it is read; `None` where it could not be read.
+    pub memory: Option<MemoryBalance>,
+    /// What could not be seen.
+    pub unseen: Vec<Unseen>,
+    /// What to do next, in the order in which to do it.
+    pub next_steps: Vec<String>,
+}
+
+/// The process that a diagnosis is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// Its pid.
+    pub pid: i32,
+    /// Its name, printable form.
+    pub name: String,
+    /// When it started.
+    pub started: SystemTime,
+    /// When it was sampled last; `None` where it never was.
+    pub sampled: Option<SystemTime>,
+    /// Its executable.
+    pub exe: Option<PathBuf>,
+    /// Version of the Go toolchain that built it; `None` for a program that is not Go.
+    pub go_version: Option<String>,
+    /// Main module, or for programs built without modules the main package.
+    pub module: Option<String>,
+    /// Container it runs in.
+    pub container: Option<Container>,
+    /// How often the same program was started before it in the same place, as far as we have seen.
+    pub restarts: u32,
+}
+
+/// One resource that leaks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Which resource.
+    pub kind: Kind,
+    /// The cause; exactly one finding of a diagnosis is.
+    pub primary: bool,
+    /// The finding that this one merely follows from.
+    pub consequence_of: Option<Kind>,
+    /// How sure we are: 0 to 1.
+    pub confidence: f64,
+    /// Growth per second in the kind's unit.
+    pub rate_per_second: f64,
+    /// When a limit is reached.
+    pub exhausts: Option<Exhaustion>,
+    /// State of the growing sockets, in the kernel's word.
+    pub state: Option<&'static str>,
+    /// Their peer.
+    pub peer: Option<String>,
+    /// Type of the growing descriptors, in one word.
+    pub descriptor_type: Option<&'static str>,
+    /// The lines of code that did it; empty where no stacks are read.
+    pub culprits: Vec<Culprit>,
+    /// What grows and how fast, in one sentence.
+    pub headline: String,
+    /// How long it can go on, in one sentence; `None` where no limit is known.
+    pub time_left: Option<String>,
+    /// How we know, a sentence each.
+    pub evidence: Vec<String>,
+}
+
+/// When a limit is reached if growth goes on as it does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exhaustion {
+    /// The limit as the system calls it.
+    pub limit: &'static str,
+    /// Seconds from the last sample.
+    pub in_seconds: f64,
+    /// The soonest that is plausible.
+    pub low_seconds: f64,
+    /// The latest; `None` where growth may as well be near zero.
+    pub high_seconds: Option<f64>,
+}
+
+/// A kind that does not leak.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuledOut {
+    /// Which.
+    pub kind: Kind,
+    /// How we know, in one sentence.
+    pub why: String,
+    /// The same in a few words.
+    pub phrase: String,
+}
+
+/// A kind of which nothing can be said yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undecided {
+    /// Which.
+    pub kind: Kind,
+    /// What is missing, in one sentence.
+    pub why: String,
+    /// Length of the window that should decide it, in seconds, where a longer one helps.
+    pub need_seconds: Option<f64>,
+}
+
+/// Something that could not be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// What.
+    pub what: String,
+    /// Why not, and what would bring it.
+    pub why: String,
+}
+
+/// Explains the judgement of a window. `unseen` is what the caller knows to be missing for every process.
+pub fn explain(judgement: &Judgement, target: &Target, window: &Window, unseen: &[Unseen]) -> Diagnosis {
+    let findings: Vec<Finding> = judgement.findings.iter().map(finding::explain).collect();
+    let ruled_out = judgement.steady.iter().map(verdicts::ruled_out).collect();
+    let undecided: Vec<Undecided> = judgement.undecided.iter().map(verdicts::undecided).collect();
+    let mut missing = unseen::of_window(window);
+    missing.extend(unseen.iter().cloned());
+    missing.extend(unseen::of_this_version(target.go.is_some()));
+    Diagnosis {
+        process: process(target, window),
+        window_seconds: judgement.window_seconds,
+        samples: judgement.samples,
+        verdict: judgement.verdict,
+        headline: verdicts::headline(judgement, &findings),
+        next_steps: verdicts::next_steps(judgement),
+        findings,
+        ruled_out,
+        undecided,
+        memory: window.latest().and_then(|sample| sample.memory.seen()).map(memory::balance),
+        unseen: missing,
+    }
+}
+
+fn process(target: &Target, window: &Window) -> Process {
+    let module = target.go.as_ref().and_then(|go| {
+        go.module.as_ref().map(|module| module.path.clone()).or_else(|| go.package.clone())
+    });
+    Process {
+        pid: target.id.pid,
+        name: target.name.clone(),
+        started: target.started,
+        sampled: window.latest().map(|sample| sample.at.wall),
+        exe: target.exe.clone(),
+        go_version: target.go.as_ref().map(|go| go.version.clone()),
+        module,
+        container: target.container.clone(),
+        restarts: target.lineage.restarts,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The verdict, what was ruled out, what is undecided, and what to do next, in sentences.
+
+use super::finding::subject;
+use super::words::{duration, quantity, range, rate};
+use super::{Finding, Kind, RuledOut, Undecided, Verdict, advice};
+use crate::judge::{Judgement, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit};
+
+/// The verdict in one sentence.
+pub(super) fn headline(judgement: &Judgement, findings: &[Finding]) -> String {
+    match (judgement.verdict, findings.first()) {
+        (Verdict::Leak, Some(first)) => first.headline.clone(),
+        (Verdict::Healthy, _) => "Nothing that was watched grows without end".to_owned(),
+        _ => match waiting_time(judgement) {
+            Some(seconds) => format!("No verdict yet; {} of watching should bring one", duration(seconds)),
+            None => "No leak is shown, but not everything could be judged".to_owned(),
+        },
+    }
+}
+
+/// The window that should decide what a longer window can decide.
+fn waiting_time(judgement: &Judgement) -> Option<f64> {
+    judgement.undecided.iter().filter_map(|one| need_seconds(&one.why, judgement)).max_by(f64::total_cmp)
+}
+
+fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
+    match *why {
+        UndecidedWhy::TooShort { need_seconds, .. } | UndecidedWhy::Ambiguous { need_seconds, .. } => {
+            Some(need_seconds)
+        }
+        UndecidedWhy::TooFewSamples { need, .. } => {
+            let beats = judgement.samples.saturating_sub(1).max(1) as f64;
+            (judgement.window_seconds > 0.0).then(|| judgement.window_seconds / beats * need as f64)
+        }
+        UndecidedWhy::NotRead | UndecidedWhy::CompositionUnknown { .. } => None,
+    }
+}
+
+/// What to do next, most urgent first.
+pub(super) fn next_steps(judgement: &Judgement) -> Vec<String> {
+    let mut steps = Vec::new();
+    if let Some(primary) = judgement.findings.first() {
+        steps.push(advice::for_finding(primary).to_owned());
+        if let Some(exhaustion) = primary.exhausts {
+            let soonest = duration(exhaustion.low_seconds);
+            steps.push(format!("Until it is fixed, a restart within {soonest} keeps the process from its limit."));
+        }
+        return steps;
+    }
+    if let Some(seconds) = waiting_time(judgement) {
+        steps.push(format!("Watch for longer: --duration {seconds:.0}s."));
+    }
+    let growing = |one: &Unjudged| matches!(one.why, UndecidedWhy::CompositionUnknown { .. });
+    if judgement.undecided.iter().any(growing) {
+        steps.push(
+            "Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a \
+             rise that ends is none."
+                .to_owned(),
+        );
+    }
+    if judgement.undecided.iter().any(|one| one.why == UndecidedWhy::NotRead) {
+        steps.push("See what could not be read with `watcher doctor`; most of it takes root.".to_owned());
+    }
+    steps
+}
+
+pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
+    let kind = steady.kind;
+    let unit = kind.unit();
+    let (what, short) = steady_subject(kind);
+    let (why, phrase) = match steady.why {
+        SteadyWhy::Flat { low, high } if low == high => {
+            let level = quantity(low, unit);
+            (format!("{what} stayed at {level}."), format!("{short} {level}"))
+        }
+        SteadyWhy::Flat { low, high } => {
+            let range = range(low, high, unit);
+            (format!("{what} stayed within {range}, without a trend."), format!("{short} {range}"))
+        }
+        SteadyWhy::Sawtooth { low, high } => {
+            let range = range(low, high, unit);
+            (format!("{what} rise and fall back, within {range}."), format!("{short} {range}, a sawtooth"))
+        }
+        SteadyWhy::Plateau { flat_seconds, level } => {
+            let (level, flat) = (quantity(level, unit), duration(flat_seconds));
+            (
+                format!("{what} rose and have stayed at about {level} for {flat}: warm-up, or a pool that is full."),
+                format!("{short} level at {level}"),
+            )
+        }
+        SteadyWhy::Falling { from, to } => {
+            let (from, to) = (quantity(from, unit), quantity(to, unit));
+            (format!("{what} fell from {from} to {to}."), format!("{short} falling to {to}"))
+        }
+    };
+    RuledOut { kind, why, phrase }
+}
+
+/// What was found steady, for a sentence and for a phrase. Heap and native memory were judged together.
+fn steady_subject(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Heap | Kind::Native => ("Resident bytes of the Go heap and of native memory together", "anonymous memory"),
+        Kind::Fd => (subject(kind), "descriptors"),
+        Kind::Connection => (subject(kind), "sockets"),
+        Kind::Thread => (subject(kind), "threads"),
+        Kind::Child => (subject(kind), "unreaped children"),
+        Kind::Mapping => (subject(kind), "mappings"),
+        Kind::Goroutine => (subject(kind), "goroutines"),
+    }
+}
+
+pub(super) fn undecided(one: &Unjudged) -> Undecided {
+    let what = subject(one.kind);
+    let unit = one.kind.unit();
+    let (why, need_seconds) = match one.why {
+        UndecidedWhy::TooFewSamples { have, need } => {
+            (format!("{what}: {have} readings are too few, {need} are needed."), None)
+        }
+        UndecidedWhy::TooShort { have_seconds, need_seconds } => {
+            let (have, need) = (duration(have_seconds), duration(need_seconds));
+            (format!("{what}: {have} are too short, {need} are needed at least."), Some(need_seconds))
+        }
+        UndecidedWhy::NotRead => (format!("{what} could not be read."), None),
+        UndecidedWhy::Ambiguous { per_second, slowing, need_seconds } => {
+            let because = if slowing {
+                "but ever more slowly, as a pool does that fills"
+            } else {
+                "but not steadily or not long enough to be told from warm-up or load"
+            };
+            let (rate, need) = (rate(per_second, unit), duration(need_seconds));
+            (format!("{what} rise by {rate}, {because}; {need} should decide."), Some(need_seconds))
+        }
+        UndecidedWhy::CompositionUnknown { part, per_second } => {
+            let rate = rate(per_second, Unit::Bytes);
+            let why = match part {
+                MemoryPart::Anonymous => format!(
+                    "Resident anonymous memory grows by {rate}; how much of it is live heap, garbage, freed memory \
+                     not yet returned, or C memory is not read."
+                ),
+                MemoryPart::File => format!(
+                    "Resident pages of mapped files grow by {rate}; reading through a mapped file does that, and \
+                     the kernel takes them back when it needs to."
+                ),
+                MemoryPart::Shared => {
+                    format!("Resident shared memory grows by {rate}; who else holds it is not read.")
+                }
+            };
+            (why, None)
+        }
+    };
+    Undecided { kind: one.kind, why, need_seconds }
+}
