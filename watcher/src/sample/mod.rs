@@ -7,10 +7,13 @@ pub mod cgroup;
 pub mod children;
 pub mod connections;
 pub mod descriptors;
+mod details;
 pub mod mappings;
 pub mod memory;
 pub mod sweep;
+mod tasks;
 pub mod threads;
+mod turns;
 
 use crate::process::ProcessId;
 use crate::reading::{Moment, Stamped};

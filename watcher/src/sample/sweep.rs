@@ -1,1 +1,317 @@
 //! Takes the samples of all targets of one beat.
+//!
+//! The order of reading is what makes it safe against pids that come back. First everything that is keyed by pid
+//! alone is read: tasks, descriptor counts, descriptors. Only then is each process opened and its start time
+//! compared with the target's. A process that was there when it was discovered, and is there at the end, was there
+//! all the time between: what the earlier passes saw under its pid was its own.
+
+use super::details::{Beat, Detail, Details};
+use super::memory::Memory;
+use super::tasks::{TaskPass, Threads};
+use super::threads::{self, ThreadGroups};
+use super::turns::ByTurns;
+use super::{Sample, cgroup};
+use crate::process::{Limits, ProcessId, Target};
+use crate::reading::{Moment, Reading, Stamped, Via};
+use crate::source::KernelTables;
+use crate::source::cgroup::Hierarchies;
+use crate::source::clock;
+use crate::source::proc::{ProcRoot, ProcTables, ProcessDir, Stat, Status};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often, and how much of it in one beat, the costly things are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Descriptors, cgroup and limits are looked at after so many beats, even where nothing seems to have changed.
+    pub refresh_every_beats: u64,
+    /// Descriptors that are looked at in one beat through the kernel's iterator: about 0.25 µs each.
+    pub descriptors_by_kernel: u64,
+    /// The same through `/proc`: about 4 µs each.
+    pub descriptors_by_proc: u64,
+    /// Mappings that are counted in one beat through `/proc`: about 1 µs each.
+    pub mappings_by_proc: u64,
+    /// Threads that are looked at in one beat through `/proc`: about 7 µs each.
+    pub threads_by_proc: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            refresh_every_beats: 6,
+            descriptors_by_kernel: 40_000,
+            descriptors_by_proc: 2_000,
+            mappings_by_proc: 3_000,
+            threads_by_proc: 500,
+        }
+    }
+}
+
+/// What one sweep brought.
+#[derive(Debug)]
+pub struct Sweep {
+    /// One sample per target, in the order of the targets.
+    pub samples: Vec<Sample>,
+    /// Limits of the targets whose turn it was and whose limits are no longer those in [`Target::limits`].
+    pub limits: Vec<(ProcessId, Limits)>,
+    /// What it lost, and what it cost.
+    pub report: SweepReport,
+}
+
+/// What a sweep lost, and what it cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Targets of the sweep.
+    pub processes: u64,
+    /// Targets that had left.
+    pub gone: u64,
+    /// Targets of which at least one reading was denied.
+    pub denied: u64,
+    /// Tasks, or where `/proc` served them processes, that the pass over the host's tasks visited.
+    pub tasks_visited: u64,
+    /// Descriptors that were looked at, those of other processes in the same pass included.
+    pub descriptors_visited: u64,
+    /// Targets whose descriptors were looked at.
+    pub details_read: u64,
+    /// Targets whose descriptors were due and have to wait for a later beat.
+    pub details_deferred: u64,
+    /// Sockets that were counted and not looked at, see [`super::descriptors::MAX_SOCKETS`].
+    pub sockets_beyond: u64,
+    /// The kernel's own table served the tasks.
+    pub tasks_by_kernel: bool,
+    /// The kernel's own tables served the descriptors.
+    pub descriptors_by_kernel: bool,
+    /// CPU time of the thread that swept.
+    pub cpu: Duration,
+    /// Time from its begin to its end.
+    pub wall: Duration,
+}
+
+/// Takes samples, beat after beat.
+#[derive(Debug)]
+pub struct Sweeper {
+    settings: Settings,
+    tables: ProcTables,
+    cgroups: cgroup::Reader,
+    details: Details,
+    thread_groups: ByTurns<Arc<Stamped<ThreadGroups>>>,
+    mappings: ByTurns<Stamped<u64>>,
+    beat: u64,
+}
+
+impl Sweeper {
+    /// Sweeps the processes of this `/proc`.
+    pub fn new(root: ProcRoot, hierarchies: Hierarchies, settings: Settings) -> Self {
+        Sweeper {
+            settings,
+            tables: ProcTables::new(root),
+            cgroups: cgroup::Reader::new(hierarchies),
+            details: Details::default(),
+            thread_groups: ByTurns::default(),
+            mappings: ByTurns::default(),
+            beat: 0,
+        }
+    }
+
+    /// Takes one sample of each target: through `kernel` what it offers, through `/proc` the rest.
+    ///
+    /// Blocks for as long as the kernel takes. Holds one process open at a time.
+    pub fn sweep(&mut self, targets: &[Target], mut kernel: Option<&mut dyn KernelTables>) -> Sweep {
+        let (began, cpu_began) = (clock::now(), clock::thread_cpu_time());
+        self.begin_beat(&targets.iter().map(|target| target.id).collect());
+        let mut report = SweepReport { processes: targets.len() as u64, ..SweepReport::default() };
+
+        let by_kernel = kernel.as_mut().and_then(|kernel| TaskPass::by_kernel(targets, *kernel));
+        report.tasks_by_kernel = by_kernel.is_some();
+        let mut tasks = by_kernel.unwrap_or_else(|| TaskPass::by_proc(targets, self.tables.root()));
+        report.tasks_visited = tasks.visited;
+        let counts: Vec<_> = targets.iter().map(|target| self.count_descriptors(target)).collect();
+        self.read_details(targets, &counts, kernel, &mut report);
+
+        let mut samples = Vec::with_capacity(targets.len());
+        let mut limits = Vec::new();
+        for (target, descriptors) in targets.iter().zip(counts) {
+            let sample = match self.identified(target) {
+                Reading::Seen((process, stat)) => {
+                    limits.extend(self.changed_limits(target, &process));
+                    self.take(target, &process, &stat, descriptors, &mut tasks)
+                }
+                reading => nothing(target.id, &reading.map(drop)),
+            };
+            report.gone += u64::from(sample.descriptors.reading == Reading::Gone);
+            report.denied += u64::from(has_denied(&sample));
+            samples.push(sample);
+        }
+        report.cpu = clock::thread_cpu_time().saturating_sub(cpu_began);
+        report.wall = clock::now().since_boot.saturating_sub(began.since_boot);
+        Sweep { samples, limits, report }
+    }
+
+    fn begin_beat(&mut self, watched: &HashSet<ProcessId>) {
+        self.beat += 1;
+        self.tables.begin_pass();
+        self.cgroups.begin_beat(watched);
+        self.details.retain(watched);
+        self.thread_groups.begin_beat(watched, self.settings.threads_by_proc);
+        self.mappings.begin_beat(watched, self.settings.mappings_by_proc);
+    }
+
+    fn count_descriptors(&self, target: &Target) -> Stamped<u64> {
+        stamped(clock::now(), self.tables.root().descriptor_count(target.id.pid))
+    }
+
+    fn read_details(
+        &mut self,
+        targets: &[Target],
+        counts: &[Stamped<u64>],
+        kernel: Option<&mut dyn KernelTables>,
+        report: &mut SweepReport,
+    ) {
+        let beat = |budget| Beat {
+            number: self.beat,
+            refresh_every: self.settings.refresh_every_beats,
+            targets,
+            counts,
+            budget,
+        };
+        if let Some(kernel) = kernel {
+            let beat = beat(self.settings.descriptors_by_kernel);
+            report.descriptors_by_kernel = self.details.read(&beat, kernel, Via::KernelIterator, report);
+        }
+        if !report.descriptors_by_kernel {
+            let beat = beat(self.settings.descriptors_by_proc);
+            self.details.read(&beat, &mut self.tables, Via::Procfs, report);
+        }
+    }
+
+    /// The target's directory, if the process that has its pid now is the target.
+    fn identified(&self, target: &Target) -> Reading<(ProcessDir, Stat)> {
+        self.tables.root().open(target.id.pid).and_then(|process| {
+            process.stat().and_then(|stat| {
+                let same = stat.start_ticks == target.id.start_ticks;
+                if same { Reading::Seen((process, stat)) } else { Reading::Gone }
+            })
+        })
+    }
+
+    /// Whether it is this process's beat to be asked what seldom changes. Not all of them have the same one.
+    fn refreshes(&self, id: ProcessId) -> bool {
+        let every = self.settings.refresh_every_beats.max(1);
+        self.beat % every == u64::from(id.pid.unsigned_abs()) % every
+    }
+
+    fn changed_limits(&self, target: &Target, process: &ProcessDir) -> Option<(ProcessId, Limits)> {
+        let limits = self.refreshes(target.id).then(|| process.limits())?.into_seen()?;
+        // The bound on mappings is the host's.
+        let limits = Limits { mappings: target.limits.mappings, ..limits };
+        (limits != target.limits).then_some((target.id, limits))
+    }
+
+    fn take(
+        &mut self,
+        target: &Target,
+        process: &ProcessDir,
+        stat: &Stat,
+        descriptors: Stamped<u64>,
+        tasks: &mut TaskPass,
+    ) -> Sample {
+        let (id, at) = (target.id, clock::now());
+        let status = process.status();
+        let by_pass = tasks.take_threads(id);
+        let (threads, thread_groups, mappings) = match by_pass {
+            Some(Threads { total, groups, mappings }) => (total, Arc::new(groups), mappings),
+            None => (
+                stamped(at, status.clone().map(|status| status.threads)),
+                self.thread_groups.value(id, || read_thread_groups(process)),
+                None,
+            ),
+        };
+        let mappings = mappings.unwrap_or_else(|| self.mappings.value(id, || count_mappings(process)));
+        let detail = self.details.of(id).unwrap_or_else(|| {
+            // No route was to be had at all.
+            let (types, connections) = (Reading::Unsupported, Reading::Unsupported);
+            Detail { types: Arc::new(stamped(at, types)), connections: Arc::new(stamped(at, connections)) }
+        });
+        let refresh = self.refreshes(id);
+        Sample {
+            process: id,
+            at,
+            memory: stamped(at, status.and_then(|status| memory_of(&status, stat))),
+            mappings,
+            threads,
+            thread_groups,
+            descriptors,
+            descriptor_types: detail.types,
+            connections: detail.connections,
+            children: tasks.children(id),
+            cgroup: self.cgroups.usage(id, process, refresh, self.settings.refresh_every_beats),
+        }
+    }
+}
+
+fn stamped<T>(at: Moment, reading: Reading<T>) -> Stamped<T> {
+    Stamped { at, via: Via::Procfs, reading }
+}
+
+/// A process without memory has exited, unless it is the kernel's and never had any.
+fn memory_of(status: &Status, stat: &Stat) -> Reading<Memory> {
+    match status.memory {
+        Some(memory) => Reading::Seen(memory),
+        None if stat.kernel_thread => Reading::Unsupported,
+        None => Reading::Gone,
+    }
+}
+
+fn read_thread_groups(process: &ProcessDir) -> (Arc<Stamped<ThreadGroups>>, u64) {
+    let at = clock::now();
+    let mut counter = threads::Counter::default();
+    let visited = process.tasks(&mut |task| counter.add(task.name, task.state));
+    let cost = counter.total();
+    (Arc::new(stamped(at, visited.map(|()| counter.finish()))), cost)
+}
+
+fn count_mappings(process: &ProcessDir) -> (Stamped<u64>, u64) {
+    let counted = stamped(clock::now(), process.mapping_count());
+    let cost = counted.seen().copied().unwrap_or(0);
+    (counted, cost)
+}
+
+/// The sample of a process of which nothing can be read, all for the same reason.
+fn nothing(process: ProcessId, why: &Reading<()>) -> Sample {
+    let at = clock::now();
+    fn empty<T: Default>(at: Moment, why: &Reading<()>) -> Stamped<T> {
+        stamped(at, why.clone().map(|()| T::default()))
+    }
+    Sample {
+        process,
+        at,
+        memory: empty(at, why),
+        mappings: empty(at, why),
+        threads: empty(at, why),
+        thread_groups: Arc::new(empty(at, why)),
+        descriptors: empty(at, why),
+        descriptor_types: Arc::new(empty(at, why)),
+        connections: Arc::new(empty(at, why)),
+        children: empty(at, why),
+        cgroup: empty(at, why),
+    }
+}
+
+fn has_denied(sample: &Sample) -> bool {
+    fn denied<T>(stamped: &Stamped<T>) -> bool {
+        matches!(stamped.reading, Reading::Denied)
+    }
+    denied(&sample.memory)
+        || denied(&sample.mappings)
+        || denied(&sample.threads)
+        || denied(&sample.thread_groups)
+        || denied(&sample.descriptors)
+        || denied(&sample.descriptor_types)
+        || denied(&sample.connections)
+        || denied(&sample.children)
+        || denied(&sample.cgroup)
+}
+
+#[cfg(test)]
+mod tests;

@@ -68,20 +68,7 @@ impl ProcessDir {
     /// Where the kernel keeps the number ready this needs no privilege; elsewhere it needs the same as reading
     /// the descriptors does.
     pub fn descriptor_count(&self) -> Reading<u64> {
-        let count = || -> io::Result<u64> {
-            if self.counts_descriptors {
-                let fd = statat(&self.dir, "fd", AtFlags::empty())?;
-                understood(u64::try_from(fd.st_size).ok())
-            } else {
-                let mut count = 0;
-                numbers_in(&open_directory(&self.dir, "fd")?, |_| {
-                    count += 1;
-                    Ok(())
-                })?;
-                Ok(count)
-            }
-        };
-        count().into()
+        count_descriptors(&self.dir, "fd", self.counts_descriptors).into()
     }
 
     /// Every open descriptor by type and inode. Sockets are left unresolved. One that is closed meanwhile is
@@ -188,6 +175,20 @@ impl ProcessDir {
             reading => reading.map(|()| pids),
         }
     }
+}
+
+/// Entries of a directory of descriptors, which lies at `name` below `dir`.
+pub(super) fn count_descriptors(dir: &OwnedFd, name: &str, counted_by_kernel: bool) -> io::Result<u64> {
+    if counted_by_kernel {
+        let fds = statat(dir, name, AtFlags::empty())?;
+        return understood(u64::try_from(fds.st_size).ok());
+    }
+    let mut count = 0;
+    numbers_in(&open_directory(dir, name)?, |_| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 /// What was open a moment ago has left.

@@ -83,4 +83,19 @@ impl ProcRoot {
     pub fn open(&self, pid: i32) -> Reading<ProcessDir> {
         ProcessDir::open_at(&self.dir, pid, self.counts_descriptors).into()
     }
+
+    /// What `stat` says of the process that has this pid now, without opening it.
+    pub fn stat(&self, pid: i32) -> Reading<Stat> {
+        file::read_record(&self.dir, &format!("{pid}/stat"), stat::parse).into()
+    }
+
+    /// Open descriptors of the process that has this pid now, see [`ProcessDir::descriptor_count`].
+    pub fn descriptor_count(&self, pid: i32) -> Reading<u64> {
+        directory::count_descriptors(&self.dir, &format!("{pid}/fd"), self.counts_descriptors).into()
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! One pass over the tasks of the host: threads, mappings and children of all targets at once.
+
+use super::children::{self, Children};
+use super::threads::{self, ThreadGroups};
+use crate::process::{ProcessId, Target};
+use crate::reading::{Moment, Reading, Stamped, Via};
+use crate::source::KernelTables;
+use crate::source::clock;
+use crate::source::proc::ProcRoot;
+use std::collections::HashMap;
+
+/// What a pass has found.
+#[derive(Debug)]
+pub struct TaskPass {
+    at: Moment,
+    via: Via,
+    /// Tasks that were visited.
+    pub visited: u64,
+    processes: HashMap<i32, Process>,
+    children: HashMap<i32, Children>,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    start_ticks: Option<u64>,
+    threads: threads::Counter,
+    mappings: Option<u64>,
+}
+
+/// What a pass tells of the threads of one process.
+#[derive(Debug)]
+pub struct Threads {
+    /// How many.
+    pub total: Stamped<u64>,
+    /// By name and state.
+    pub groups: Stamped<ThreadGroups>,
+    /// Mappings of the process; `None` where the pass does not tell.
+    pub mappings: Option<Stamped<u64>>,
+}
+
+impl TaskPass {
+    /// Through the kernel's own table; `None` where it is not to be had.
+    pub fn by_kernel(targets: &[Target], kernel: &mut dyn KernelTables) -> Option<Self> {
+        let at = clock::now();
+        let mut visited = 0;
+        let mut children = children::Counter::of(targets.iter().map(|target| target.id.pid));
+        let mut processes: HashMap<i32, Process> =
+            targets.iter().map(|target| (target.id.pid, Process::default())).collect();
+        let pass = kernel.tasks(&mut |task| {
+            visited += 1;
+            children.add(&task);
+            let Some(process) = processes.get_mut(&task.pid) else { return };
+            if task.is_leader() {
+                process.start_ticks = Some(task.start_ticks);
+            }
+            process.mappings = process.mappings.or(task.mappings);
+            process.threads.add(task.name, task.state);
+        });
+        (pass == Reading::Seen(())).then(|| TaskPass {
+            at,
+            via: Via::KernelIterator,
+            visited,
+            processes,
+            children: children.finish(),
+        })
+    }
+
+    /// Through `/proc`: children only, since looking at every thread of the host costs too much.
+    pub fn by_proc(targets: &[Target], root: &ProcRoot) -> Self {
+        let at = clock::now();
+        let mut visited = 0;
+        let mut children = children::Counter::of(targets.iter().map(|target| target.id.pid));
+        for pid in root.pids().unwrap_or_default() {
+            if let Reading::Seen(stat) = root.stat(pid) {
+                visited += 1;
+                children.add_process(stat.parent_pid, stat.state, stat.threads);
+            }
+        }
+        TaskPass { at, via: Via::Procfs, visited, processes: HashMap::new(), children: children.finish() }
+    }
+
+    /// Children of a process.
+    pub fn children(&self, id: ProcessId) -> Stamped<Children> {
+        let reading = self.children.get(&id.pid).copied().map_or(Reading::Unsupported, Reading::Seen);
+        Stamped { at: self.at, via: self.via, reading }
+    }
+
+    /// Threads of a process, once; `None` where the pass does not tell, or saw another process under its pid.
+    pub fn take_threads(&mut self, id: ProcessId) -> Option<Threads> {
+        let process = self.processes.remove(&id.pid)?;
+        if process.start_ticks != Some(id.start_ticks) {
+            return None;
+        }
+        let stamped = |count| Stamped { at: self.at, via: self.via, reading: Reading::Seen(count) };
+        Some(Threads {
+            total: stamped(process.threads.total()),
+            mappings: process.mappings.map(stamped),
+            groups: Stamped { at: self.at, via: self.via, reading: Reading::Seen(process.threads.finish()) },
+        })
+    }
+}
