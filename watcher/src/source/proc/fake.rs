@@ -86,7 +86,7 @@ pub fn target(pid: i32) -> Target {
         exe: None,
         exe_deleted: false,
         args: Vec::new(),
-        uid: 0,
+        uid: Some(0),
         started: SystemTime::UNIX_EPOCH,
         go: None,
         container: None,
