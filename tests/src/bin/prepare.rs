@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use tests::build::build;
-use tests::cases::{detection, leaks};
+use tests::cases::{detection, fixtures, leaks};
 use tests::toolchain::{Toolchain, fetch_all};
 
 fn main() -> io::Result<()> {
@@ -16,8 +16,10 @@ fn main() -> io::Result<()> {
             Err(error) => writeln!(out, "Go {version} is missing: {error:#}")?,
         }
     }
-    let shipped = Toolchain::newest().into_iter().flat_map(leaks::builds);
-    for (name, toolchain, variant) in shipped.chain(detection::builds()) {
+    let newest = Toolchain::newest();
+    let leaks = newest.into_iter().flat_map(leaks::builds);
+    let fixtures = newest.into_iter().flat_map(fixtures::builds);
+    for (name, toolchain, variant) in leaks.chain(fixtures).chain(detection::builds()) {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;
         }

@@ -3,6 +3,7 @@
 pub mod command;
 pub mod detection;
 pub mod faults;
+pub mod fixtures;
 pub mod healthy;
 pub mod leaks;
 pub mod privileges;
@@ -16,6 +17,7 @@ pub fn all() -> Vec<Case> {
         leaks::cases(),
         healthy::cases(),
         faults::cases(),
+        fixtures::cases(),
         privileges::cases(),
         command::cases(),
     ]

@@ -76,7 +76,7 @@ fn check(name: &Path, text: &str) -> Result<Vec<Violation>> {
     let mut violations = hygiene::undone(text);
     if name.extension().is_some_and(|it| it == "rs") {
         let file = syn::parse_file(text).context("parse it as Rust")?;
-        violations.extend(hygiene::check(text, &file));
+        violations.extend(hygiene::check(name, text, &file));
         if let Ok(inside) = name.strip_prefix("watcher/src") {
             violations.extend(rules::check(inside, &file));
         }
@@ -111,6 +111,7 @@ mod tests {
             ("watcher/src/agent.rs", 0),
             ("xtask/src/judge/trend.rs", 0),
             ("tests/programs/x/main.go", 0),
+            ("watcher/src/judge/trend/tests.rs", 0),
         ] {
             assert_eq!(check(Path::new(name), text).unwrap().len(), count, "{name}");
         }

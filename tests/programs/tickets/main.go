@@ -1,0 +1,37 @@
+// Command tickets has one goroutine wait for the result of each order.
+package main
+
+import (
+	"time"
+
+	"example.com/parcels/internal/service"
+)
+
+type order struct {
+	number int
+	result chan string
+}
+
+func main() {
+	service.Start()
+	number := 0
+	service.Pace(func() {
+		number++
+		place(order{number: number, result: make(chan string)})
+	})
+}
+
+func place(one order) {
+	service.Held.Add(1)
+	go follow(one)
+	delay := 2 * time.Second
+	if service.Round() {
+		delay = time.Hour
+	}
+	time.AfterFunc(delay, func() { one.result <- "done" })
+}
+
+func follow(one order) {
+	<-one.result
+	service.Held.Add(-1)
+}
