@@ -20,6 +20,8 @@ pub struct Image {
     pub machine: Machine,
     /// `ET_DYN`: the kernel chooses the base, addresses in the file count from there.
     pub position_independent: bool,
+    /// Address of the first instruction, before relocation. Where the kernel put it tells the bias of all others.
+    pub entry: u64,
     /// `PT_LOAD` segments in file order.
     pub segments: Vec<Segment>,
     notes: Vec<Segment>,
@@ -134,6 +136,7 @@ impl Image {
         }
         let mut image = Image {
             machine,
+            entry: u64_at(&header, 24).ok_or(malformed("file header cut off"))?,
             position_independent: kind == elf::ET_DYN.0,
             segments: Vec::new(),
             notes: Vec::new(),

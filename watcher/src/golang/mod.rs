@@ -5,6 +5,10 @@
 
 pub mod buildinfo;
 pub mod image;
+pub mod loaded;
+pub mod moduledata;
+pub mod pclntab;
+pub mod symbols;
 
 mod bytes;
 mod modinfo;
@@ -42,6 +46,19 @@ pub trait Memory {
     /// # Errors
     /// Where any byte of the range cannot be read.
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable>;
+
+    /// Reads many ranges (address, length in bytes) at once. They come to lie one behind the other in `buffer`,
+    /// which is as long as all of them together; `readable` says of each whether it could be read. What lies in the
+    /// buffer for one that could not is arbitrary.
+    fn read_many(&self, ranges: &[(u64, usize)], buffer: &mut [u8], readable: &mut Vec<bool>) {
+        readable.clear();
+        let mut rest = buffer;
+        for (address, length) in ranges {
+            let (part, behind) = rest.split_at_mut_checked(*length).unwrap_or_default();
+            readable.push(part.len() == *length && self.read(*address, part).is_ok());
+            rest = behind;
+        }
+    }
 }
 
 /// A range of process memory that could not be read.

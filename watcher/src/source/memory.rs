@@ -1,12 +1,176 @@
 //! The executable and the memory of a process.
 
-use crate::golang::ReadAt;
-use std::fs::File;
-use std::io;
+use crate::golang::{Memory, ReadAt, Unreadable};
+use crate::reading::Reading;
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// `UIO_MAXIOV`: ranges that the kernel takes in one call.
+const MAX_RANGES_PER_CALL: usize = 1024;
+/// `AT_ENTRY` of `getauxval(3)`.
+const AT_ENTRY: u64 = 9;
+/// The vector has about twenty pairs of words.
+const MAX_AUXILIARY_VECTOR_BYTES: usize = 4096;
 
 impl ReadAt for File {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         FileExt::read_at(self, buffer, offset)
+    }
+}
+
+/// The memory of a live process, read by `process_vm_readv(2)`: nothing is stopped, nothing written.
+///
+/// A pid says nothing about who bears it: whoever reads makes sure before and after that it is still the same
+/// process.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessMemory {
+    pid: Pid,
+}
+
+impl ProcessMemory {
+    /// The memory of the process with this pid.
+    pub fn new(pid: i32) -> Self {
+        ProcessMemory { pid: Pid::from_raw(pid) }
+    }
+
+    /// Whether the memory can be read at all, tried on one byte at `address`.
+    pub fn probe(&self, address: u64) -> Reading<()> {
+        match self.transfer(&mut [0], &[(address, 1)]) {
+            Ok(_) => Reading::Seen(()),
+            Err(errno) => Reading::from_error(&errno.into()),
+        }
+    }
+
+    /// Reads ranges one behind the other into `buffer`; gives the bytes read up to the first that failed.
+    fn transfer(&self, buffer: &mut [u8], ranges: &[(u64, usize)]) -> Result<usize, Errno> {
+        let remote: Vec<RemoteIoVec> = ranges
+            .iter()
+            .map(|(address, length)| RemoteIoVec {
+                base: usize::try_from(*address).unwrap_or(usize::MAX),
+                len: *length,
+            })
+            .collect();
+        process_vm_readv(self.pid, &mut [IoSliceMut::new(buffer)], &remote)
+    }
+}
+
+impl Memory for ProcessMemory {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+        let length = buffer.len();
+        match self.transfer(buffer, &[(address, length)]) {
+            Ok(count) if count == length => Ok(()),
+            _ => Err(Unreadable { address, length }),
+        }
+    }
+
+    fn read_many(&self, ranges: &[(u64, usize)], buffer: &mut [u8], readable: &mut Vec<bool>) {
+        readable.clear();
+        let mut rest = buffer;
+        while readable.len() < ranges.len() {
+            let todo = &ranges[readable.len()..];
+            let todo = &todo[..todo.len().min(MAX_RANGES_PER_CALL)];
+            let bytes = todo.iter().map(|(_, length)| length).sum::<usize>().min(rest.len());
+            let mut done = self.transfer(&mut rest[..bytes], todo).unwrap_or(0);
+            for (_, length) in todo {
+                // The first range that is not whole stops the call; the next call begins behind it.
+                let whole = done >= *length;
+                done = if whole { done - length } else { 0 };
+                readable.push(whole);
+                rest = rest.get_mut(*length..).unwrap_or_default();
+                if !whole {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Where the kernel placed the entry point of a process's executable, from `/proc/PID/auxv` below `proc_root`.
+pub fn entry_address(proc_root: &Path, pid: i32) -> Reading<u64> {
+    let file = match File::open(proc_root.join(pid.to_string()).join("auxv")) {
+        Ok(file) => file,
+        Err(error) => return Reading::from_error(&error),
+    };
+    let mut buffer = [0; MAX_AUXILIARY_VECTOR_BYTES];
+    match FileExt::read_at(&file, &mut buffer, 0) {
+        Ok(length) => entry_in(&buffer[..length]).map_or(Reading::Unsupported, Reading::Seen),
+        Err(error) => Reading::from_error(&error),
+    }
+}
+
+/// The executable of a process, whatever became of its file since.
+pub fn open_executable(proc_root: &Path, pid: i32) -> Reading<File> {
+    Reading::from(fs::File::open(proc_root.join(pid.to_string()).join("exe")))
+}
+
+fn entry_in(vector: &[u8]) -> Option<u64> {
+    let word = |bytes: &[u8]| bytes.first_chunk().copied().map(u64::from_ne_bytes);
+    vector.chunks_exact(16).find(|pair| word(pair) == Some(AT_ENTRY)).and_then(|pair| word(&pair[8..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProcessMemory, entry_address, entry_in, open_executable};
+    use crate::golang::Memory;
+    use crate::golang::image::Image;
+    use crate::reading::Reading;
+    use std::path::Path;
+
+    fn own_pid() -> i32 {
+        i32::try_from(std::process::id()).unwrap()
+    }
+
+    fn address_of(bytes: &[u8]) -> u64 {
+        bytes.as_ptr().addr() as u64
+    }
+
+    #[test]
+    fn our_own_memory_is_read_whole_or_not_at_all() {
+        let memory = ProcessMemory::new(own_pid());
+        let known = b"known bytes".to_vec();
+        let mut buffer = [0; 5];
+        memory.read(address_of(&known) + 6, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"bytes");
+        assert_eq!(memory.read(8, &mut buffer).unwrap_err().to_string(), "5 bytes at 0x8 are not readable");
+        assert_eq!(memory.probe(address_of(&known)), Reading::Seen(()));
+        assert_eq!(memory.probe(8), Reading::Unsupported);
+        assert_eq!(ProcessMemory::new(i32::MAX).probe(8), Reading::Gone);
+    }
+
+    #[test]
+    fn one_unreadable_range_costs_only_itself() {
+        let memory = ProcessMemory::new(own_pid());
+        let known: Vec<u8> = (0..=255).collect();
+        let at = address_of(&known);
+        // More ranges than one call takes, every seventh of them nowhere.
+        let ranges: Vec<(u64, usize)> =
+            (0..3000).map(|index| if index % 7 == 3 { (16, 2) } else { (at + index % 250, 2) }).collect();
+        let mut buffer = vec![0; 6000];
+        let mut readable = vec![true; 3];
+        memory.read_many(&ranges, &mut buffer, &mut readable);
+        assert_eq!(readable.len(), ranges.len());
+        for (index, readable) in readable.iter().enumerate() {
+            assert_eq!(*readable, index % 7 != 3, "range {index}");
+            if *readable {
+                assert_eq!(usize::from(buffer[index * 2]), index % 250, "range {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_entry_address_tells_the_bias() {
+        let proc_root = Path::new("/proc");
+        let entry = entry_address(proc_root, own_pid()).into_seen().unwrap();
+        let file = open_executable(proc_root, own_pid()).into_seen().unwrap();
+        let bias = entry - Image::read(&file).unwrap().entry;
+        assert_eq!(bias % 4096, 0);
+        assert_eq!(entry_address(proc_root, i32::MAX), Reading::Gone);
+        assert_eq!(entry_in(&[0; 64]), None);
+        assert_eq!(entry_in(&[]), None);
     }
 }

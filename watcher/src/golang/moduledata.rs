@@ -1,0 +1,181 @@
+//! `runtime.moduledata`: the runtime's own map of a program, one for the executable and one for every plugin.
+//!
+//! `runtime/symtab.go`. From Go 1.18 to 1.27 it begins with the same words: header and parts of the pclntab, then
+//! the bounds of code and data. That beginning is so regular that it is recognised by content alone, and it is
+//! checked against the pclntab that it points to.
+
+use super::bytes::{u32_at, u64_at};
+use super::loaded::Loaded;
+use std::ops::Range;
+
+/// Words of the stable beginning, up to `enoptrbss`.
+const STABLE_BYTES: usize = 32 * 8;
+/// How far behind the stable beginning `gofunc` and `next` are looked for; the whole structure has less.
+const WHOLE_BYTES: usize = 96 * 8;
+const MAX_SCANNED_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_MODULES: usize = 64;
+/// Larger than any real symbol table.
+const MAX_TABLE_BYTES: u64 = 1 << 30;
+const HEADER_BYTES: u64 = 72;
+
+/// Formats of the pclntab that are read here (`internal/abi.PCLnTabMagic`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `0xfffffff0`: Go 1.18 and 1.19.
+    Go118,
+    /// `0xfffffff1`: Go 1.20 and newer.
+    Go120,
+}
+
+/// What a module says of itself. All addresses are run-time addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Of the structure itself.
+    pub address: u64,
+    /// Format of its pclntab.
+    pub format: Format,
+    /// The smallest step between instructions: 1 on amd64, 4 on arm64.
+    pub pc_quantum: u8,
+    /// Number of functions.
+    pub functions: u64,
+    /// `funcnametab`: names, each ended by a zero byte.
+    pub names: Range<u64>,
+    /// `cutab`: file numbers of each compilation unit.
+    pub units: Range<u64>,
+    /// `filetab`: file names, each ended by a zero byte.
+    pub files: Range<u64>,
+    /// `pctab`: pc-value tables.
+    pub values: Range<u64>,
+    /// `pclntable`: what is recorded of each function.
+    pub records: Range<u64>,
+    /// `ftab`: entry and record of each function, by entry.
+    pub index: Range<u64>,
+    /// Machine code of Go.
+    pub text: Range<u64>,
+    /// Initialised variables without pointers.
+    pub noptrdata: Range<u64>,
+    /// Initialised variables with pointers.
+    pub data: Range<u64>,
+    /// Zeroed variables with pointers.
+    pub bss: Range<u64>,
+    /// Zeroed variables without pointers; 33 MB, and sparse, in many programs built by Go 1.26 and newer.
+    pub noptrbss: Range<u64>,
+    /// The words behind, whose order depends on the version: `gofunc`, `next` and more.
+    pub rest: Vec<u64>,
+}
+
+/// The modules of a process, the executable's first; empty where there is none of a version that is read here.
+pub fn find(loaded: &Loaded) -> Vec<Module> {
+    let first = loaded.initialised_data().find_map(|range| {
+        loaded
+            .scan(range, STABLE_BYTES, MAX_SCANNED_BYTES, |address, bytes| recognise(loaded, address, bytes))
+    });
+    let mut modules: Vec<Module> = first.into_iter().collect();
+    // `next` links the modules of plugins. Its place depends on the version, its target does not look like anything
+    // else. A link back into the list ends it.
+    let mut last = 0;
+    while let Some(module) = modules.get(last).filter(|_| modules.len() < MAX_MODULES) {
+        let next = module
+            .rest
+            .iter()
+            .filter(|word| **word != 0 && **word % 8 == 0)
+            .filter(|word| modules.iter().all(|known| known.address != **word))
+            .find_map(|word| {
+                let mut bytes = [0; STABLE_BYTES];
+                loaded.memory.read(*word, &mut bytes).ok()?;
+                recognise(loaded, *word, &bytes)
+            });
+        modules.extend(next);
+        last += 1;
+    }
+    modules
+}
+
+/// Takes the bytes at `address` for a `moduledata` if all that it says of itself holds together.
+fn recognise(loaded: &Loaded, address: u64, bytes: &[u8]) -> Option<Module> {
+    let word = |index: usize| u64_at(bytes, index * 8);
+    let header = word(0)?;
+    // Cheapest test first, as this runs for every word of the data segments: the names follow the header closely.
+    if !(HEADER_BYTES..=256).contains(&word(1)?.wrapping_sub(header)) || header == 0 || header % 8 != 0 {
+        return None;
+    }
+    let slice = |index: usize, element_bytes: u64| {
+        let (start, length, capacity) = (word(index)?, word(index + 1)?, word(index + 2)?);
+        let bytes = length.checked_mul(element_bytes)?;
+        (length == capacity && bytes <= MAX_TABLE_BYTES).then_some(start..start.checked_add(bytes)?)
+    };
+    let range = |index: usize| {
+        let (start, end) = (word(index)?, word(index + 1)?);
+        (start <= end).then_some(start..end)
+    };
+    let (names, units, files) = (slice(1, 1)?, slice(4, 4)?, slice(7, 1)?);
+    let (values, records, index) = (slice(10, 1)?, slice(13, 1)?, slice(16, 8)?);
+    let ordered = names.start < units.start
+        && units.start <= files.start
+        && files.start <= values.start
+        && values.start <= records.start;
+    let text = range(22)?;
+    if !ordered || index.is_empty() || text.is_empty() {
+        return None;
+    }
+
+    let mut head = [0; 72];
+    if loaded.read_static(header, &mut head)? < head.len() {
+        return None;
+    }
+    let format = match u32_at(&head, 0)? {
+        0xffff_fff0 => Format::Go118,
+        0xffff_fff1 => Format::Go120,
+        _ => return None,
+    };
+    let pc_quantum = head[6];
+    let functions = u64_at(&head, 8)?;
+    let offsets_agree = [(32, &names), (40, &units), (48, &files), (56, &values), (64, &records)]
+        .into_iter()
+        .all(|(offset, range)| {
+            u64_at(&head, offset).map(|value| header.wrapping_add(value)) == Some(range.start)
+        });
+    // One entry more than there are functions: it marks the end of the last.
+    let index_agrees = (index.end - index.start) / 8 == functions.checked_add(1)?;
+    let is_known = head[4] == 0 && head[5] == 0 && matches!(pc_quantum, 1 | 2 | 4) && head[7] == 8;
+    if !(offsets_agree && index_agrees && is_known) {
+        return None;
+    }
+    let mut rest = vec![0; WHOLE_BYTES];
+    // The structure may end before, and the segment with it.
+    while loaded.memory.read(address + STABLE_BYTES as u64, &mut rest).is_err() && !rest.is_empty() {
+        rest.truncate(rest.len() - 8);
+    }
+    Some(Module {
+        address,
+        format,
+        pc_quantum,
+        functions,
+        names,
+        units,
+        files,
+        values,
+        records,
+        index,
+        text,
+        noptrdata: range(24)?,
+        data: range(26)?,
+        bss: range(28)?,
+        noptrbss: range(30)?,
+        rest: rest.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect(),
+    })
+}
+
+impl Module {
+    /// The word at `offset` bytes from the begin of the structure, behind the stable part.
+    pub(super) fn word_at(&self, offset: usize) -> Option<u64> {
+        self.rest.get(offset.checked_sub(STABLE_BYTES)? / 8).copied()
+    }
+
+    /// Lies in one of the areas of variables.
+    pub(super) fn holds_variable(&self, address: u64) -> bool {
+        [&self.noptrdata, &self.data, &self.bss, &self.noptrbss]
+            .into_iter()
+            .any(|range| range.contains(&address))
+    }
+}
