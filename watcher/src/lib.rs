@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod descriptor;
 pub mod discover;

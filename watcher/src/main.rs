@@ -1,3 +1,35 @@
-//! The command `watcher`: parse, build, run, and turn an error into an exit status.
+//! The command `watcher`: parse, run, and turn an error into an exit status.
 
-fn main() {}
+use clap::Parser;
+use std::io::Write;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use watcher::agent::Ended;
+use watcher::cli::Cli;
+use watcher::commands;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    match commands::run(&cli.command) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::LeakFound) => ExitCode::from(1),
+        Ok(Ended::CouldNot) => ExitCode::from(2),
+        Err(error) => {
+            // Nobody is left to tell where standard error is closed.
+            let _ = writeln!(std::io::stderr(), "watcher: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("WATCHER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

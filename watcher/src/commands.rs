@@ -1,0 +1,145 @@
+//! What each command does and prints: from what was typed, through `agent`, to `report`.
+
+use crate::agent::diagnose::diagnose;
+use crate::agent::observer::Observer;
+use crate::agent::run::{News, run as watch};
+use crate::agent::{Ended, bench};
+use crate::cli::{self, Command, Format};
+use crate::config::{Config, Selection};
+use crate::explain::words::counted;
+use crate::health::all_essential_work;
+use crate::report::{doctor, json, list, news, text};
+use anyhow::Context;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Runs one command to its end.
+///
+/// # Errors
+/// Where it could not do what was asked, in one sentence.
+pub fn run(command: &Command) -> anyhow::Result<Ended> {
+    match command {
+        Command::Run(args) => run_agent(args),
+        Command::List(args) => list_processes(args),
+        Command::Diagnose(args) => diagnose_processes(args),
+        Command::Doctor(args) => show_checks(args),
+        Command::BenchSweep(args) => bench_sweep(args),
+    }
+}
+
+fn run_agent(args: &cli::Run) -> anyhow::Result<Ended> {
+    let config = Config::for_run(args)?;
+    let colour = colour(None);
+    let mut failure = None;
+    runtime()?.block_on(watch(&config, |event| {
+        let line = match args.format {
+            Format::Text => Ok(news::text(&event, colour)),
+            Format::Json => news::json(&event).map_err(io::Error::from),
+        };
+        match line.and_then(|line| print(None, &line)) {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        }
+    }))?;
+    match failure {
+        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("write the output"),
+        _ => Ok(Ended::Well),
+    }
+}
+
+fn list_processes(args: &cli::List) -> anyhow::Result<Ended> {
+    let mut observer = Observer::start(Selection::AllGo, 8)?;
+    let found = observer.discover();
+    let targets: Vec<_> = observer.targets().iter().collect();
+    let output = match args.format {
+        Format::Text => list::table(&targets, SystemTime::now()),
+        Format::Json => json::list(&targets)?,
+    };
+    written(print(args.output.as_deref(), &output))?;
+    if found.denied > 0 {
+        hint(&format!(
+            "{} may not be read, so whether they are Go is unknown: run as root to see them",
+            counted(found.denied, "process", "processes")
+        ));
+    }
+    Ok(Ended::Well)
+}
+
+fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<Ended> {
+    let config = Config::for_diagnose(args)?;
+    let diagnosed = runtime()?.block_on(diagnose(&config))?;
+    let colour = colour(args.output.as_deref());
+    let mut output = String::new();
+    for (index, diagnosis) in diagnosed.diagnoses.iter().enumerate() {
+        match args.format {
+            Format::Text => {
+                if index > 0 {
+                    output.push('\n');
+                }
+                output.push_str(&text::diagnosis(diagnosis, colour));
+            }
+            Format::Json => output.push_str(&json::diagnosis_line(diagnosis)?),
+        }
+    }
+    written(print(args.output.as_deref(), &output))?;
+    for sentence in &diagnosed.left {
+        hint(sentence);
+    }
+    Ok(diagnosed.ended())
+}
+
+fn show_checks(args: &cli::Doctor) -> anyhow::Result<Ended> {
+    let checks = Observer::start(Selection::AllGo, 8)?.checks();
+    let output = match args.format {
+        Format::Text => doctor::table(&checks, colour(None)),
+        Format::Json => json::checks(&checks)?,
+    };
+    written(print(None, &output))?;
+    Ok(if all_essential_work(&checks) { Ended::Well } else { Ended::LeakFound })
+}
+
+fn bench_sweep(args: &cli::BenchSweep) -> anyhow::Result<Ended> {
+    let (processes, cost) = bench::sweep(&args.name, args.sweeps, !args.no_kernel)?;
+    let milliseconds: Vec<f64> = cost.iter().map(|cost| cost.as_secs_f64() * 1000.0).collect();
+    let answer = serde_json::json!({ "processes": processes, "cpu_milliseconds": milliseconds });
+    written(print(None, &format!("{answer}\n")))?;
+    Ok(Ended::Well)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")
+}
+
+/// Colours are for people at a terminal who have not asked for none (<https://no-color.org>).
+fn colour(output: Option<&Path>) -> bool {
+    output.is_none() && io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn print(output: Option<&Path>, text: &str) -> io::Result<()> {
+    match output {
+        Some(path) => File::create(path)?.write_all(text.as_bytes()),
+        None => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes())?;
+            stdout.flush()
+        }
+    }
+}
+
+/// A reader that has read enough (`watcher list | head`) is no failure of ours.
+fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("write the output"),
+        _ => Ok(()),
+    }
+}
+
+fn hint(sentence: &str) {
+    // Nobody is left to tell where standard error is closed.
+    let _ = writeln!(io::stderr(), "watcher: {sentence}");
+}
