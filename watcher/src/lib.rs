@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod discover;
 pub mod explain;
 pub mod golang;
+pub mod health;
 pub mod judge;
 pub mod process;
 pub mod reading;
