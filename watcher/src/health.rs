@@ -54,7 +54,9 @@ impl CheckState {
     pub fn why(&self) -> Option<&str> {
         match self {
             CheckState::Works => None,
-            CheckState::Refused { why } | CheckState::Absent { why } | CheckState::NotTried { why } => Some(why),
+            CheckState::Refused { why } | CheckState::Absent { why } | CheckState::NotTried { why } => {
+                Some(why)
+            }
         }
     }
 }

@@ -86,7 +86,10 @@ fn for_descriptors(kind: Option<DescriptorType>) -> &'static str {
             "Look for file watchers that are made per request or per reload and not closed."
         }
         Some(
-            DescriptorType::EventFd | DescriptorType::Epoll | DescriptorType::TimerFd | DescriptorType::IoUring,
+            DescriptorType::EventFd
+            | DescriptorType::Epoll
+            | DescriptorType::TimerFd
+            | DescriptorType::IoUring,
         ) => {
             "These come from event loops and timers outside of Go's own poller, often from a C library: look for \
              clients or loops that are made again and again and never destroyed."

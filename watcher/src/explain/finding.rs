@@ -1,6 +1,6 @@
 //! Findings in sentences.
 
-use super::words::{count, counted, duration, percent, quantity, rate, range};
+use super::words::{count, counted, duration, percent, quantity, range, rate};
 use super::{Exhaustion, Finding, Kind, LimitName};
 use crate::descriptor::DescriptorType;
 use crate::judge::{Detail, Evidence, Finding as Judged, Unit};
@@ -30,7 +30,11 @@ pub(super) fn explain(judged: &Judged) -> Finding {
         peer: judged.detail.peer.as_ref().map(peer_name),
         descriptor_type: judged.detail.descriptor_type.map(type_name),
         culprits: judged.culprits.clone(),
-        headline: format!("{} grow by {}", growing(judged.kind, &judged.detail), rate(judged.rate.per_second, unit)),
+        headline: format!(
+            "{} grow by {}",
+            growing(judged.kind, &judged.detail),
+            rate(judged.rate.per_second, unit)
+        ),
         evidence: judged.evidence.iter().map(|evidence| sentence(evidence, judged)).collect(),
     }
 }
@@ -41,7 +45,9 @@ fn growing(kind: Kind, detail: &Detail) -> String {
         Kind::Connection => {
             let state = detail.state.map(|state| format!(" in {}", state_name(state))).unwrap_or_default();
             let peer = match &detail.peer {
-                Some(Peer::Server { .. }) => detail.peer.as_ref().map(|peer| format!(" to {}", peer_name(peer))),
+                Some(Peer::Server { .. }) => {
+                    detail.peer.as_ref().map(|peer| format!(" to {}", peer_name(peer)))
+                }
                 Some(Peer::Client { ip, local_port }) => Some(format!(" from {ip} to port {local_port}")),
                 Some(Peer::Path(path)) if !path.is_empty() => Some(format!(" to {path}")),
                 _ => None,
@@ -80,7 +86,11 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             duration(seconds)
         ),
         Evidence::Steps { up, down } => {
-            format!("{} up, {} down.", counted(up, "step", "steps"), if down == 0 { "none".to_owned() } else { count(down as f64) })
+            format!(
+                "{} up, {} down.",
+                counted(up, "step", "steps"),
+                if down == 0 { "none".to_owned() } else { count(down as f64) }
+            )
         }
         Evidence::Quarters { rises } => {
             let low = rises.iter().copied().fold(f64::INFINITY, f64::min);

@@ -168,9 +168,10 @@ pub fn explain(judgement: &Judgement, target: &Target, window: &Window, unseen: 
 }
 
 fn process(target: &Target, window: &Window) -> Process {
-    let module = target.go.as_ref().and_then(|go| {
-        go.module.as_ref().map(|module| module.path.clone()).or_else(|| go.package.clone())
-    });
+    let module = target
+        .go
+        .as_ref()
+        .and_then(|go| go.module.as_ref().map(|module| module.path.clone()).or_else(|| go.package.clone()));
     Process {
         pid: target.id.pid,
         name: target.name.clone(),
@@ -185,4 +186,4 @@ fn process(target: &Target, window: &Window) -> Process {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,1 +1,239 @@
+use super::{Diagnosis, Unseen, explain};
+use crate::judge::simulation::{Beat, PROCESS, details_every, sample, window};
+use crate::judge::{Bounds, Thresholds, Verdict, judge};
+use crate::process::{GoProgram, Limits, Lineage, Module, Target};
+use crate::reading::Reading;
+use crate::store::Window;
+use expect_test::{Expect, expect};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+/// The process that simulated windows are about.
+pub(crate) fn target() -> Target {
+    let limits = Limits { open_files: Some(65_536), user_processes: Some(63_304), mappings: Some(65_530) };
+    Target {
+        id: PROCESS,
+        parent_pid: 1,
+        name: "poller".to_owned(),
+        exe: Some(PathBuf::from("/usr/bin/poller")),
+        exe_deleted: false,
+        args: vec!["poller".to_owned()],
+        uid: Some(1000),
+        started: UNIX_EPOCH + Duration::from_secs(1_789_990_000),
+        go: Some(Arc::new(GoProgram {
+            version: "go1.26.6".to_owned(),
+            module: Some(Module { path: "example.com/poller".to_owned(), version: "v1.4.0".to_owned() }),
+            ..GoProgram::default()
+        })),
+        container: None,
+        cgroup: None,
+        network_namespace: None,
+        limits,
+        lineage: Lineage::default(),
+    }
+}
+
+/// Judges and explains a window.
+pub(crate) fn diagnosed(window: &Window) -> Diagnosis {
+    let target = target();
+    let bounds =
+        Bounds { limits: target.limits, host_memory_bytes: Some(16 << 30), host_tasks: Some(126_608) };
+    explain(&judge(window, &bounds, &Thresholds::default()), &target, window, &[])
+}
+
+/// Everything that is said about a window, a sentence a line.
+fn check(window: &Window, expected: Expect) {
+    let diagnosis = diagnosed(window);
+    let mut text = format!("{:?}: {}\n", diagnosis.verdict, diagnosis.headline);
+    for finding in &diagnosis.findings {
+        let _ = writeln!(text, "{:?} of {:?}: {}", finding.kind, finding.consequence_of, finding.headline);
+        let _ = writeln!(text, "  left: {}", finding.time_left.as_deref().unwrap_or("-"));
+        for evidence in &finding.evidence {
+            let _ = writeln!(text, "  {evidence}");
+        }
+    }
+    for one in &diagnosis.ruled_out {
+        let _ = writeln!(text, "not {:?}: {} [{}]", one.kind, one.why, one.phrase);
+    }
+    for one in &diagnosis.undecided {
+        let _ = writeln!(text, "perhaps {:?}: {}", one.kind, one.why);
+    }
+    for step in &diagnosis.next_steps {
+        let _ = writeln!(text, "next: {step}");
+    }
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn close_wait() {
+    check(&window(|second, beat| beat.close_wait += 12 * second as u64), expect![[r#"
+        Leak: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
+        Connection of None: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
+          left: 1 h 30 min, between 1 h 23 min and 1 h 37 min, until RLIMIT_NOFILE of 65,536 is reached
+          From 15 to 531 in 45 s, seen in 46 samples.
+          45 steps up, none down.
+          It grew in each quarter of that time, by 120 to 138.
+          100 % of the growth is in CLOSE_WAIT, where there are 540 now.
+        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+        not Thread: OS threads stayed at 8. [threads 8]
+        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+        not Mapping: Memory mappings stayed at 60. [mappings 60]
+        not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+        not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+        next: The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().
+        next: Until it is fixed, a restart within 1 h 23 min keeps the process from its limit.
+    "#]]);
+}
+
+#[test]
+fn files_with_rare_readings_of_their_types() {
+    check(&details_every(15, |second, beat| beat.files += 2 * second as u64), expect![[r#"
+        Leak: Open descriptors of type file grow by 2 per second
+        Fd of None: Open descriptors of type file grow by 2 per second
+          left: 9 h 5 min, between 8 h 26 min and 9 h 50 min, until RLIMIT_NOFILE of 65,536 is reached
+          From 11 to 97 in 45 s, seen in 46 samples.
+          45 steps up, none down.
+          It grew in each quarter of that time, by 20 to 23.
+          They are 100 % of the growth of all open descriptors, by 4 readings of what these are.
+          100 % of the growth is of type file, where there are 95 now.
+        not Connection: Sockets stayed at 4. [sockets 4]
+        not Thread: OS threads stayed at 8. [threads 8]
+        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+        not Mapping: Memory mappings stayed at 60. [mappings 60]
+        not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+        not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+        next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files.
+        next: Until it is fixed, a restart within 8 h 26 min keeps the process from its limit.
+    "#]]);
+}
+
+#[test]
+fn children_and_their_pipes() {
+    check(
+        &window(|second, beat| {
+            beat.zombies += second as u64;
+            beat.pipes += 2 * second as u64;
+        }),
+        expect![[r#"
+            Leak: Children that exited and were not waited for grow by 1 per second
+            Child of None: Children that exited and were not waited for grow by 1 per second
+              left: 17 h 34 min, between 16 h 19 min and 19 h 1 min, until RLIMIT_NPROC of 63,304 is reached
+              From 1 to 44 in 45 s, seen in 46 samples.
+              45 steps up, none down.
+              It grew in each quarter of that time, by 10 to 12.
+            Fd of Some(Child): Open descriptors of type pipe grow by 2 per second
+              left: 9 h 5 min, between 8 h 26 min and 9 h 50 min, until RLIMIT_NOFILE of 65,536 is reached
+              From 7 to 93 in 45 s, seen in 46 samples.
+              45 steps up, none down.
+              It grew in each quarter of that time, by 20 to 23.
+              100 % of the growth is of type pipe, where there are 90 now.
+            not Connection: Sockets stayed at 3. [sockets 3]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+            next: Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an exited child keeps its pid until it is waited for.
+            next: Until it is fixed, a restart within 16 h 19 min keeps the process from its limit.
+        "#]],
+    );
+}
+
+#[test]
+fn healthy() {
+    check(
+        &window(|second, beat| {
+            beat.established += (second as u64 * 7) % 5;
+            beat.files += 3 * (second as u64).min(8);
+            beat.pipes += 4 * (second as u64 % 15) * 5;
+        }),
+        expect![[r#"
+            Healthy: Nothing that was watched grows without end
+            not Fd: Descriptors that are no sockets rise and fall back, within 5 to 309. [descriptors 5 to 309, a sawtooth]
+            not Connection: Sockets stayed within 3 to 7, without a trend. [sockets 3 to 7]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+        "#]],
+    );
+}
+
+#[test]
+fn memory_and_a_filling_pool() {
+    check(
+        &window(|second, beat| {
+            beat.anon_bytes += (second as u64) << 20;
+            beat.file_bytes += (second as u64) << 19;
+            beat.established += [0, 20, 36, 49, 59, 67, 74, 79, 83, 86, 89, 91, 92, 94, 95, 96][second / 3];
+        }),
+        expect![[r#"
+            Inconclusive: No verdict yet; 90 s of watching should bring one
+            not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; 90 s should decide.
+            perhaps Heap: Resident anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
+            perhaps Mapping: Resident pages of mapped files grow by 512 KiB per second; reading through a mapped file does that, and the kernel takes them back when it needs to.
+            next: Watch for longer: --duration 90s.
+            next: Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a rise that ends is none.
+        "#]],
+    );
+}
+
+#[test]
+fn too_short() {
+    let mut short = Window::new(PROCESS, 64);
+    for second in 0..15 {
+        assert!(short.push(sample(f64::from(second), &Beat::default())));
+    }
+    check(&short, expect![[r#"
+        Inconclusive: No verdict yet; 25 s of watching should bring one
+        perhaps Fd: Descriptors that are no sockets: 14 s are too short, 25 s are needed at least.
+        perhaps Connection: Sockets: 14 s are too short, 25 s are needed at least.
+        perhaps Thread: OS threads: 14 s are too short, 25 s are needed at least.
+        perhaps Child: Children that exited and were not waited for: 14 s are too short, 25 s are needed at least.
+        perhaps Mapping: Memory mappings: 14 s are too short, 25 s are needed at least.
+        perhaps Heap: Live objects on the Go heap: 14 s are too short, 25 s are needed at least.
+        next: Watch for longer: --duration 25s.
+    "#]]);
+}
+
+#[test]
+fn what_could_not_be_read_is_said_once_with_its_reason() {
+    let mut gaps = Window::new(PROCESS, 64);
+    for second in 0..=45 {
+        let mut sample = sample(f64::from(second), &Beat::default());
+        sample.children.reading = Reading::Unsupported;
+        if second > 39 {
+            sample.descriptors.reading = Reading::Denied;
+        }
+        assert!(gaps.push(sample));
+    }
+    let known = Unseen { what: "kernel programs".to_owned(), why: "refused by this kernel".to_owned() };
+    let target = target();
+    let judgement = judge(&gaps, &Bounds::default(), &Thresholds::default());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let mut text = String::new();
+    for unseen in explain(&judgement, &target, &gaps, &[known]).unseen {
+        let _ = writeln!(text, "{}: {}", unseen.what, unseen.why);
+    }
+    expect![[r#"
+        number of open descriptors: in 6 of 46 samples the kernel denied it; root, or the capabilities that `watcher doctor` names, would bring it
+        children: this kernel or this process does not offer it
+        kernel programs: refused by this kernel
+        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code
+        goroutines: this version does not read the Go runtime's memory, so goroutines are neither counted nor judged
+        Go heap: this version does not read the live heap, so resident memory that grows is not told apart
+    "#]].assert_eq(&text);
+}
+
+#[test]
+fn the_memory_adds_up() {
+    let memory = diagnosed(&window(|_, _| {})).memory.expect("it was read");
+    let parts: u64 = memory.parts.iter().map(|part| part.bytes).sum();
+    assert_eq!(parts + memory.unexplained_bytes, memory.rss_bytes);
+    assert_eq!(memory.rss_bytes, 50 << 20);
+}

@@ -42,7 +42,9 @@ pub(super) fn next_steps(judgement: &Judgement) -> Vec<String> {
         steps.push(advice::for_finding(primary).to_owned());
         if let Some(exhaustion) = primary.exhausts {
             let soonest = duration(exhaustion.low_seconds);
-            steps.push(format!("Until it is fixed, a restart within {soonest} keeps the process from its limit."));
+            steps.push(format!(
+                "Until it is fixed, a restart within {soonest} keeps the process from its limit."
+            ));
         }
         return steps;
     }
@@ -83,7 +85,9 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
         SteadyWhy::Plateau { flat_seconds, level } => {
             let (level, flat) = (quantity(level, unit), duration(flat_seconds));
             (
-                format!("{what} rose and have stayed at about {level} for {flat}: warm-up, or a pool that is full."),
+                format!(
+                    "{what} rose and have stayed at about {level} for {flat}: warm-up, or a pool that is full."
+                ),
                 format!("{short} level at {level}"),
             )
         }
@@ -98,7 +102,9 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
 /// What was found steady, for a sentence and for a phrase. Heap and native memory were judged together.
 fn steady_subject(kind: Kind) -> (&'static str, &'static str) {
     match kind {
-        Kind::Heap | Kind::Native => ("Resident bytes of the Go heap and of native memory together", "anonymous memory"),
+        Kind::Heap | Kind::Native => {
+            ("Resident bytes of the Go heap and of native memory together", "anonymous memory")
+        }
         Kind::Fd => (subject(kind), "descriptors"),
         Kind::Connection => (subject(kind), "sockets"),
         Kind::Thread => (subject(kind), "threads"),

@@ -16,7 +16,7 @@ pub mod threads;
 pub mod trend;
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 
 use crate::descriptor::DescriptorType;
 use crate::process::Limits;

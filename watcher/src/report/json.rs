@@ -1,0 +1,342 @@
+//! The JSON that programs read: schemas `watcher.diagnosis/1`, `watcher.process/1` and `watcher.check/1`.
+//!
+//! These structs are the promise; they say nothing else than the values they are made of. Fields are only ever
+//! added. Every object fits on one line.
+
+use super::text::{kind_word, unit_word};
+use crate::explain::{self, Diagnosis, Verdict};
+use crate::health::{self, CheckState};
+use crate::process::Target;
+use serde::Serialize;
+use std::time::SystemTime;
+
+/// A diagnosis as one object over several lines, ending in a newline.
+///
+/// # Errors
+/// None that a diagnosis can cause; what serde reports is passed on.
+pub fn diagnosis(diagnosis: &Diagnosis) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(&DiagnosisObject::of(diagnosis))? + "\n")
+}
+
+/// A diagnosis as one object on one line, ending in a newline.
+///
+/// # Errors
+/// As for [`diagnosis`].
+pub fn diagnosis_line(diagnosis: &Diagnosis) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(&DiagnosisObject::of(diagnosis))? + "\n")
+}
+
+/// A process of `watcher list` as one object on one line, ending in a newline.
+///
+/// # Errors
+/// As for [`diagnosis`].
+pub fn process_line(target: &Target) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(&TargetObject::of(target))? + "\n")
+}
+
+/// A row of `watcher doctor` as one object on one line, ending in a newline.
+///
+/// # Errors
+/// As for [`diagnosis`].
+pub fn check_line(check: &health::Check) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(&CheckObject::of(check))? + "\n")
+}
+
+#[derive(Serialize)]
+struct DiagnosisObject<'a> {
+    schema: &'static str,
+    process: ProcessObject<'a>,
+    window_seconds: f64,
+    samples: usize,
+    verdict: &'static str,
+    headline: &'a str,
+    findings: Vec<FindingObject<'a>>,
+    steady: Vec<WhyObject<'a>>,
+    undecided: Vec<UndecidedObject<'a>>,
+    memory: Option<MemoryObject>,
+    unseen: Vec<UnseenObject<'a>>,
+    next_steps: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ProcessObject<'a> {
+    pid: i32,
+    start_time: Option<String>,
+    name: &'a str,
+    exe: Option<String>,
+    go_version: Option<&'a str>,
+    module: Option<&'a str>,
+    container: Option<&'a str>,
+    restarts: u32,
+}
+
+#[derive(Serialize)]
+struct FindingObject<'a> {
+    kind: &'static str,
+    primary: bool,
+    consequence_of: Option<&'static str>,
+    confidence: f64,
+    rate_per_second: f64,
+    unit: &'static str,
+    exhausts: Option<ExhaustsObject>,
+    detail: DetailObject<'a>,
+    culprits: Vec<CulpritObject<'a>>,
+    evidence: &'a [String],
+    ruled_out: Vec<WhyObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExhaustsObject {
+    limit: &'static str,
+    in_seconds: f64,
+    low: f64,
+    high: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct DetailObject<'a> {
+    state: Option<&'static str>,
+    peer: Option<&'a str>,
+    fd_type: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct CulpritObject<'a> {
+    function: &'a str,
+    file: &'a str,
+    line: u32,
+    share: f64,
+    stack: Vec<FrameObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct FrameObject<'a> {
+    function: &'a str,
+    file: &'a str,
+    line: u32,
+}
+
+#[derive(Serialize)]
+struct WhyObject<'a> {
+    kind: &'static str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+struct UndecidedObject<'a> {
+    kind: &'static str,
+    why: &'a str,
+    need_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct MemoryObject {
+    rss_bytes: u64,
+    parts: Vec<PartObject>,
+    unexplained_bytes: u64,
+    swapped_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct PartObject {
+    name: &'static str,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct UnseenObject<'a> {
+    what: &'a str,
+    why: &'a str,
+}
+
+impl<'a> DiagnosisObject<'a> {
+    fn of(diagnosis: &'a Diagnosis) -> Self {
+        let ruled_out = || {
+            let why = |one: &'a explain::RuledOut| WhyObject { kind: kind_word(one.kind), why: &one.why };
+            diagnosis.ruled_out.iter().map(why).collect::<Vec<_>>()
+        };
+        DiagnosisObject {
+            schema: "watcher.diagnosis/1",
+            process: ProcessObject::of(&diagnosis.process),
+            window_seconds: rounded(diagnosis.window_seconds),
+            samples: diagnosis.samples,
+            verdict: match diagnosis.verdict {
+                Verdict::Leak => "leak",
+                Verdict::Healthy => "healthy",
+                Verdict::Inconclusive => "inconclusive",
+            },
+            headline: &diagnosis.headline,
+            findings: diagnosis.findings.iter().map(|one| FindingObject::of(one, ruled_out())).collect(),
+            steady: ruled_out(),
+            undecided: diagnosis
+                .undecided
+                .iter()
+                .map(|one| UndecidedObject {
+                    kind: kind_word(one.kind),
+                    why: &one.why,
+                    need_seconds: one.need_seconds.map(rounded),
+                })
+                .collect(),
+            memory: diagnosis.memory.as_ref().map(|memory| MemoryObject {
+                rss_bytes: memory.rss_bytes,
+                parts: memory
+                    .parts
+                    .iter()
+                    .map(|part| PartObject { name: part.name, bytes: part.bytes })
+                    .collect(),
+                unexplained_bytes: memory.unexplained_bytes,
+                swapped_bytes: memory.swapped_bytes,
+            }),
+            unseen: diagnosis
+                .unseen
+                .iter()
+                .map(|one| UnseenObject { what: &one.what, why: &one.why })
+                .collect(),
+            next_steps: &diagnosis.next_steps,
+        }
+    }
+}
+
+impl<'a> ProcessObject<'a> {
+    fn of(process: &'a explain::Process) -> Self {
+        ProcessObject {
+            pid: process.pid,
+            start_time: timestamp(process.started),
+            name: &process.name,
+            exe: process.exe.as_ref().map(|exe| exe.to_string_lossy().into_owned()),
+            go_version: process.go_version.as_deref(),
+            module: process.module.as_deref(),
+            container: process.container.as_ref().map(|container| container.id.as_str()),
+            restarts: process.restarts,
+        }
+    }
+}
+
+impl<'a> FindingObject<'a> {
+    fn of(finding: &'a explain::Finding, ruled_out: Vec<WhyObject<'a>>) -> Self {
+        FindingObject {
+            kind: kind_word(finding.kind),
+            primary: finding.primary,
+            consequence_of: finding.consequence_of.map(kind_word),
+            confidence: (finding.confidence * 100.0).round() / 100.0,
+            rate_per_second: rounded(finding.rate_per_second),
+            unit: unit_word(finding.kind.unit()),
+            exhausts: finding.exhausts.as_ref().map(|exhausts| ExhaustsObject {
+                limit: exhausts.limit,
+                in_seconds: rounded(exhausts.in_seconds),
+                low: rounded(exhausts.low_seconds),
+                high: exhausts.high_seconds.map(rounded),
+            }),
+            detail: DetailObject {
+                state: finding.state,
+                peer: finding.peer.as_deref(),
+                fd_type: finding.descriptor_type,
+            },
+            culprits: finding
+                .culprits
+                .iter()
+                .map(|culprit| CulpritObject {
+                    function: &culprit.frame.function,
+                    file: &culprit.frame.file,
+                    line: culprit.frame.line,
+                    share: culprit.share,
+                    stack: culprit
+                        .stack
+                        .iter()
+                        .map(|frame| FrameObject {
+                            function: &frame.function,
+                            file: &frame.file,
+                            line: frame.line,
+                        })
+                        .collect(),
+                })
+                .collect(),
+            evidence: &finding.evidence,
+            ruled_out,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct TargetObject<'a> {
+    schema: &'static str,
+    pid: i32,
+    start_time: Option<String>,
+    name: &'a str,
+    exe: Option<String>,
+    exe_deleted: bool,
+    uid: Option<u32>,
+    go_version: Option<&'a str>,
+    module: Option<&'a str>,
+    module_version: Option<&'a str>,
+    package: Option<&'a str>,
+    container: Option<&'a str>,
+    container_runtime: Option<&'static str>,
+    restarts: u32,
+}
+
+impl<'a> TargetObject<'a> {
+    fn of(target: &'a Target) -> Self {
+        let go = target.go.as_deref();
+        let module = go.and_then(|go| go.module.as_ref());
+        let container = target.container.as_ref();
+        TargetObject {
+            schema: "watcher.process/1",
+            pid: target.id.pid,
+            start_time: timestamp(target.started),
+            name: &target.name,
+            exe: target.exe.as_ref().map(|exe| exe.to_string_lossy().into_owned()),
+            exe_deleted: target.exe_deleted,
+            uid: target.uid,
+            go_version: go.map(|go| go.version.as_str()),
+            module: module.map(|module| module.path.as_str()),
+            module_version: module.map(|module| module.version.as_str()),
+            package: go.and_then(|go| go.package.as_deref()),
+            container: container.map(|container| container.id.as_str()),
+            container_runtime: container.and_then(|container| container.runtime),
+            restarts: target.lineage.restarts,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CheckObject<'a> {
+    schema: &'static str,
+    what: &'a str,
+    works: bool,
+    essential: bool,
+    state: &'static str,
+    why: Option<&'a str>,
+    lost: Option<&'a str>,
+    needs: Option<&'a str>,
+}
+
+impl<'a> CheckObject<'a> {
+    fn of(check: &'a health::Check) -> Self {
+        let works = check.state == CheckState::Works;
+        CheckObject {
+            schema: "watcher.check/1",
+            what: &check.name,
+            works,
+            essential: check.essential,
+            state: check.state.word(),
+            why: check.state.why(),
+            lost: (!works).then_some(check.lost.as_str()),
+            needs: (!works).then_some(check.needs.as_str()),
+        }
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond; `None` for a time that no calendar has.
+fn timestamp(time: SystemTime) -> Option<String> {
+    let timestamp = jiff::Timestamp::try_from(time).ok()?;
+    Some(timestamp.round(jiff::Unit::Millisecond).unwrap_or(timestamp).to_string())
+}
+
+/// Three digits behind the point: more than any of the numbers means.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+use super::{check_line, diagnosis, diagnosis_line, process_line};
+use crate::explain::tests::{diagnosed, target};
+use crate::explain::{Culprit, Frame};
+use crate::health::{Check, CheckState};
+use crate::judge::simulation::window;
+use expect_test::expect;
+use serde_json::Value;
+
+/// Asserts that `value` has exactly the shape of `shape`, in which a value stands for its type, `null` beside a
+/// value in an array for "or null", and an array of one for "any number of these".
+fn conforms(value: &Value, shape: &Value, path: &str) {
+    match (value, shape) {
+        (Value::Object(value), Value::Object(shape)) => {
+            let keys = |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<Vec<_>>();
+            let (mut have, mut want) = (keys(value), keys(shape));
+            have.sort();
+            want.sort();
+            assert_eq!(have, want, "keys of {path}");
+            for (key, value) in value {
+                conforms(value, &shape[key], &format!("{path}.{key}"));
+            }
+        }
+        (Value::Null, Value::Array(shape)) => {
+            assert!(shape.len() == 2 && shape[1].is_null(), "{path} must not be null");
+        }
+        (value, Value::Array(shape)) if shape.len() == 2 => conforms(value, &shape[0], path),
+        (Value::Array(values), Value::Array(shape)) => {
+            assert!(!values.is_empty(), "{path} shows nothing of its shape");
+            for value in values {
+                conforms(value, &shape[0], &format!("{path}[]"));
+            }
+        }
+        (Value::String(_), Value::String(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::Bool(_), Value::Bool(_)) => {}
+        (value, shape) => panic!("{path}: {value} is not like {shape}"),
+    }
+}
+
+#[test]
+fn every_key_of_the_contract_is_there_with_its_type() {
+    let mut shown = diagnosed(&window(|second, beat| {
+        beat.close_wait += 12 * second as u64;
+        beat.anon_bytes += (second as u64) << 20;
+    }));
+    let frame = Frame { function: "main.poll".to_owned(), file: "/src/main.go".to_owned(), line: 42 };
+    shown.findings[0].culprits = vec![Culprit { frame: frame.clone(), share: 0.98, stack: vec![frame] }];
+    let value: Value = serde_json::from_str(&diagnosis(&shown).expect("serializes")).expect("is JSON");
+    let shape = serde_json::json!({
+        "schema": "", "window_seconds": 0, "samples": 0, "verdict": "", "headline": "",
+        "process": {
+            "pid": 0, "start_time": ["", null], "name": "", "exe": ["", null], "go_version": ["", null],
+            "module": ["", null], "container": ["", null], "restarts": 0,
+        },
+        "findings": [{
+            "kind": "", "primary": true, "consequence_of": ["", null], "confidence": 0, "rate_per_second": 0,
+            "unit": "", "exhausts": [{"limit": "", "in_seconds": 0, "low": 0, "high": [0, null]}, null],
+            "detail": {"state": ["", null], "peer": ["", null], "fd_type": ["", null]},
+            "culprits": [{
+                "function": "", "file": "", "line": 0, "share": 0,
+                "stack": [{"function": "", "file": "", "line": 0}],
+            }],
+            "evidence": [""], "ruled_out": [{"kind": "", "why": ""}],
+        }],
+        "steady": [{"kind": "", "why": ""}],
+        "undecided": [{"kind": "", "why": "", "need_seconds": [0, null]}],
+        "memory": [
+            {"rss_bytes": 0, "parts": [{"name": "", "bytes": 0}], "unexplained_bytes": 0, "swapped_bytes": 0},
+            null,
+        ],
+        "unseen": [{"what": "", "why": ""}],
+        "next_steps": [""],
+    });
+    conforms(&value, &shape, "$");
+    assert_eq!(value["schema"], "watcher.diagnosis/1");
+    assert_eq!(value["process"]["start_time"], "2026-09-21T11:26:40Z");
+}
+
+#[test]
+fn a_leak() {
+    let shown = diagnosed(&window(|second, beat| beat.close_wait += 12 * second as u64));
+    expect![[r#"
+        {
+          "schema": "watcher.diagnosis/1",
+          "process": {
+            "pid": 812,
+            "start_time": "2026-09-21T11:26:40Z",
+            "name": "poller",
+            "exe": "/usr/bin/poller",
+            "go_version": "go1.26.6",
+            "module": "example.com/poller",
+            "container": null,
+            "restarts": 0
+          },
+          "window_seconds": 45.0,
+          "samples": 46,
+          "verdict": "leak",
+          "headline": "Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second",
+          "findings": [
+            {
+              "kind": "connection",
+              "primary": true,
+              "consequence_of": null,
+              "confidence": 0.85,
+              "rate_per_second": 12.0,
+              "unit": "connections",
+              "exhausts": {
+                "limit": "RLIMIT_NOFILE",
+                "in_seconds": 5415.583,
+                "low": 5030.782,
+                "high": 5864.126
+              },
+              "detail": {
+                "state": "CLOSE_WAIT",
+                "peer": "127.0.0.1:8081",
+                "fd_type": null
+              },
+              "culprits": [],
+              "evidence": [
+                "From 15 to 531 in 45 s, seen in 46 samples.",
+                "45 steps up, none down.",
+                "It grew in each quarter of that time, by 120 to 138.",
+                "100 % of the growth is in CLOSE_WAIT, where there are 540 now."
+              ],
+              "ruled_out": [
+                {
+                  "kind": "fd",
+                  "why": "Descriptors that are no sockets stayed at 5."
+                },
+                {
+                  "kind": "thread",
+                  "why": "OS threads stayed at 8."
+                },
+                {
+                  "kind": "child",
+                  "why": "Children that exited and were not waited for stayed at 0."
+                },
+                {
+                  "kind": "mapping",
+                  "why": "Memory mappings stayed at 60."
+                },
+                {
+                  "kind": "heap",
+                  "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+                },
+                {
+                  "kind": "native",
+                  "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+                }
+              ]
+            }
+          ],
+          "steady": [
+            {
+              "kind": "fd",
+              "why": "Descriptors that are no sockets stayed at 5."
+            },
+            {
+              "kind": "thread",
+              "why": "OS threads stayed at 8."
+            },
+            {
+              "kind": "child",
+              "why": "Children that exited and were not waited for stayed at 0."
+            },
+            {
+              "kind": "mapping",
+              "why": "Memory mappings stayed at 60."
+            },
+            {
+              "kind": "heap",
+              "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+            },
+            {
+              "kind": "native",
+              "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+            }
+          ],
+          "undecided": [],
+          "memory": {
+            "rss_bytes": 52428800,
+            "parts": [
+              {
+                "name": "mapped files",
+                "bytes": 10485760
+              },
+              {
+                "name": "shared memory",
+                "bytes": 0
+              }
+            ],
+            "unexplained_bytes": 41943040,
+            "swapped_bytes": 0
+          },
+          "unseen": [
+            {
+              "what": "opening stacks",
+              "why": "this version does not record who opens a descriptor or starts a thread, so it names no line of code"
+            },
+            {
+              "what": "goroutines",
+              "why": "this version does not read the Go runtime's memory, so goroutines are neither counted nor judged"
+            },
+            {
+              "what": "Go heap",
+              "why": "this version does not read the live heap, so resident memory that grows is not told apart"
+            }
+          ],
+          "next_steps": [
+            "The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().",
+            "Until it is fixed, a restart within 1 h 23 min keeps the process from its limit."
+          ]
+        }
+    "#]].assert_eq(&diagnosis(&shown).expect("serializes"));
+}
+
+#[test]
+fn lines_are_lines() {
+    let shown = diagnosed(&window(|second, beat| beat.files += 2 * second as u64));
+    let line = diagnosis_line(&shown).expect("serializes");
+    assert_eq!(line.matches('\n').count(), 1);
+    assert!(line.ends_with("}\n"));
+    let value: Value = serde_json::from_str(&line).expect("is JSON");
+    assert_eq!(value["findings"][0]["detail"]["fd_type"], "file");
+    assert_eq!(value["findings"][0]["unit"], "fds");
+}
+
+#[test]
+fn processes_and_checks() {
+    expect![[r#"
+        {"schema":"watcher.process/1","pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}
+    "#]].assert_eq(&process_line(&target()).expect("serializes"));
+    let refused = CheckState::Refused { why: "CAP_SYS_ADMIN is missing.".to_owned() };
+    let check = |state| Check {
+        name: "sockets".to_owned(),
+        essential: false,
+        state,
+        lost: "Peers.".to_owned(),
+        needs: "Root.".to_owned(),
+    };
+    let lines: String =
+        [CheckState::Works, refused].map(|state| check_line(&check(state)).expect("serializes")).concat();
+    expect![[r#"
+        {"schema":"watcher.check/1","what":"sockets","works":true,"essential":false,"state":"works","why":null,"lost":null,"needs":null}
+        {"schema":"watcher.check/1","what":"sockets","works":false,"essential":false,"state":"refused","why":"CAP_SYS_ADMIN is missing.","lost":"Peers.","needs":"Root."}
+    "#]].assert_eq(&lines);
+}

@@ -1,0 +1,189 @@
+//! A diagnosis for people: one screen.
+
+use crate::explain::words::{bytes, counted, duration, percent};
+use crate::explain::{Diagnosis, Finding, Kind, MemoryBalance, Process, Unit, Verdict};
+use std::fmt::Write;
+
+/// Lines are no longer than this.
+const COLUMNS: usize = 100;
+
+/// Where the text of a labelled paragraph begins.
+const INDENT: usize = 13;
+
+/// One screen about one process, ending in a newline. Escape sequences for colour only where `colour` asks.
+pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
+    let mut page = Page { text: String::new() };
+    page.line(&format!("{}  {}", verdict(diagnosis.verdict, colour), diagnosis.headline));
+    page.line(&who(&diagnosis.process));
+    page.line(&format!(
+        "watched for {}, {}",
+        duration(diagnosis.window_seconds),
+        counted(diagnosis.samples, "sample", "samples")
+    ));
+    page.blank();
+    if let Some((primary, others)) = diagnosis.findings.split_first() {
+        primary_finding(&mut page, primary);
+        for other in others {
+            page.paragraph(&also(other), &format!("{}.", other.headline));
+        }
+    }
+    for one in &diagnosis.undecided {
+        page.paragraph("Undecided", &one.why);
+    }
+    page.paragraph("Ruled out", &ruled_out(diagnosis));
+    if let Some(memory) = &diagnosis.memory {
+        page.paragraph("Memory", &balance(memory));
+    }
+    let mut label = "Next";
+    for step in &diagnosis.next_steps {
+        page.paragraph(label, step);
+        label = "";
+    }
+    let unseen: Vec<&str> = diagnosis.unseen.iter().map(|unseen| unseen.what.as_str()).collect();
+    page.paragraph("Not seen", &unseen.join("; "));
+    page.text
+}
+
+fn primary_finding(page: &mut Page, finding: &Finding) {
+    page.paragraph(
+        "Time left",
+        finding.time_left.as_deref().unwrap_or("no limit is known that would end it"),
+    );
+    match &finding.culprits[..] {
+        [] => page.paragraph("Line", "no line yet: who opens or starts them is not recorded in this version"),
+        culprits => {
+            for culprit in culprits.iter().take(3) {
+                let frame = &culprit.frame;
+                let line = format!("{}:{}", frame.file, frame.line);
+                page.paragraph("Line", &format!("{line}  {}  {}", frame.function, percent(culprit.share)));
+            }
+        }
+    }
+    page.paragraph("Sure", &format!("{}, by totals alone", percent(finding.confidence)));
+    page.paragraph("How we know", &finding.evidence.join(" "));
+}
+
+/// The label of a finding beside the primary one.
+fn also(finding: &Finding) -> String {
+    match finding.consequence_of {
+        Some(_) => "Follows".to_owned(),
+        None => "Also leaks".to_owned(),
+    }
+}
+
+fn who(process: &Process) -> String {
+    let mut who = format!("{} (pid {}", process.name, process.pid);
+    if let Some(version) = &process.go_version {
+        let _ = write!(who, ", {version}");
+    }
+    if let Some(module) = &process.module {
+        let _ = write!(who, ", {module}");
+    }
+    if let Some(container) = &process.container {
+        let _ = write!(who, ", container {}", super::list::short_id(&container.id));
+    }
+    if let Some(sampled) = process.sampled
+        && let Ok(up) = sampled.duration_since(process.started)
+    {
+        let _ = write!(who, ", up {}", duration(up.as_secs_f64()));
+    }
+    if process.restarts > 0 {
+        let restarts = usize::try_from(process.restarts).unwrap_or(usize::MAX);
+        let _ = write!(who, ", {}", counted(restarts, "restart before it", "restarts before it"));
+    }
+    who.push(')');
+    who
+}
+
+/// All that was ruled out, a phrase each; what was judged together is said once.
+fn ruled_out(diagnosis: &Diagnosis) -> String {
+    let mut phrases: Vec<&str> = Vec::new();
+    for one in &diagnosis.ruled_out {
+        if !phrases.contains(&one.phrase.as_str()) {
+            phrases.push(&one.phrase);
+        }
+    }
+    phrases.join("; ")
+}
+
+fn balance(memory: &MemoryBalance) -> String {
+    let mut text = format!("{} resident", bytes(memory.rss_bytes as f64));
+    for part in memory.parts.iter().filter(|part| part.bytes > 0) {
+        let _ = write!(text, "; {} {}", part.name, bytes(part.bytes as f64));
+    }
+    let _ = write!(text, "; not explained {}", bytes(memory.unexplained_bytes as f64));
+    if memory.swapped_bytes > 0 {
+        let _ = write!(text, "; swapped out besides {}", bytes(memory.swapped_bytes as f64));
+    }
+    text
+}
+
+/// A kind in the word that the JSON uses too.
+pub fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Heap => "heap",
+        Kind::Goroutine => "goroutine",
+        Kind::Fd => "fd",
+        Kind::Connection => "connection",
+        Kind::Thread => "thread",
+        Kind::Native => "native",
+        Kind::Mapping => "mapping",
+        Kind::Child => "child",
+    }
+}
+
+/// A unit in the word that the JSON uses too.
+pub fn unit_word(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Bytes => "bytes",
+        Unit::Goroutines => "goroutines",
+        Unit::Fds => "fds",
+        Unit::Connections => "connections",
+        Unit::Threads => "threads",
+        Unit::Mappings => "mappings",
+        Unit::Children => "children",
+    }
+}
+
+fn verdict(verdict: Verdict, colour: bool) -> String {
+    let (word, code) = match verdict {
+        Verdict::Leak => ("LEAK", 31),
+        Verdict::Healthy => ("HEALTHY", 32),
+        Verdict::Inconclusive => ("INCONCLUSIVE", 33),
+    };
+    if colour { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        for line in textwrap::wrap(text, textwrap::Options::new(COLUMNS).subsequent_indent("  ")) {
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+    }
+
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A label and its text beside it; nothing at all where there is no text.
+    fn paragraph(&mut self, label: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let first = format!("{label:<INDENT$}");
+        let rest = " ".repeat(INDENT);
+        let options = textwrap::Options::new(COLUMNS).initial_indent(&first).subsequent_indent(&rest);
+        for line in textwrap::wrap(text, options) {
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
