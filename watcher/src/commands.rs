@@ -2,7 +2,7 @@
 
 use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
-use crate::agent::run::{News, run as watch};
+use crate::agent::run::run as watch;
 use crate::agent::{Ended, bench};
 use crate::cli::{self, Command, Format};
 use crate::config::{Config, Selection};
@@ -64,7 +64,7 @@ fn list_processes(args: &cli::List) -> anyhow::Result<Ended> {
     if found.denied > 0 {
         hint(&format!(
             "{} may not be read, so whether they are Go is unknown: run as root to see them",
-            counted(found.denied, "process", "processes")
+            counted(usize::try_from(found.denied).unwrap_or(usize::MAX), "process", "processes")
         ));
     }
     Ok(Ended::Well)
@@ -117,7 +117,9 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Colours are for people at a terminal who have not asked for none (<https://no-color.org>).
 fn colour(output: Option<&Path>) -> bool {
-    output.is_none() && io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    output.is_none()
+        && io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn print(output: Option<&Path>, text: &str) -> io::Result<()> {

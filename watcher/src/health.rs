@@ -22,6 +22,11 @@ pub struct Check {
 pub enum CheckState {
     /// It works.
     Works,
+    /// It works but for exceptions.
+    Partly {
+        /// One sentence that names them.
+        why: String,
+    },
     /// It exists and was refused.
     Refused {
         /// One sentence.
@@ -44,6 +49,7 @@ impl CheckState {
     pub fn word(&self) -> &'static str {
         match self {
             CheckState::Works => "works",
+            CheckState::Partly { .. } => "partly",
             CheckState::Refused { .. } => "refused",
             CheckState::Absent { .. } => "absent",
             CheckState::NotTried { .. } => "not tried",
@@ -54,16 +60,18 @@ impl CheckState {
     pub fn why(&self) -> Option<&str> {
         match self {
             CheckState::Works => None,
-            CheckState::Refused { why } | CheckState::Absent { why } | CheckState::NotTried { why } => {
-                Some(why)
-            }
+            CheckState::Partly { why }
+            | CheckState::Refused { why }
+            | CheckState::Absent { why }
+            | CheckState::NotTried { why } => Some(why),
         }
     }
 }
 
-/// Whether everything works without which verdicts are impossible or wrong.
+/// Whether everything works without which verdicts are impossible or wrong, exceptions aside.
 pub fn all_essential_work(checks: &[Check]) -> bool {
-    checks.iter().filter(|check| check.essential).all(|check| check.state == CheckState::Works)
+    let works = |state: &CheckState| matches!(state, CheckState::Works | CheckState::Partly { .. });
+    checks.iter().filter(|check| check.essential).all(|check| works(&check.state))
 }
 
 /// What the agent itself has used so far.

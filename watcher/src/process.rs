@@ -71,6 +71,13 @@ pub struct GoProgram {
     pub settings: BTreeMap<String, String>,
 }
 
+impl GoProgram {
+    /// What people call the program: its main module, or where it was built without modules its main package.
+    pub fn module_path(&self) -> Option<&str> {
+        self.module.as_ref().map(|module| module.path.as_str()).or(self.package.as_deref())
+    }
+}
+
 /// A Go module and its version; the version of a local build is `(devel)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {

@@ -41,7 +41,9 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// What these cases build with the toolchain that ships.
-pub fn builds(toolchain: &'static Toolchain) -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+pub fn builds(
+    toolchain: &'static Toolchain,
+) -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
     ROWS.iter().map(move |(program, _)| (*program, toolchain, Variant::STRIPPED))
 }
 

@@ -12,7 +12,7 @@ use crate::source::proc::ProcRoot;
 pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Kernel) -> Vec<Check> {
     let mut checks = vec![
         visible_processes(host),
-        readable_processes(proc),
+        readable_processes(proc, host),
         descriptor_counts(proc),
         cgroups(proc, hierarchies),
         network_namespaces(host),
@@ -40,7 +40,7 @@ fn visible_processes(host: &Host) -> Check {
 }
 
 /// Tries to read the executable and the descriptors of every process that has memory of its own.
-fn readable_processes(proc: &ProcRoot) -> Check {
+fn readable_processes(proc: &ProcRoot, host: &Host) -> Check {
     let (mut readable, mut denied) = (0_u64, 0_u64);
     for pid in proc.pids().unwrap_or_default() {
         let Reading::Seen(process) = proc.open(pid) else { continue };
@@ -50,9 +50,18 @@ fn readable_processes(proc: &ProcRoot) -> Check {
             Reading::Gone | Reading::Unsupported => {}
         }
     }
+    let holds_ptrace = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
     let state = match (readable, denied) {
         (0, 0) => CheckState::Absent { why: "No process could be found in /proc.".into() },
         (_, 0) => CheckState::Works,
+        // A process with a capability that we lack may not be read even so (`security/commoncap.c`,
+        // cap_ptrace_access_check): a few of these do not make us blind.
+        (readable, denied) if holds_ptrace && denied < readable => CheckState::Partly {
+            why: format!(
+                "{denied} of {} processes may not be read: they hold capabilities that we lack.",
+                readable + denied
+            ),
+        },
         (readable, denied) => CheckState::Refused {
             why: format!("{denied} of {} processes may not be read.", readable + denied),
         },
@@ -91,9 +100,10 @@ fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
         Reading::Seen(usage) if usage.memory_bytes.is_some() && usage.pids.is_some() => CheckState::Works,
         // The root of the hierarchy has no memory.current: that is no lack of the kernel's.
         Reading::Seen(_) => CheckState::Absent {
-            why: "Of our own cgroup not both memory and tasks are counted (at the root of the hierarchy they \
+            why:
+                "Of our own cgroup not both memory and tasks are counted (at the root of the hierarchy they \
                   never are)."
-                .into(),
+                    .into(),
         },
         Reading::Denied => CheckState::Refused { why: "The files of our own cgroup may not be read.".into() },
         Reading::Gone | Reading::Unsupported => {
@@ -105,7 +115,8 @@ fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
         essential: false,
         state,
         lost: "Time left until a container's memory or task limit.".into(),
-        needs: "The cgroup file system mounted at /sys/fs/cgroup, with the memory and pids controllers.".into(),
+        needs: "The cgroup file system mounted at /sys/fs/cgroup, with the memory and pids controllers."
+            .into(),
     }
 }
 

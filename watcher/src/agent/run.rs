@@ -88,8 +88,13 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     if !hear(News::Began { targets: observer.targets().to_vec(), denied: found.denied }) {
         return Ok(());
     }
-    let mut agent =
-        Agent { observer: Some(observer), verdicts: HashMap::new(), beats: 0, sweep: SweepReport::default(), late: 0 };
+    let mut agent = Agent {
+        observer: Some(observer),
+        verdicts: HashMap::new(),
+        beats: 0,
+        sweep: SweepReport::default(),
+        late: 0,
+    };
     let mut ears = Ears::new(config, lifecycle);
     let mut health_told = began;
     loop {
@@ -230,7 +235,8 @@ impl Agent {
         self.sweep = sweep;
         let mut news = self.news_of(&changes);
         for (id, diagnosis) in diagnoses {
-            let primary = diagnosis.findings.iter().find(|finding| finding.primary).map(|finding| finding.kind);
+            let primary =
+                diagnosis.findings.iter().find(|finding| finding.primary).map(|finding| finding.kind);
             let verdict = (diagnosis.verdict, primary);
             // "Not decided yet" is what everybody expects of a process that has just been met.
             let before = self.verdicts.insert(id, verdict).unwrap_or((Verdict::Inconclusive, None));

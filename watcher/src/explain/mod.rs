@@ -179,7 +179,7 @@ fn process(target: &Target, window: &Window) -> Process {
         sampled: window.latest().map(|sample| sample.at.wall),
         exe: target.exe.clone(),
         go_version: target.go.as_ref().map(|go| go.version.clone()),
-        module,
+        module: target.go.as_ref().and_then(|go| go.module_path()).map(str::to_owned),
         container: target.container.clone(),
         restarts: target.lineage.restarts,
     }

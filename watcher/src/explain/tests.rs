@@ -68,7 +68,9 @@ fn check(window: &Window, expected: Expect) {
 
 #[test]
 fn close_wait() {
-    check(&window(|second, beat| beat.close_wait += 12 * second as u64), expect![[r#"
+    check(
+        &window(|second, beat| beat.close_wait += 12 * second as u64),
+        expect![[r#"
         Leak: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
         Connection of None: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
           left: 1 h 30 min, between 1 h 23 min and 1 h 37 min, until RLIMIT_NOFILE of 65,536 is reached
@@ -84,12 +86,15 @@ fn close_wait() {
         not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
         next: The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().
         next: Until it is fixed, a restart within 1 h 23 min keeps the process from its limit.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn files_with_rare_readings_of_their_types() {
-    check(&details_every(15, |second, beat| beat.files += 2 * second as u64), expect![[r#"
+    check(
+        &details_every(15, |second, beat| beat.files += 2 * second as u64),
+        expect![[r#"
         Leak: Open descriptors of type file grow by 2 per second
         Fd of None: Open descriptors of type file grow by 2 per second
           left: 9 h 5 min, between 8 h 26 min and 9 h 50 min, until RLIMIT_NOFILE of 65,536 is reached
@@ -106,7 +111,8 @@ fn files_with_rare_readings_of_their_types() {
         not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
         next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files.
         next: Until it is fixed, a restart within 8 h 26 min keeps the process from its limit.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -189,7 +195,9 @@ fn too_short() {
     for second in 0..15 {
         assert!(short.push(sample(f64::from(second), &Beat::default())));
     }
-    check(&short, expect![[r#"
+    check(
+        &short,
+        expect![[r#"
         Inconclusive: No verdict yet; 25 s of watching should bring one
         perhaps Fd: Descriptors that are no sockets: 14 s are too short, 25 s are needed at least.
         perhaps Connection: Sockets: 14 s are too short, 25 s are needed at least.
@@ -198,7 +206,8 @@ fn too_short() {
         perhaps Mapping: Memory mappings: 14 s are too short, 25 s are needed at least.
         perhaps Heap: Live objects on the Go heap: 14 s are too short, 25 s are needed at least.
         next: Watch for longer: --duration 25s.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -1,35 +1,26 @@
 //! The table of `watcher doctor`.
 
-use super::list::{plain_table, without_trailing_blanks};
 use crate::explain::words::counted;
 use crate::health::{Check, CheckState, all_essential_work};
-use comfy_table::{ColumnConstraint, ContentArrangement};
+use textwrap::Options;
 
 /// Lines are no longer than this.
-const COLUMNS: u16 = 100;
+const COLUMNS: usize = 100;
+/// Width of the first column: the longest word for a state, and two blanks.
+const STATE_COLUMNS: usize = 11;
 
-/// A row for each check and a sentence that sums them up. Escape sequences for colour only where `colour` asks.
+/// A row for each check, what is missing explained below its row, and a sentence that sums them up. Escape
+/// sequences for colour only where `colour` asks.
 pub fn table(checks: &[Check], colour: bool) -> String {
-    let mut table = plain_table();
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
-    table.set_header(["STATE", "WHAT", "WHY NOT", "LOST WITHOUT IT", "WHAT WOULD BRING IT"]);
-    if let Some(state) = table.column_mut(0) {
-        state.set_constraint(ColumnConstraint::ContentWidth);
-    }
+    let mut text = format!("{:STATE_COLUMNS$}WHAT\n", "STATE");
     for check in checks {
-        let works = check.state == CheckState::Works;
-        let only_if_missing = |text: &str| if works { String::new() } else { text.to_owned() };
-        table.add_row([
-            check.state.word().to_owned(),
-            check.name.clone(),
-            check.state.why().unwrap_or_default().to_owned(),
-            only_if_missing(&check.lost),
-            only_if_missing(&check.needs),
-        ]);
-    }
-    let mut text = without_trailing_blanks(&table);
-    if colour {
-        text = coloured(&text, checks);
+        let word = check.state.word();
+        let padding = " ".repeat(STATE_COLUMNS.saturating_sub(word.len()));
+        text.push_str(&format!("{}{padding}{}\n", painted(word, check, colour), check.name));
+        let Some(why) = check.state.why() else { continue };
+        for (label, sentence) in [("why", why), ("lost", &check.lost), ("needs", &check.needs)] {
+            text.push_str(&detail(label, sentence));
+        }
     }
     text.push('\n');
     text.push_str(&summary(checks));
@@ -37,45 +28,39 @@ pub fn table(checks: &[Check], colour: bool) -> String {
     text
 }
 
-/// Colours the word at the begin of each row. It is done on the finished table, since escape sequences have no
-/// width and would push columns aside.
-fn coloured(text: &str, checks: &[Check]) -> String {
-    let mut checks = checks.iter().peekable();
-    let mut coloured = String::new();
-    for line in text.lines() {
-        let row = checks.next_if(|check| line.starts_with(check.state.word()));
-        match row {
-            Some(check) => {
-                let word = check.state.word();
-                let code = match (&check.state, check.essential) {
-                    (CheckState::Works, _) => 32,
-                    (_, true) => 31,
-                    (_, false) => 33,
-                };
-                coloured.push_str(&format!("\x1b[{code}m{word}\x1b[0m{}", &line[word.len()..]));
-            }
-            None => coloured.push_str(line),
-        }
-        coloured.push('\n');
-    }
-    coloured
+fn detail(label: &str, sentence: &str) -> String {
+    let indent = " ".repeat(STATE_COLUMNS);
+    let first = format!("{indent}{:7}", format!("{label}:"));
+    let next = " ".repeat(first.len());
+    textwrap::fill(sentence, Options::new(COLUMNS).initial_indent(&first).subsequent_indent(&next)) + "\n"
+}
+
+fn painted(word: &str, check: &Check, colour: bool) -> String {
+    let code = match (&check.state, check.essential) {
+        _ if !colour => return word.to_owned(),
+        (CheckState::Works, _) => 32,
+        (CheckState::Partly { .. }, _) | (_, false) => 33,
+        (_, true) => 31,
+    };
+    format!("\x1b[{code}m{word}\x1b[0m")
 }
 
 fn summary(checks: &[Check]) -> String {
-    let missing = checks.iter().filter(|check| check.state != CheckState::Works).count();
+    let works = |check: &&Check| matches!(check.state, CheckState::Works | CheckState::Partly { .. });
+    let missing = checks.len() - checks.iter().filter(works).count();
     if missing == 0 {
-        return "Everything works.".to_owned();
+        return "Everything that watcher uses works here.".to_owned();
     }
     let rows = counted(missing, "row does", "rows do");
     if all_essential_work(checks) {
-        format!("Everything that verdicts need works; {rows} not, each with what is lost.")
+        format!("Everything that verdicts need works; {rows} not: nothing but what they name is lost.")
     } else {
         let essential: Vec<&str> = checks
             .iter()
-            .filter(|check| check.essential && check.state != CheckState::Works)
+            .filter(|check| check.essential && !works(check))
             .map(|check| check.name.as_str())
             .collect();
-        format!("Verdicts lack something they need: {}. {rows} not work in all.", essential.join("; "))
+        format!("Verdicts lack something they need: {}. In all {rows} not work.", essential.join("; "))
     }
 }
 
@@ -108,30 +93,32 @@ mod tests {
     #[test]
     fn what_is_lost_is_said_only_where_something_is() {
         expect![[r#"
-            STATE   WHAT                  WHY NOT                      LOST WITHOUT IT     WHAT WOULD BRING IT
-            works   executables and
-                    descriptors of all
-                    processes
-            absent  descriptor counts in  This kernel does not tell    Speed: descriptors  Linux 6.2 or newer.
-                    one call              it.                          are counted by
-                                                                       listing them.
+            STATE      WHAT
+            works      executables and descriptors of all processes
+            absent     descriptor counts in one call
+                       why:   This kernel does not tell it.
+                       lost:  Speed: descriptors are counted by listing them.
+                       needs: Linux 6.2 or newer.
 
-            Everything that verdicts need works; 1 row does not, each with what is lost.
-        "#]].assert_eq(&table(&checks(true), false));
+            Everything that verdicts need works; 1 row does not: nothing but what they name is lost.
+        "#]]
+        .assert_eq(&table(&checks(true), false));
     }
 
     #[test]
     fn what_verdicts_need_is_named_when_it_is_missing() {
         expect![[r#"
-            STATE    WHAT                   WHY NOT                LOST WITHOUT IT        WHAT WOULD BRING IT
-            refused  executables and        28 of 31 processes     Whether those          Root, or
-                     descriptors of all     may not be read.       processes are Go       CAP_SYS_PTRACE.
-                     processes                                     stays unknown.
-            absent   descriptor counts in   This kernel does not   Speed: descriptors     Linux 6.2 or newer.
-                     one call               tell it.               are counted by
-                                                                   listing them.
+            STATE      WHAT
+            refused    executables and descriptors of all processes
+                       why:   28 of 31 processes may not be read.
+                       lost:  Whether those processes are Go stays unknown.
+                       needs: Root, or CAP_SYS_PTRACE.
+            absent     descriptor counts in one call
+                       why:   This kernel does not tell it.
+                       lost:  Speed: descriptors are counted by listing them.
+                       needs: Linux 6.2 or newer.
 
-            Verdicts lack something they need: executables and descriptors of all processes. 2 rows do not work in all.
+            Verdicts lack something they need: executables and descriptors of all processes. In all 2 rows do not work.
         "#]].assert_eq(&table(&checks(false), false));
     }
 

@@ -1,4 +1,4 @@
-//! The JSON that programs read: schemas `watcher.diagnosis/1`, `watcher.process/1` and `watcher.check/1`.
+//! The JSON that programs read: schemas `watcher.diagnosis/1`, `watcher.list/1` and `watcher.doctor/1`.
 //!
 //! These structs are the promise; they say nothing else than the values they are made of. Fields are only ever
 //! added. Every object fits on one line.
@@ -10,36 +10,50 @@ use crate::process::Target;
 use serde::Serialize;
 use std::time::SystemTime;
 
-/// A diagnosis as one object over several lines, ending in a newline.
-///
-/// # Errors
-/// None that a diagnosis can cause; what serde reports is passed on.
-pub fn diagnosis(diagnosis: &Diagnosis) -> serde_json::Result<String> {
-    Ok(serde_json::to_string_pretty(&DiagnosisObject::of(diagnosis))? + "\n")
-}
-
 /// A diagnosis as one object on one line, ending in a newline.
 ///
 /// # Errors
-/// As for [`diagnosis`].
+/// None that a diagnosis can cause; what serde reports is passed on.
 pub fn diagnosis_line(diagnosis: &Diagnosis) -> serde_json::Result<String> {
     Ok(serde_json::to_string(&DiagnosisObject::of(diagnosis))? + "\n")
 }
 
-/// A process of `watcher list` as one object on one line, ending in a newline.
+/// All processes of `watcher list` as one object (`watcher.list/1`), ending in a newline.
 ///
 /// # Errors
-/// As for [`diagnosis`].
-pub fn process_line(target: &Target) -> serde_json::Result<String> {
-    Ok(serde_json::to_string(&TargetObject::of(target))? + "\n")
+/// As for [`diagnosis_line`].
+pub fn list(targets: &[&Target]) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        schema: &'static str,
+        processes: Vec<TargetObject<'a>>,
+    }
+    let processes = targets.iter().map(|target| TargetObject::of(target)).collect();
+    Ok(serde_json::to_string(&List { schema: "watcher.list/1", processes })? + "\n")
 }
 
-/// A row of `watcher doctor` as one object on one line, ending in a newline.
+/// One process, to be put into another object.
+pub fn target(target: &Target) -> impl Serialize {
+    TargetObject::of(target)
+}
+
+/// All rows of `watcher doctor` as one object (`watcher.doctor/1`), ending in a newline.
 ///
 /// # Errors
-/// As for [`diagnosis`].
-pub fn check_line(check: &health::Check) -> serde_json::Result<String> {
-    Ok(serde_json::to_string(&CheckObject::of(check))? + "\n")
+/// As for [`diagnosis_line`].
+pub fn checks(checks: &[health::Check]) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Doctor<'a> {
+        schema: &'static str,
+        all_essential_work: bool,
+        checks: Vec<CheckObject<'a>>,
+    }
+    let doctor = Doctor {
+        schema: "watcher.doctor/1",
+        all_essential_work: health::all_essential_work(checks),
+        checks: checks.iter().map(CheckObject::of).collect(),
+    };
+    Ok(serde_json::to_string(&doctor)? + "\n")
 }
 
 #[derive(Serialize)]
@@ -259,7 +273,6 @@ impl<'a> FindingObject<'a> {
 
 #[derive(Serialize)]
 struct TargetObject<'a> {
-    schema: &'static str,
     pid: i32,
     start_time: Option<String>,
     name: &'a str,
@@ -281,7 +294,6 @@ impl<'a> TargetObject<'a> {
         let module = go.and_then(|go| go.module.as_ref());
         let container = target.container.as_ref();
         TargetObject {
-            schema: "watcher.process/1",
             pid: target.id.pid,
             start_time: timestamp(target.started),
             name: &target.name,
@@ -289,7 +301,7 @@ impl<'a> TargetObject<'a> {
             exe_deleted: target.exe_deleted,
             uid: target.uid,
             go_version: go.map(|go| go.version.as_str()),
-            module: module.map(|module| module.path.as_str()),
+            module: go.and_then(|go| go.module_path()),
             module_version: module.map(|module| module.version.as_str()),
             package: go.and_then(|go| go.package.as_deref()),
             container: container.map(|container| container.id.as_str()),
@@ -301,7 +313,6 @@ impl<'a> TargetObject<'a> {
 
 #[derive(Serialize)]
 struct CheckObject<'a> {
-    schema: &'static str,
     what: &'a str,
     works: bool,
     essential: bool,
@@ -315,7 +326,6 @@ impl<'a> CheckObject<'a> {
     fn of(check: &'a health::Check) -> Self {
         let works = check.state == CheckState::Works;
         CheckObject {
-            schema: "watcher.check/1",
             what: &check.name,
             works,
             essential: check.essential,

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod folded;
 pub mod json;
 pub mod list;
+pub mod news;
 pub mod pprof;
 pub mod text;
 

@@ -24,20 +24,20 @@ fn began(targets: &[Target], denied: u64) -> String {
         0 => String::new(),
         n => format!(
             "{} may not be read, so whether they are Go is unknown: run as root to see them.\n",
-            counted(n, "process", "processes")
+            counted(usize::try_from(n).unwrap_or(usize::MAX), "process", "processes")
         ),
     };
     format!("{table}{unknown}Watching. What changes is told below; Ctrl-C ends it.\n")
 }
 
 fn described(target: &Target) -> String {
-    let module = target.go.as_ref().map(|go| {
-        let module = go.module.as_ref().map(|module| module.path.as_str()).or(go.package.as_deref());
-        format!(", {} {}", go.version, module.unwrap_or("without module information"))
-    });
+    let module = target
+        .go
+        .as_ref()
+        .map(|go| format!(", {} {}", go.version, go.module_path().unwrap_or("without module information")));
     let restarts = match target.lineage.restarts {
         0 => String::new(),
-        n => format!(", {}", counted(u64::from(n), "restart", "restarts")),
+        n => format!(", {}", counted(n as usize, "restart", "restarts")),
     };
     format!("{} (pid {}{}{restarts})", target.name, target.id.pid, module.unwrap_or_default())
 }
@@ -57,7 +57,7 @@ fn health_line(health: &Health) -> String {
         "{}  {} watched, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core{memory} \
          in {}{lost}\n",
         clock_time(),
-        counted(health.watched as u64, "process", "processes"),
+        counted(health.watched, "process", "processes"),
         health.leaking,
         health.sweep.cpu.as_secs_f64() * 1000.0,
         duration(health.uptime.as_secs_f64()),
@@ -74,7 +74,9 @@ fn clock_time() -> String {
 /// None that news can cause; what serde reports is passed on.
 pub fn json(news: &News) -> serde_json::Result<String> {
     match news {
-        News::Began { targets, .. } => targets.iter().map(|target| line("watched", json::target(target))).collect(),
+        News::Began { targets, .. } => {
+            targets.iter().map(|target| line("watched", json::target(target))).collect()
+        }
         News::Came(target) => line("came", json::target(target)),
         News::Left(target) => line("left", json::target(target)),
         News::Verdict(diagnosis) => json::diagnosis_line(diagnosis),

@@ -1,6 +1,6 @@
-use super::{check_line, diagnosis, diagnosis_line, process_line};
+use super::{DiagnosisObject, checks, diagnosis_line, list};
 use crate::explain::tests::{diagnosed, target};
-use crate::explain::{Culprit, Frame};
+use crate::explain::{Culprit, Diagnosis, Frame};
 use crate::health::{Check, CheckState};
 use crate::judge::simulation::window;
 use expect_test::expect;
@@ -45,7 +45,7 @@ fn every_key_of_the_contract_is_there_with_its_type() {
     }));
     let frame = Frame { function: "main.poll".to_owned(), file: "/src/main.go".to_owned(), line: 42 };
     shown.findings[0].culprits = vec![Culprit { frame: frame.clone(), share: 0.98, stack: vec![frame] }];
-    let value: Value = serde_json::from_str(&diagnosis(&shown).expect("serializes")).expect("is JSON");
+    let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
         "schema": "", "window_seconds": 0, "samples": 0, "verdict": "", "headline": "",
         "process": {
@@ -211,7 +211,7 @@ fn a_leak() {
             "Until it is fixed, a restart within 1 h 23 min keeps the process from its limit."
           ]
         }
-    "#]].assert_eq(&diagnosis(&shown).expect("serializes"));
+    "#]].assert_eq(&pretty(&shown));
 }
 
 #[test]
@@ -225,11 +225,16 @@ fn lines_are_lines() {
     assert_eq!(value["findings"][0]["unit"], "fds");
 }
 
+/// Over several lines, for people who read this test.
+fn pretty(diagnosis: &Diagnosis) -> String {
+    serde_json::to_string_pretty(&DiagnosisObject::of(diagnosis)).expect("serializes") + "\n"
+}
+
 #[test]
 fn processes_and_checks() {
     expect![[r#"
-        {"schema":"watcher.process/1","pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}
-    "#]].assert_eq(&process_line(&target()).expect("serializes"));
+        {"schema":"watcher.list/1","processes":[{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}]}
+    "#]].assert_eq(&list(&[&target()]).expect("serializes"));
     let refused = CheckState::Refused { why: "CAP_SYS_ADMIN is missing.".to_owned() };
     let check = |state| Check {
         name: "sockets".to_owned(),
@@ -238,10 +243,7 @@ fn processes_and_checks() {
         lost: "Peers.".to_owned(),
         needs: "Root.".to_owned(),
     };
-    let lines: String =
-        [CheckState::Works, refused].map(|state| check_line(&check(state)).expect("serializes")).concat();
     expect![[r#"
-        {"schema":"watcher.check/1","what":"sockets","works":true,"essential":false,"state":"works","why":null,"lost":null,"needs":null}
-        {"schema":"watcher.check/1","what":"sockets","works":false,"essential":false,"state":"refused","why":"CAP_SYS_ADMIN is missing.","lost":"Peers.","needs":"Root."}
-    "#]].assert_eq(&lines);
+        {"schema":"watcher.doctor/1","all_essential_work":true,"checks":[{"what":"sockets","works":true,"essential":false,"state":"works","why":null,"lost":null,"needs":null},{"what":"sockets","works":false,"essential":false,"state":"refused","why":"CAP_SYS_ADMIN is missing.","lost":"Peers.","needs":"Root."}]}
+    "#]].assert_eq(&checks(&[CheckState::Works, refused].map(check)).expect("serializes"));
 }

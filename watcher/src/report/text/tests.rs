@@ -19,7 +19,9 @@ fn check(shown: &Diagnosis, expected: Expect) {
 
 #[test]
 fn a_leak_fits_on_a_screen() {
-    check(&diagnosed(&window(|second, beat| beat.close_wait += 12 * second as u64)), expect![[r#"
+    check(
+        &diagnosed(&window(|second, beat| beat.close_wait += 12 * second as u64)),
+        expect![[r#"
         LEAK  Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
         poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
         watched for 45 s, 46 samples
@@ -37,7 +39,8 @@ fn a_leak_fits_on_a_screen() {
                      conn.Close().
                      Until it is fixed, a restart within 1 h 23 min keeps the process from its limit.
         Not seen     opening stacks; goroutines; Go heap
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -50,7 +53,9 @@ fn a_cause_and_what_follows() {
     let id = "3f4e5d6c7b8a9f0e".repeat(4);
     shown.process.container = Some(Container { id, runtime: None });
     shown.process.restarts = 3;
-    check(&shown, expect![[r#"
+    check(
+        &shown,
+        expect![[r#"
         LEAK  Children that exited and were not waited for grow by 1 per second
         poller (pid 812, go1.26.6, example.com/poller, container 3f4e5d6c7b8a, up 3 h 4 min, 3 restarts
           before it)
@@ -71,12 +76,15 @@ fn a_cause_and_what_follows() {
                      exited child keeps its pid until it is waited for.
                      Until it is fixed, a restart within 16 h 19 min keeps the process from its limit.
         Not seen     opening stacks; goroutines; Go heap
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_healthy_process() {
-    check(&diagnosed(&window(|second, beat| beat.established += (second as u64 * 7) % 5)), expect![[r#"
+    check(
+        &diagnosed(&window(|second, beat| beat.established += (second as u64 * 7) % 5)),
+        expect![[r#"
         HEALTHY  Nothing that was watched grows without end
         poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
         watched for 45 s, 46 samples
@@ -85,7 +93,8 @@ fn a_healthy_process() {
                      memory 40 MiB
         Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
         Not seen     opening stacks; goroutines; Go heap
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -96,7 +105,9 @@ fn no_verdict_says_what_is_missing() {
         sample.children.reading = Reading::Denied;
         assert!(short.push(sample));
     }
-    check(&diagnosed(&short), expect![[r#"
+    check(
+        &diagnosed(&short),
+        expect![[r#"
         INCONCLUSIVE  No verdict yet; 25 s of watching should bring one
         poller (pid 812, go1.26.6, example.com/poller, up 3 h 3 min)
         watched for 14 s, 15 samples
@@ -111,7 +122,8 @@ fn no_verdict_says_what_is_missing() {
         Next         Watch for longer: --duration 25s.
                      See what could not be read with `watcher doctor`; most of it takes root.
         Not seen     children; opening stacks; goroutines; Go heap
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
