@@ -5,6 +5,7 @@ pub mod detection;
 pub mod faults;
 pub mod fixtures;
 pub mod healthy;
+pub mod kernel;
 pub mod leaks;
 pub mod privileges;
 
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Case> {
         fixtures::cases(),
         privileges::cases(),
         command::cases(),
+        kernel::cases(),
     ]
     .into_iter()
     .flatten()

@@ -19,6 +19,8 @@ const LONGEST_PASS: Duration = Duration::from_secs(10);
 /// More than the 32 KiB that the kernel hands out at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
 
+/// A hardened kernel may show some processes to no program, although `/proc` has them. A pass over all processes
+/// then leaves them out; asked for alone, they are `Denied`.
 impl KernelTables for Kernel {
     fn tasks(&mut self, each: &mut dyn FnMut(Task)) -> Reading<()> {
         let Some(tasks) = &self.tasks else { return self.without(ProbeName::Tasks) };
@@ -53,14 +55,33 @@ impl KernelTables for Kernel {
             })
         });
         match (wanted, pass) {
-            // An empty table and no process at all look alike.
-            (Some(pid), Ok(())) if !visited && !exists(pid) => Reading::Gone,
+            // No descriptors, no such process, and a process that the kernel shows to no program look alike.
+            (Some(pid), Ok(())) if !visited => self.without_descriptors(pid),
             (_, pass) => finish("descriptors", pass),
         }
     }
 }
 
 impl Kernel {
+    /// What it means that no descriptor of a process was visited.
+    fn without_descriptors(&mut self, pid: i32) -> Reading<()> {
+        if !exists(pid) {
+            return Reading::Gone;
+        }
+        let Some(tasks) = &self.tasks else { return Reading::Unsupported };
+        let mut shown = false;
+        let file = if self.one_process { tasks.open_for(pid) } else { tasks.open() };
+        let pass = file.and_then(|file| {
+            self.passes
+                .read(file, &mut |record| shown |= matches!(record, Record::Task(task) if task.pid == pid))
+        });
+        match pass {
+            Ok(()) if !shown && exists(pid) => Reading::Denied,
+            Ok(()) if !shown => Reading::Gone,
+            pass => finish("tasks", pass),
+        }
+    }
+
     fn without<T>(&self, name: ProbeName) -> Reading<T> {
         if self.outcome(name).is_some_and(super::probes::Outcome::is_refused) {
             Reading::Denied
