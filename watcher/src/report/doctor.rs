@@ -32,7 +32,7 @@ pub fn table(checks: &[Check], colour: bool) -> String {
         text = coloured(&text, checks);
     }
     text.push('\n');
-    text.push_str(&summary(checks));
+    text.push_str(&textwrap::fill(&summary(checks), usize::from(COLUMNS)));
     text.push('\n');
     text
 }
@@ -75,7 +75,7 @@ fn summary(checks: &[Check]) -> String {
             .filter(|check| check.essential && check.state != CheckState::Works)
             .map(|check| check.name.as_str())
             .collect();
-        format!("Verdicts lack something they need: {}. {rows} not work in all.", essential.join("; "))
+        format!("Verdicts lack what they need: {}. In all, {rows} not work.", essential.join("; "))
     }
 }
 
@@ -117,7 +117,8 @@ mod tests {
                                                                        listing them.
 
             Everything that verdicts need works; 1 row does not, each with what is lost.
-        "#]].assert_eq(&table(&checks(true), false));
+        "#]]
+        .assert_eq(&table(&checks(true), false));
     }
 
     #[test]
@@ -131,7 +132,8 @@ mod tests {
                      one call               tell it.               are counted by
                                                                    listing them.
 
-            Verdicts lack something they need: executables and descriptors of all processes. 2 rows do not work in all.
+            Verdicts lack what they need: executables and descriptors of all processes. In all, 2 rows do not
+            work.
         "#]].assert_eq(&table(&checks(false), false));
     }
 

@@ -127,13 +127,15 @@ mod tests {
                812  go1.24.4   go.etcd.io/etcd/server/v3      v3.5.16  -                    3 h 12 min  etcd
             104411  go1.12.17  github.com/example/cmd/worker  -        docker/3f4e5d6c7b8a  3 h 12 min  worker
                  9  -          -                              -        -                    3 h 12 min  nginx
-        "#]].assert_eq(&table(&all, UNIX_EPOCH + Duration::from_secs(12_520)));
+        "#]]
+        .assert_eq(&table(&all, UNIX_EPOCH + Duration::from_secs(12_520)));
     }
 
     #[test]
     fn nothing_to_list_is_said() {
         expect![[r#"
             No Go process was found. `watcher doctor` tells whether some could not be read.
-        "#]].assert_eq(&table(&[], UNIX_EPOCH));
+        "#]]
+        .assert_eq(&table(&[], UNIX_EPOCH));
     }
 }
