@@ -131,6 +131,10 @@ pub struct Undecided {
     pub kind: Kind,
     /// What is missing, in one sentence.
     pub why: String,
+    /// The kind in a few words.
+    pub phrase: &'static str,
+    /// What is missing without what it is missing of: the same for all kinds that lack the same.
+    pub reason: String,
     /// Length of the window that should decide it, in seconds, where a longer one helps.
     pub need_seconds: Option<f64>,
 }

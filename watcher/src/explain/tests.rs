@@ -71,22 +71,22 @@ fn close_wait() {
     check(
         &window(|second, beat| beat.close_wait += 12 * second as u64),
         expect![[r#"
-        Leak: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
-        Connection of None: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
-          left: 1 h 30 min, between 1 h 23 min and 1 h 37 min, until RLIMIT_NOFILE of 65,536 is reached
-          From 15 to 531 in 45 s, seen in 46 samples.
-          45 steps up, none down.
-          It grew in each quarter of that time, by 120 to 138.
-          100 % of the growth is in CLOSE_WAIT, where there are 540 now.
-        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
-        not Thread: OS threads stayed at 8. [threads 8]
-        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-        not Mapping: Memory mappings stayed at 60. [mappings 60]
-        not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
-        not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
-        next: The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().
-        next: Until it is fixed, a restart within 1 h 23 min keeps the process from its limit.
-    "#]],
+            Leak: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
+            Connection of None: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
+              left: 1 h 30 min, until RLIMIT_NOFILE of 65,536 is reached
+              From 3 to 543 in 45 s, seen in 46 samples.
+              45 steps up, none down.
+              It grew in each quarter of that time, by 120 to 138.
+              100 % of the growth is in CLOSE_WAIT, where there are 540 now.
+            not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            next: The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().
+            next: Until it is fixed, a restart within 1 h 30 min keeps the process from its limit.
+        "#]],
     );
 }
 
@@ -95,23 +95,23 @@ fn files_with_rare_readings_of_their_types() {
     check(
         &details_every(15, |second, beat| beat.files += 2 * second as u64),
         expect![[r#"
-        Leak: Open descriptors of type file grow by 2 per second
-        Fd of None: Open descriptors of type file grow by 2 per second
-          left: 9 h 5 min, between 8 h 26 min and 9 h 50 min, until RLIMIT_NOFILE of 65,536 is reached
-          From 11 to 97 in 45 s, seen in 46 samples.
-          45 steps up, none down.
-          It grew in each quarter of that time, by 20 to 23.
-          They are 100 % of the growth of all open descriptors, by 4 readings of what these are.
-          100 % of the growth is of type file, where there are 95 now.
-        not Connection: Sockets stayed at 4. [sockets 4]
-        not Thread: OS threads stayed at 8. [threads 8]
-        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-        not Mapping: Memory mappings stayed at 60. [mappings 60]
-        not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
-        not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
-        next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files.
-        next: Until it is fixed, a restart within 8 h 26 min keeps the process from its limit.
-    "#]],
+            Leak: Open descriptors of type file grow by 2 per second
+            Fd of None: Open descriptors of type file grow by 2 per second
+              left: 9 h 5 min, until RLIMIT_NOFILE of 65,536 is reached
+              From 9 to 99 in 45 s, seen in 46 samples.
+              45 steps up, none down.
+              It grew in each quarter of that time, by 20 to 23.
+              They are 100 % of the growth of all open descriptors, by 4 readings of what these are.
+              100 % of the growth is of type file, where there are 95 now.
+            not Connection: Sockets stayed at 4. [sockets 4]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files.
+            next: Until it is fixed, a restart within 9 h 5 min keeps the process from its limit.
+        "#]],
     );
 }
 
@@ -125,23 +125,23 @@ fn children_and_their_pipes() {
         expect![[r#"
             Leak: Children that exited and were not waited for grow by 1 per second
             Child of None: Children that exited and were not waited for grow by 1 per second
-              left: 17 h 34 min, between 16 h 19 min and 19 h 1 min, until RLIMIT_NPROC of 63,304 is reached
-              From 1 to 44 in 45 s, seen in 46 samples.
+              left: 17 h 34 min, until RLIMIT_NPROC of 63,304 is reached
+              From 0 to 45 in 45 s, seen in 46 samples.
               45 steps up, none down.
               It grew in each quarter of that time, by 10 to 12.
             Fd of Some(Child): Open descriptors of type pipe grow by 2 per second
-              left: 9 h 5 min, between 8 h 26 min and 9 h 50 min, until RLIMIT_NOFILE of 65,536 is reached
-              From 7 to 93 in 45 s, seen in 46 samples.
+              left: 9 h 5 min, until RLIMIT_NOFILE of 65,536 is reached
+              From 5 to 95 in 45 s, seen in 46 samples.
               45 steps up, none down.
               It grew in each quarter of that time, by 20 to 23.
               100 % of the growth is of type pipe, where there are 90 now.
             not Connection: Sockets stayed at 3. [sockets 3]
             not Thread: OS threads stayed at 8. [threads 8]
             not Mapping: Memory mappings stayed at 60. [mappings 60]
-            not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
-            not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             next: Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an exited child keeps its pid until it is waited for.
-            next: Until it is fixed, a restart within 16 h 19 min keeps the process from its limit.
+            next: Until it is fixed, a restart within 17 h 34 min keeps the process from its limit.
         "#]],
     );
 }
@@ -161,8 +161,8 @@ fn healthy() {
             not Thread: OS threads stayed at 8. [threads 8]
             not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
             not Mapping: Memory mappings stayed at 60. [mappings 60]
-            not Heap: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
-            not Native: Resident bytes of the Go heap and of native memory together stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
         "#]],
     );
 }
@@ -181,7 +181,7 @@ fn memory_and_a_filling_pool() {
             not Thread: OS threads stayed at 8. [threads 8]
             not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
             perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; 90 s should decide.
-            perhaps Heap: Resident anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
+            perhaps Heap: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
             perhaps Mapping: Resident pages of mapped files grow by 512 KiB per second; reading through a mapped file does that, and the kernel takes them back when it needs to.
             next: Watch for longer: --duration 90s.
             next: Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a rise that ends is none.
@@ -198,15 +198,15 @@ fn too_short() {
     check(
         &short,
         expect![[r#"
-        Inconclusive: No verdict yet; 25 s of watching should bring one
-        perhaps Fd: Descriptors that are no sockets: 14 s are too short, 25 s are needed at least.
-        perhaps Connection: Sockets: 14 s are too short, 25 s are needed at least.
-        perhaps Thread: OS threads: 14 s are too short, 25 s are needed at least.
-        perhaps Child: Children that exited and were not waited for: 14 s are too short, 25 s are needed at least.
-        perhaps Mapping: Memory mappings: 14 s are too short, 25 s are needed at least.
-        perhaps Heap: Live objects on the Go heap: 14 s are too short, 25 s are needed at least.
-        next: Watch for longer: --duration 25s.
-    "#]],
+            Inconclusive: No verdict yet; 25 s of watching should bring one
+            perhaps Fd: Descriptors that are no sockets: 14 s are too short, 25 s are needed at least.
+            perhaps Connection: Sockets: 14 s are too short, 25 s are needed at least.
+            perhaps Thread: OS threads: 14 s are too short, 25 s are needed at least.
+            perhaps Child: Children that exited and were not waited for: 14 s are too short, 25 s are needed at least.
+            perhaps Mapping: Memory mappings: 14 s are too short, 25 s are needed at least.
+            perhaps Heap: Bytes of anonymous memory, Go heap and native together,: 14 s are too short, 25 s are needed at least.
+            next: Watch for longer: --duration 25s.
+        "#]],
     );
 }
 

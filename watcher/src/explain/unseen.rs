@@ -7,7 +7,7 @@ use crate::store::Window;
 
 /// What of a process could not be read in its window, and how often.
 pub(super) fn of_window(window: &Window) -> Vec<Unseen> {
-    let rows: [(&str, fn(&Sample) -> Outcome); 9] = [
+    let rows: [(&str, OutcomeOf); 9] = [
         ("number of open descriptors", |sample| Outcome::of(&sample.descriptors)),
         ("types of descriptors", |sample| Outcome::of(&sample.descriptor_types)),
         ("sockets by state and peer", |sample| Outcome::of(&sample.connections)),
@@ -20,6 +20,9 @@ pub(super) fn of_window(window: &Window) -> Vec<Unseen> {
     ];
     rows.iter().filter_map(|(what, outcome)| missing(what, window.samples().map(outcome))).collect()
 }
+
+/// The outcome of one of a sample's readings.
+type OutcomeOf = fn(&Sample) -> Outcome;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Outcome {

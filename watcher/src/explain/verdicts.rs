@@ -103,7 +103,7 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
 fn steady_subject(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Heap | Kind::Native => {
-            ("Resident bytes of the Go heap and of native memory together", "anonymous memory")
+            ("Bytes of anonymous memory, Go heap and native together,", "anonymous memory")
         }
         Kind::Fd => (subject(kind), "descriptors"),
         Kind::Connection => (subject(kind), "sockets"),
@@ -115,17 +115,17 @@ fn steady_subject(kind: Kind) -> (&'static str, &'static str) {
 }
 
 pub(super) fn undecided(one: &Unjudged) -> Undecided {
-    let what = subject(one.kind);
+    let (what, phrase) = steady_subject(one.kind);
     let unit = one.kind.unit();
-    let (why, need_seconds) = match one.why {
+    let (reason, need_seconds) = match one.why {
         UndecidedWhy::TooFewSamples { have, need } => {
-            (format!("{what}: {have} readings are too few, {need} are needed."), None)
+            (format!("{have} readings are too few, {need} are needed"), None)
         }
         UndecidedWhy::TooShort { have_seconds, need_seconds } => {
             let (have, need) = (duration(have_seconds), duration(need_seconds));
-            (format!("{what}: {have} are too short, {need} are needed at least."), Some(need_seconds))
+            (format!("{have} are too short, {need} are needed at least"), Some(need_seconds))
         }
-        UndecidedWhy::NotRead => (format!("{what} could not be read."), None),
+        UndecidedWhy::NotRead => ("could not be read".to_owned(), None),
         UndecidedWhy::Ambiguous { per_second, slowing, need_seconds } => {
             let because = if slowing {
                 "but ever more slowly, as a pool does that fills"
@@ -133,25 +133,30 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
                 "but not steadily or not long enough to be told from warm-up or load"
             };
             let (rate, need) = (rate(per_second, unit), duration(need_seconds));
-            (format!("{what} rise by {rate}, {because}; {need} should decide."), Some(need_seconds))
+            (format!("rise by {rate}, {because}; {need} should decide"), Some(need_seconds))
         }
-        UndecidedWhy::CompositionUnknown { part, per_second } => {
-            let rate = rate(per_second, Unit::Bytes);
-            let why = match part {
-                MemoryPart::Anonymous => format!(
-                    "Resident anonymous memory grows by {rate}; how much of it is live heap, garbage, freed memory \
-                     not yet returned, or C memory is not read."
-                ),
-                MemoryPart::File => format!(
-                    "Resident pages of mapped files grow by {rate}; reading through a mapped file does that, and \
-                     the kernel takes them back when it needs to."
-                ),
-                MemoryPart::Shared => {
-                    format!("Resident shared memory grows by {rate}; who else holds it is not read.")
-                }
-            };
-            (why, None)
-        }
+        UndecidedWhy::CompositionUnknown { part, per_second } => (composition(part, per_second), None),
     };
-    Undecided { kind: one.kind, why, need_seconds }
+    let why = match one.why {
+        UndecidedWhy::CompositionUnknown { .. } => format!("{reason}."),
+        UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. } => format!("{what}: {reason}."),
+        UndecidedWhy::NotRead | UndecidedWhy::Ambiguous { .. } => format!("{what} {reason}."),
+    };
+    Undecided { kind: one.kind, why, phrase, reason, need_seconds }
+}
+
+/// Resident memory that grows, and why that decides nothing.
+fn composition(part: MemoryPart, per_second: f64) -> String {
+    let rate = rate(per_second, Unit::Bytes);
+    match part {
+        MemoryPart::Anonymous => format!(
+            "Anonymous memory grows by {rate}; how much of it is live heap, garbage, freed memory not yet returned, \
+             or C memory is not read"
+        ),
+        MemoryPart::File => format!(
+            "Resident pages of mapped files grow by {rate}; reading through a mapped file does that, and the kernel \
+             takes them back when it needs to"
+        ),
+        MemoryPart::Shared => format!("Shared memory grows by {rate}; who else holds it is not read"),
+    }
 }

@@ -76,7 +76,7 @@ pub fn rate(per_second: f64, unit: Unit) -> String {
 pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 0.95 {
-        return format!("{:.1} s", seconds);
+        return format!("{seconds:.1} s");
     }
     let whole = seconds.round();
     let two = |large: f64, name: &str, small: f64, small_name: &str| {

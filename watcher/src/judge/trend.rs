@@ -36,9 +36,9 @@ pub struct Trend {
     pub low: f64,
     /// Highest value.
     pub high: f64,
-    /// Median of the first three values.
+    /// First value.
     pub from: f64,
-    /// Median of the last three values.
+    /// Last value.
     pub to: f64,
     /// Steps between neighbours.
     pub steps: Steps,
@@ -105,8 +105,7 @@ impl Trend {
             return None;
         }
         let steps = Steps::of(&series.values);
-        let from = median(&series.values[..3]);
-        let to = median(&series.values[n - 3..]);
+        let (from, to) = (series.values[0], series.values[n - 1]);
         if unit == 0.0 {
             let rate = Rate { per_second: 0.0, low: 0.0, high: 0.0 };
             return Some(Trend {
@@ -353,15 +352,14 @@ struct BlockRises {
 impl BlockRises {
     fn of(times: &[f64], values: &[f64]) -> BlockRises {
         let blocks = (values.len() / 3).clamp(6, 14) & !1;
-        let mut knots = Vec::with_capacity(blocks + 1);
-        let mut index = 0;
-        for knot in 0..=blocks {
-            let until = knot as f64 / blocks as f64 + 1e-9;
-            while times.get(index + 1).is_some_and(|time| *time <= until) {
-                index += 1;
-            }
-            knots.push(values[index]);
-        }
+        // Interpolated, since a knot that takes the nearest reading would make a straight line look uneven.
+        let level = |knot: usize| {
+            let at = knot as f64 / blocks as f64;
+            let after = times.partition_point(|time| *time < at).clamp(1, times.len() - 1);
+            let part = (at - times[after - 1]) / (times[after] - times[after - 1]);
+            values[after - 1] + part.min(1.0) * (values[after] - values[after - 1])
+        };
+        let knots: Vec<f64> = (0..=blocks).map(level).collect();
         let rises: Vec<f64> = knots.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let mean = rises.iter().sum::<f64>() / rises.len() as f64;
         let deviation = standard_deviation(&rises);

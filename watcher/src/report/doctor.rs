@@ -23,7 +23,7 @@ pub fn table(checks: &[Check], colour: bool) -> String {
         }
     }
     text.push('\n');
-    text.push_str(&summary(checks));
+    text.push_str(&textwrap::fill(&summary(checks), usize::from(COLUMNS)));
     text.push('\n');
     text
 }
@@ -118,7 +118,8 @@ mod tests {
                        lost:  Speed: descriptors are counted by listing them.
                        needs: Linux 6.2 or newer.
 
-            Verdicts lack something they need: executables and descriptors of all processes. In all 2 rows do not work.
+            Verdicts lack something they need: executables and descriptors of all processes. In all 2 rows do
+            not work.
         "#]].assert_eq(&table(&checks(false), false));
     }
 

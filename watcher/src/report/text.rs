@@ -1,7 +1,7 @@
 //! A diagnosis for people: one screen.
 
 use crate::explain::words::{bytes, counted, duration, percent};
-use crate::explain::{Diagnosis, Finding, Kind, MemoryBalance, Process, Unit, Verdict};
+use crate::explain::{Diagnosis, Finding, Kind, MemoryBalance, Process, Undecided, Unit, Verdict};
 use std::fmt::Write;
 
 /// Lines are no longer than this.
@@ -13,7 +13,9 @@ const INDENT: usize = 13;
 /// One screen about one process, ending in a newline. Escape sequences for colour only where `colour` asks.
 pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
     let mut page = Page { text: String::new() };
-    page.line(&format!("{}  {}", verdict(diagnosis.verdict, colour), diagnosis.headline));
+    let kind = diagnosis.findings.first().map(|primary| format!(" ({})", kind_word(primary.kind)));
+    let verdict = verdict(diagnosis.verdict, colour);
+    page.line(&format!("{verdict}{}  {}", kind.unwrap_or_default(), diagnosis.headline));
     page.line(&who(&diagnosis.process));
     page.line(&format!(
         "watched for {}, {}",
@@ -27,8 +29,8 @@ pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
             page.paragraph(&also(other), &format!("{}.", other.headline));
         }
     }
-    for one in &diagnosis.undecided {
-        page.paragraph("Undecided", &one.why);
+    for text in undecided(&diagnosis.undecided) {
+        page.paragraph("Undecided", &text);
     }
     page.paragraph("Ruled out", &ruled_out(diagnosis));
     if let Some(memory) = &diagnosis.memory {
@@ -104,6 +106,25 @@ fn ruled_out(diagnosis: &Diagnosis) -> String {
         }
     }
     phrases.join("; ")
+}
+
+/// A line for each reason: what lacks the same is named together.
+fn undecided(all: &[Undecided]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut told: Vec<&str> = Vec::new();
+    for one in all {
+        if told.contains(&one.reason.as_str()) {
+            continue;
+        }
+        told.push(&one.reason);
+        let alike: Vec<&str> =
+            all.iter().filter(|other| other.reason == one.reason).map(|other| other.phrase).collect();
+        lines.push(match alike.len() {
+            1 => one.why.clone(),
+            _ => format!("{}: {}.", alike.join(", "), one.reason),
+        });
+    }
+    lines
 }
 
 fn balance(memory: &MemoryBalance) -> String {

@@ -1,11 +1,20 @@
 //! A bounded run of samples of one process, oldest first.
 //!
 //! When the window is full, every second sample of its older half is dropped: the window keeps reaching back to
-//! the beginning, at a resolution that coarsens with age, and never grows.
+//! the beginning, at a resolution that coarsens with age, and never grows. What is read of single groups (peers,
+//! types, threads) has a bound of its own, since a process decides how many of them there are.
 
+use crate::descriptor::DescriptorType;
 use crate::process::ProcessId;
+use crate::reading::Moment;
 use crate::sample::Sample;
+use crate::sample::connections::{ConnectionGroup, Peer};
+use crate::sample::threads::ThreadGroup;
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes of details that a window keeps, about: those of a thousand small readings, or of five as large as they get.
+const DETAIL_BYTES: usize = 96 * 1024;
 
 /// Samples of one process, oldest first.
 #[derive(Clone, Debug)]
@@ -13,6 +22,7 @@ pub struct Window {
     process: ProcessId,
     samples: VecDeque<Sample>,
     capacity: usize,
+    detail_bytes: usize,
 }
 
 /// One number over time, for the moments at which it was read.
@@ -29,7 +39,7 @@ pub struct Series {
 impl Window {
     /// An empty window that holds at most `capacity` samples (at least 8).
     pub fn new(process: ProcessId, capacity: usize) -> Self {
-        Window { process, samples: VecDeque::new(), capacity: capacity.max(8) }
+        Window { process, samples: VecDeque::new(), capacity: capacity.max(8), detail_bytes: 0 }
     }
 
     /// Whose samples these are.
@@ -46,7 +56,11 @@ impl Window {
         if self.samples.len() >= self.capacity {
             self.thin();
         }
+        self.detail_bytes += new_detail_bytes(self.samples.back(), &sample);
         self.samples.push_back(sample);
+        if self.detail_bytes > DETAIL_BYTES {
+            self.thin_details();
+        }
         true
     }
 
@@ -58,6 +72,25 @@ impl Window {
             index += 1;
             keep
         });
+        self.measure_details();
+    }
+
+    /// Drops every second reading of the details, the first and the newest excepted: the samples that had it share
+    /// the reading before it, as they would had it not been read anew.
+    fn thin_details(&mut self) {
+        thin_shared(&mut self.samples, |sample| &mut sample.descriptor_types);
+        thin_shared(&mut self.samples, |sample| &mut sample.connections);
+        thin_shared(&mut self.samples, |sample| &mut sample.thread_groups);
+        self.measure_details();
+    }
+
+    fn measure_details(&mut self) {
+        let mut before = None;
+        self.detail_bytes = 0;
+        for sample in &self.samples {
+            self.detail_bytes += new_detail_bytes(before, sample);
+            before = Some(sample);
+        }
     }
 
     /// How many samples it holds.
@@ -90,7 +123,7 @@ impl Window {
 
     /// One number over time. `read` gives the number and the moment at which it was read; a moment that is not
     /// after the one before it (a detail that was not read anew) counts as a gap, as does `None`.
-    pub fn series(&self, read: impl Fn(&Sample) -> Option<(crate::reading::Moment, f64)>) -> Series {
+    pub fn series(&self, read: impl Fn(&Sample) -> Option<(Moment, f64)>) -> Series {
         let mut series = Series::default();
         let Some(first) = self.samples.front() else { return series };
         for sample in &self.samples {
@@ -109,3 +142,52 @@ impl Window {
         series
     }
 }
+
+/// Keeps the first, the newest and of the others every second of a run of shared readings.
+fn thin_shared<T>(samples: &mut VecDeque<Sample>, detail: impl Fn(&mut Sample) -> &mut Arc<T>) {
+    let Some(newest) = samples.back_mut().map(|sample| Arc::clone(detail(sample))) else { return };
+    let mut kept: Option<Arc<T>> = None;
+    let mut seen: Option<Arc<T>> = None;
+    let mut keep = true;
+    for sample in samples {
+        let own = detail(sample);
+        if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, own)) {
+            seen = Some(Arc::clone(own));
+            if keep || Arc::ptr_eq(own, &newest) {
+                kept = Some(Arc::clone(own));
+            }
+            keep = !keep;
+        }
+        if let Some(kept) = &kept {
+            *own = Arc::clone(kept);
+        }
+    }
+}
+
+/// About how many bytes the details of `sample` take that it does not share with the sample before it.
+fn new_detail_bytes(before: Option<&Sample>, sample: &Sample) -> usize {
+    fn new<T>(before: Option<&Arc<T>>, own: &Arc<T>, bytes: impl Fn(&T) -> usize) -> usize {
+        if before.is_some_and(|before| Arc::ptr_eq(before, own)) { 0 } else { size_of::<T>() + bytes(own) }
+    }
+    let types = new(before.map(|before| &before.descriptor_types), &sample.descriptor_types, |types| {
+        types.seen().map_or(0, |types| types.counts.len() * size_of::<(DescriptorType, u64)>())
+    });
+    let connections = new(before.map(|before| &before.connections), &sample.connections, |connections| {
+        let group = |group: &ConnectionGroup| {
+            let path = match &group.key.peer {
+                Peer::Path(path) => path.len(),
+                Peer::None | Peer::Server { .. } | Peer::Client { .. } => 0,
+            };
+            size_of::<ConnectionGroup>() + path
+        };
+        connections.seen().map_or(0, |connections| connections.groups.iter().map(group).sum())
+    });
+    let threads = new(before.map(|before| &before.thread_groups), &sample.thread_groups, |threads| {
+        let group = |group: &ThreadGroup| size_of::<ThreadGroup>() + group.name.len();
+        threads.seen().map_or(0, |threads| threads.groups.iter().map(group).sum())
+    });
+    types + connections + threads
+}
+
+#[cfg(test)]
+mod tests;

@@ -107,8 +107,8 @@ fn a_leak() {
               "exhausts": {
                 "limit": "RLIMIT_NOFILE",
                 "in_seconds": 5415.583,
-                "low": 5030.782,
-                "high": 5864.126
+                "low": 5415.583,
+                "high": 5415.583
               },
               "detail": {
                 "state": "CLOSE_WAIT",
@@ -117,7 +117,7 @@ fn a_leak() {
               },
               "culprits": [],
               "evidence": [
-                "From 15 to 531 in 45 s, seen in 46 samples.",
+                "From 3 to 543 in 45 s, seen in 46 samples.",
                 "45 steps up, none down.",
                 "It grew in each quarter of that time, by 120 to 138.",
                 "100 % of the growth is in CLOSE_WAIT, where there are 540 now."
@@ -141,11 +141,11 @@ fn a_leak() {
                 },
                 {
                   "kind": "heap",
-                  "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+                  "why": "Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB."
                 },
                 {
                   "kind": "native",
-                  "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+                  "why": "Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB."
                 }
               ]
             }
@@ -169,11 +169,11 @@ fn a_leak() {
             },
             {
               "kind": "heap",
-              "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+              "why": "Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB."
             },
             {
               "kind": "native",
-              "why": "Resident bytes of the Go heap and of native memory together stayed at 40 MiB."
+              "why": "Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB."
             }
           ],
           "undecided": [],
@@ -208,7 +208,7 @@ fn a_leak() {
           ],
           "next_steps": [
             "The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().",
-            "Until it is fixed, a restart within 1 h 23 min keeps the process from its limit."
+            "Until it is fixed, a restart within 1 h 30 min keeps the process from its limit."
           ]
         }
     "#]].assert_eq(&pretty(&shown));

@@ -22,24 +22,24 @@ fn a_leak_fits_on_a_screen() {
     check(
         &diagnosed(&window(|second, beat| beat.close_wait += 12 * second as u64)),
         expect![[r#"
-        LEAK  Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
-        poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
-        watched for 45 s, 46 samples
+            LEAK (connection)  Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
+            poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
+            watched for 45 s, 46 samples
 
-        Time left    1 h 30 min, between 1 h 23 min and 1 h 37 min, until RLIMIT_NOFILE of 65,536 is reached
-        Line         no line yet: who opens or starts them is not recorded in this version
-        Sure         85 %, by totals alone
-        How we know  From 15 to 531 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
-                     quarter of that time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there
-                     are 540 now.
-        Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
-        Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
-        Next         The other end has closed these and the program has not. Look for response bodies or
-                     connections that are not closed on every path: resp.Body.Close(), rows.Close(),
-                     conn.Close().
-                     Until it is fixed, a restart within 1 h 23 min keeps the process from its limit.
-        Not seen     opening stacks; goroutines; Go heap
-    "#]],
+            Time left    1 h 30 min, until RLIMIT_NOFILE of 65,536 is reached
+            Line         no line yet: who opens or starts them is not recorded in this version
+            Sure         85 %, by totals alone
+            How we know  From 3 to 543 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
+                         quarter of that time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there
+                         are 540 now.
+            Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
+            Next         The other end has closed these and the program has not. Look for response bodies or
+                         connections that are not closed on every path: resp.Body.Close(), rows.Close(),
+                         conn.Close().
+                         Until it is fixed, a restart within 1 h 30 min keeps the process from its limit.
+            Not seen     opening stacks; goroutines; Go heap
+        "#]],
     );
 }
 
@@ -56,27 +56,26 @@ fn a_cause_and_what_follows() {
     check(
         &shown,
         expect![[r#"
-        LEAK  Children that exited and were not waited for grow by 1 per second
-        poller (pid 812, go1.26.6, example.com/poller, container 3f4e5d6c7b8a, up 3 h 4 min, 3 restarts
-          before it)
-        watched for 45 s, 46 samples
+            LEAK (child)  Children that exited and were not waited for grow by 1 per second
+            poller (pid 812, go1.26.6, example.com/poller, container 3f4e5d6c7b8a, up 3 h 4 min, 3 restarts
+              before it)
+            watched for 45 s, 46 samples
 
-        Time left    17 h 34 min, between 16 h 19 min and 19 h 1 min, until RLIMIT_NPROC of 63,304 is
-                     reached
-        Line         no line yet: who opens or starts them is not recorded in this version
-        Sure         83 %, by totals alone
-        How we know  From 1 to 44 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
-                     quarter of that time, by 10 to 12.
-        Follows      Open descriptors of type pipe grow by 2 per second.
-        Undecided    Resident anonymous memory grows by 1 MiB per second; how much of it is live heap,
-                     garbage, freed memory not yet returned, or C memory is not read.
-        Ruled out    sockets 3; threads 8; mappings 60
-        Memory       95 MiB resident; mapped files 10 MiB; not explained 85 MiB
-        Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
-                     exited child keeps its pid until it is waited for.
-                     Until it is fixed, a restart within 16 h 19 min keeps the process from its limit.
-        Not seen     opening stacks; goroutines; Go heap
-    "#]],
+            Time left    17 h 34 min, until RLIMIT_NPROC of 63,304 is reached
+            Line         no line yet: who opens or starts them is not recorded in this version
+            Sure         83 %, by totals alone
+            How we know  From 0 to 45 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
+                         quarter of that time, by 10 to 12.
+            Follows      Open descriptors of type pipe grow by 2 per second.
+            Undecided    Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed
+                         memory not yet returned, or C memory is not read.
+            Ruled out    sockets 3; threads 8; mappings 60
+            Memory       95 MiB resident; mapped files 10 MiB; not explained 85 MiB
+            Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
+                         exited child keeps its pid until it is waited for.
+                         Until it is fixed, a restart within 17 h 34 min keeps the process from its limit.
+            Not seen     opening stacks; goroutines; Go heap
+        "#]],
     );
 }
 
@@ -108,21 +107,18 @@ fn no_verdict_says_what_is_missing() {
     check(
         &diagnosed(&short),
         expect![[r#"
-        INCONCLUSIVE  No verdict yet; 25 s of watching should bring one
-        poller (pid 812, go1.26.6, example.com/poller, up 3 h 3 min)
-        watched for 14 s, 15 samples
+            INCONCLUSIVE  No verdict yet; 25 s of watching should bring one
+            poller (pid 812, go1.26.6, example.com/poller, up 3 h 3 min)
+            watched for 14 s, 15 samples
 
-        Undecided    Descriptors that are no sockets: 14 s are too short, 25 s are needed at least.
-        Undecided    Sockets: 14 s are too short, 25 s are needed at least.
-        Undecided    OS threads: 14 s are too short, 25 s are needed at least.
-        Undecided    Children that exited and were not waited for could not be read.
-        Undecided    Memory mappings: 14 s are too short, 25 s are needed at least.
-        Undecided    Live objects on the Go heap: 14 s are too short, 25 s are needed at least.
-        Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
-        Next         Watch for longer: --duration 25s.
-                     See what could not be read with `watcher doctor`; most of it takes root.
-        Not seen     children; opening stacks; goroutines; Go heap
-    "#]],
+            Undecided    descriptors, sockets, threads, mappings, anonymous memory: 14 s are too short, 25 s are
+                         needed at least.
+            Undecided    Children that exited and were not waited for could not be read.
+            Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
+            Next         Watch for longer: --duration 25s.
+                         See what could not be read with `watcher doctor`; most of it takes root.
+            Not seen     children; opening stacks; goroutines; Go heap
+        "#]],
     );
 }
 
