@@ -1,4 +1,4 @@
-use super::{Settings, Sweep, Sweeper};
+use super::{Budget, Settings, Sweep, Sweeper};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::process::{Limits, Target};
 use crate::reading::{Reading, Via};
@@ -158,36 +158,60 @@ fn details_wait_for_their_turn() {
         proc.process(pid, 1, 10, 10);
     }
     let settings = Settings {
-        descriptors_by_proc: 20,
+        by_proc: Budget { due: 20, spare: 5 },
         mappings_by_proc: 10,
-        refresh_every_beats: 3,
+        refresh_every_beats: 1000,
         ..Settings::default()
     };
     let mut sweeper = sweeper(&proc, settings);
     let targets = targets(pids);
+    let read = |sweep: &Sweep| (sweep.report.details_read, sweep.report.details_deferred);
     let first = sweeper.sweep(&targets, None);
-    assert_eq!((first.report.details_read, first.report.details_deferred), (4, 0), "all at first");
+    assert_eq!(read(&first), (4, 0), "all at first");
     let idle = sweeper.sweep(&targets, None);
-    assert_eq!((idle.report.details_read, idle.report.details_deferred), (0, 0));
+    assert_eq!(read(&idle), (0, 0));
     for (before, after) in first.samples.iter().zip(&idle.samples) {
         assert!(Arc::ptr_eq(&before.descriptor_types, &after.descriptor_types));
         assert!(after.descriptors.at > before.descriptors.at);
     }
-    let renewed = |before: &Sweep, after: &Sweep| {
-        let pairs = before.samples.iter().zip(&after.samples);
-        pairs.filter(|(before, after)| before.mappings.at != after.mappings.at).count()
-    };
-    assert_eq!(renewed(&first, &idle), 1, "one process has a turn to count its mappings");
+    let pairs = first.samples.iter().zip(&idle.samples);
+    let recounted = pairs.filter(|(before, after)| before.mappings.at != after.mappings.at).count();
+    assert_eq!(recounted, 1, "one process has a turn to count its mappings");
 
     proc.link(803, "fd/99", "socket:[5]");
     let changed = sweeper.sweep(&targets, None);
-    assert_eq!((changed.report.details_read, changed.report.details_deferred), (1, 0));
+    assert_eq!(read(&changed), (1, 0));
     assert_eq!(changed.samples[2].descriptor_types.seen().unwrap().total(), 11);
+    for pid in [801, 802, 804] {
+        proc.link(pid, "fd/98", "pipe:[5]");
+    }
+    assert_eq!(read(&sweeper.sweep(&targets, None)), (1, 2), "one more would be beyond the budget");
+    assert_eq!(read(&sweeper.sweep(&targets, None)), (1, 1));
+    assert_eq!(read(&sweeper.sweep(&targets, None)), (1, 0));
+}
 
-    let due = sweeper.sweep(&targets, None);
-    assert_eq!((due.report.details_read, due.report.details_deferred), (2, 1), "the budget ends");
-    let rest = sweeper.sweep(&targets, None);
-    assert_eq!((rest.report.details_read, rest.report.details_deferred), (1, 0));
+#[test]
+fn every_process_is_refreshed_and_not_all_at_once() {
+    let proc = FakeProc::new();
+    for pid in 801..813 {
+        proc.process(pid, 1, 10, 0);
+    }
+    let settings =
+        Settings { by_proc: Budget { due: 1000, spare: 0 }, refresh_every_beats: 4, ..Settings::default() };
+    let mut sweeper = sweeper(&proc, settings);
+    let read: Vec<u64> =
+        (0..9).map(|_| sweeper.sweep(&targets(801..813), None).report.details_read).collect();
+    assert_eq!(read, [12, 3, 3, 3, 3, 3, 3, 3, 3]);
+}
+
+#[test]
+fn few_descriptors_are_looked_at_in_every_beat() {
+    let proc = FakeProc::new();
+    proc.process(812, 1, 400, 0);
+    let mut sweeper = default_sweeper(&proc);
+    for _ in 0..3 {
+        assert_eq!(sweeper.sweep(&targets([812]), None).report.details_read, 1);
+    }
 }
 
 #[test]
