@@ -66,8 +66,8 @@ impl Beat<'_> {
     }
 }
 
-/// Looking at one process alone costs as much as so many descriptors more.
-const COST_OF_A_PASS: u64 = 400;
+/// Looking at one process alone costs as much as so many descriptors more (6 µs against 0.3 µs each).
+const COST_OF_A_PASS: u64 = 25;
 
 impl Details {
     /// Forgets who is watched no longer.

@@ -50,7 +50,7 @@ impl Default for Settings {
         Settings {
             refresh_every_beats: 6,
             by_kernel: Budget { due: 40_000, spare: 2_000 },
-            by_proc: Budget { due: 2_000, spare: 500 },
+            by_proc: Budget { due: 1_000, spare: 500 },
             mappings_by_proc: 2_000,
             threads_by_proc: 200,
         }
@@ -140,10 +140,13 @@ impl Sweeper {
 
         let mut samples = Vec::with_capacity(targets.len());
         let mut limits = Vec::new();
-        for (target, descriptors) in targets.iter().zip(counts) {
+        let mut present = Vec::new();
+        for ((index, target), descriptors) in targets.iter().enumerate().zip(counts) {
             let sample = match self.identified(target) {
                 Reading::Seen((process, stat)) => {
                     limits.extend(self.changed_limits(target, &process));
+                    tasks.add_target(&stat);
+                    present.push(index);
                     self.take(target, &process, &stat, descriptors, &mut tasks)
                 }
                 reading => nothing(target.id, &reading.map(drop)),
@@ -151,6 +154,11 @@ impl Sweeper {
             report.gone += u64::from(sample.descriptors.reading == Reading::Gone);
             report.denied += u64::from(has_denied(&sample));
             samples.push(sample);
+        }
+        // A target may be the child of another, so children are complete only now.
+        let children = tasks.finish();
+        for index in present {
+            samples[index].children = children(targets[index].id.pid);
         }
         report.cpu = clock::thread_cpu_time().saturating_sub(cpu_began);
         report.wall = clock::now().since_boot.saturating_sub(began.since_boot);
@@ -254,7 +262,8 @@ impl Sweeper {
             descriptors,
             descriptor_types: detail.types,
             connections: detail.connections,
-            children: tasks.children(id),
+            // Counted when all targets have been read.
+            children: stamped(at, Reading::Unsupported),
             cgroup: self.cgroups.usage(id, process, refresh, self.settings.refresh_every_beats),
         }
     }

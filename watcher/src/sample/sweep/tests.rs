@@ -73,9 +73,10 @@ fn everything_through_proc() {
     let proc = FakeProc::new();
     proc.process(812, 1, 7, 23);
     proc.process(900, 812, 0, 0);
+    proc.process(813, 812, 0, 0);
     proc.process(901, 812, 0, 0);
     proc.write(901, "stat", stat_line(901, "x", 'Z', 812, START_TICKS));
-    let Sweep { samples, limits, report } = default_sweeper(&proc).sweep(&targets([812]), None);
+    let Sweep { samples, limits, report } = default_sweeper(&proc).sweep(&targets([812, 813]), None);
     let sample = &samples[0];
     assert_eq!(sample.memory.seen().unwrap().anon_bytes, 1000 << 10);
     assert_eq!(sample.mappings.reading, Reading::Seen(23));
@@ -84,12 +85,13 @@ fn everything_through_proc() {
     assert_eq!(sample.descriptors.reading, Reading::Seen(7));
     assert_eq!(sample.descriptor_types.seen().unwrap().counts[&DescriptorType::Pipe], 7);
     assert_eq!(sample.connections.seen().unwrap().total(), 0);
-    assert_eq!(sample.children.reading, Reading::Seen(Children { zombies: 1, running: 1 }));
+    assert_eq!(sample.children.reading, Reading::Seen(Children { zombies: 1, running: 2 }));
+    assert_eq!(samples[1].children.reading, Reading::Seen(Children::default()));
     assert_eq!(sample.cgroup.reading, Reading::Unsupported);
     assert_eq!(sample.descriptor_types.via, Via::Procfs);
     assert!(limits.is_empty());
-    assert_eq!((report.processes, report.gone, report.denied), (1, 0, 0));
-    assert_eq!((report.tasks_visited, report.descriptors_visited, report.details_read), (3, 7, 1));
+    assert_eq!((report.processes, report.gone, report.denied), (2, 0, 0));
+    assert_eq!((report.tasks_visited, report.descriptors_visited, report.details_read), (2, 7, 2));
     assert!(!report.tasks_by_kernel && !report.descriptors_by_kernel);
 }
 
@@ -226,6 +228,10 @@ fn one_pass_over_all_where_that_visits_fewer() {
     let sweep = sweeper.sweep(&targets(801..811), Some(&mut kernel));
     assert_eq!(kernel.scopes, [Scope::AllProcesses]);
     assert_eq!((sweep.report.details_read, sweep.report.descriptors_visited), (10, 10));
+    let types = |sweep: &Sweep| {
+        sweep.samples.iter().map(|sample| sample.descriptor_types.seen().unwrap().total()).sum::<u64>()
+    };
+    assert_eq!(types(&sweep), 10);
     // Many more descriptors belong to others: from now on it is better to ask for single processes.
     kernel.descriptors.extend((0..50_000).map(|fd| file(5, fd)));
     sweeper.sweep(&targets(801..811), Some(&mut kernel));
