@@ -26,24 +26,33 @@ use std::time::Duration;
 pub struct Settings {
     /// Descriptors, cgroup and limits are looked at after so many beats, even where nothing seems to have changed.
     pub refresh_every_beats: u64,
-    /// Descriptors that are looked at in one beat through the kernel's iterator: about 0.25 µs each.
-    pub descriptors_by_kernel: u64,
-    /// The same through `/proc`: about 4 µs each.
-    pub descriptors_by_proc: u64,
+    /// Descriptors that are looked at in one beat through the kernel's iterator: about 0.3 µs each.
+    pub by_kernel: Budget,
+    /// The same through `/proc`: about 3 µs each.
+    pub by_proc: Budget,
     /// Mappings that are counted in one beat through `/proc`: about 1 µs each.
     pub mappings_by_proc: u64,
-    /// Threads that are looked at in one beat through `/proc`: about 7 µs each.
+    /// Threads that are looked at in one beat through `/proc`: about 10 µs each.
     pub threads_by_proc: u64,
+}
+
+/// Descriptors that are looked at in one beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Of processes whose number of descriptors has changed, or whose time it is.
+    pub due: u64,
+    /// Of others, as long as there is room.
+    pub spare: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Settings {
             refresh_every_beats: 6,
-            descriptors_by_kernel: 40_000,
-            descriptors_by_proc: 2_000,
-            mappings_by_proc: 3_000,
-            threads_by_proc: 500,
+            by_kernel: Budget { due: 40_000, spare: 2_000 },
+            by_proc: Budget { due: 1_000, spare: 500 },
+            mappings_by_proc: 2_000,
+            threads_by_proc: 200,
         }
     }
 }
@@ -131,10 +140,13 @@ impl Sweeper {
 
         let mut samples = Vec::with_capacity(targets.len());
         let mut limits = Vec::new();
-        for (target, descriptors) in targets.iter().zip(counts) {
+        let mut present = Vec::new();
+        for ((index, target), descriptors) in targets.iter().enumerate().zip(counts) {
             let sample = match self.identified(target) {
                 Reading::Seen((process, stat)) => {
                     limits.extend(self.changed_limits(target, &process));
+                    tasks.add_target(&stat);
+                    present.push(index);
                     self.take(target, &process, &stat, descriptors, &mut tasks)
                 }
                 reading => nothing(target.id, &reading.map(drop)),
@@ -142,6 +154,11 @@ impl Sweeper {
             report.gone += u64::from(sample.descriptors.reading == Reading::Gone);
             report.denied += u64::from(has_denied(&sample));
             samples.push(sample);
+        }
+        // A target may be the child of another, so children are complete only now.
+        let children = tasks.finish();
+        for index in present {
+            samples[index].children = children(targets[index].id.pid);
         }
         report.cpu = clock::thread_cpu_time().saturating_sub(cpu_began);
         report.wall = clock::now().since_boot.saturating_sub(began.since_boot);
@@ -168,19 +185,20 @@ impl Sweeper {
         kernel: Option<&mut dyn KernelTables>,
         report: &mut SweepReport,
     ) {
-        let beat = |budget| Beat {
+        let beat = |budget: Budget| Beat {
             number: self.beat,
             refresh_every: self.settings.refresh_every_beats,
             targets,
             counts,
-            budget,
+            budget: budget.due,
+            spare_budget: budget.spare,
         };
         if let Some(kernel) = kernel {
-            let beat = beat(self.settings.descriptors_by_kernel);
+            let beat = beat(self.settings.by_kernel);
             report.descriptors_by_kernel = self.details.read(&beat, kernel, Via::KernelIterator, report);
         }
         if !report.descriptors_by_kernel {
-            let beat = beat(self.settings.descriptors_by_proc);
+            let beat = beat(self.settings.by_proc);
             self.details.read(&beat, &mut self.tables, Via::Procfs, report);
         }
     }
@@ -198,7 +216,7 @@ impl Sweeper {
     /// Whether it is this process's beat to be asked what seldom changes. Not all of them have the same one.
     fn refreshes(&self, id: ProcessId) -> bool {
         let every = self.settings.refresh_every_beats.max(1);
-        self.beat % every == u64::from(id.pid.unsigned_abs()) % every
+        (self.beat + u64::from(id.pid.unsigned_abs())).is_multiple_of(every)
     }
 
     fn changed_limits(&self, target: &Target, process: &ProcessDir) -> Option<(ProcessId, Limits)> {
@@ -244,7 +262,8 @@ impl Sweeper {
             descriptors,
             descriptor_types: detail.types,
             connections: detail.connections,
-            children: tasks.children(id),
+            // Counted when all targets have been read.
+            children: stamped(at, Reading::Unsupported),
             cgroup: self.cgroups.usage(id, process, refresh, self.settings.refresh_every_beats),
         }
     }

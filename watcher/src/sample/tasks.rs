@@ -6,8 +6,8 @@ use crate::process::{ProcessId, Target};
 use crate::reading::{Moment, Reading, Stamped, Via};
 use crate::source::KernelTables;
 use crate::source::clock;
-use crate::source::proc::ProcRoot;
-use std::collections::HashMap;
+use crate::source::proc::{ProcRoot, Stat};
+use std::collections::{HashMap, HashSet};
 
 /// What a pass has found.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct TaskPass {
     /// Tasks that were visited.
     pub visited: u64,
     processes: HashMap<i32, Process>,
-    children: HashMap<i32, Children>,
+    children: Option<children::Counter>,
 }
 
 #[derive(Debug, Default)]
@@ -61,28 +61,45 @@ impl TaskPass {
             via: Via::KernelIterator,
             visited,
             processes,
-            children: children.finish(),
+            children: Some(children),
         })
     }
 
-    /// Through `/proc`: children only, since looking at every thread of the host costs too much.
+    /// Through `/proc`: children only, since looking at every thread of the host costs too much. The targets are
+    /// left out and come with [`TaskPass::add_target`].
     pub fn by_proc(targets: &[Target], root: &ProcRoot) -> Self {
         let at = clock::now();
         let mut visited = 0;
-        let mut children = children::Counter::of(targets.iter().map(|target| target.id.pid));
-        for pid in root.pids().unwrap_or_default() {
-            if let Reading::Seen(stat) = root.stat(pid) {
-                visited += 1;
-                children.add_process(stat.parent_pid, stat.state, stat.threads);
+        let targets: HashSet<i32> = targets.iter().map(|target| target.id.pid).collect();
+        // Where the processes cannot be listed nobody's children are known, which is not to have none.
+        let children = root.pids().ok().map(|pids| {
+            let mut children = children::Counter::of(targets.iter().copied());
+            for pid in pids.iter().filter(|pid| !targets.contains(pid)) {
+                if let Reading::Seen(stat) = root.stat(*pid) {
+                    visited += 1;
+                    children.add_process(stat.parent_pid, stat.state, stat.threads);
+                }
             }
-        }
-        TaskPass { at, via: Via::Procfs, visited, processes: HashMap::new(), children: children.finish() }
+            children
+        });
+        TaskPass { at, via: Via::Procfs, visited, processes: HashMap::new(), children }
     }
 
-    /// Children of a process.
-    pub fn children(&self, id: ProcessId) -> Stamped<Children> {
-        let reading = self.children.get(&id.pid).copied().map_or(Reading::Unsupported, Reading::Seen);
-        Stamped { at: self.at, via: self.via, reading }
+    /// Takes in a target, which is read anyway, where the pass has left it out.
+    pub fn add_target(&mut self, stat: &Stat) {
+        if let (Via::Procfs, Some(children)) = (self.via, &mut self.children) {
+            children.add_process(stat.parent_pid, stat.state, stat.threads);
+        }
+    }
+
+    /// Children of all targets by pid, when every target has been taken in.
+    pub fn finish(self) -> impl Fn(i32) -> Stamped<Children> {
+        let (at, via) = (self.at, self.via);
+        let children = self.children.map(children::Counter::finish).unwrap_or_default();
+        move |pid| {
+            let reading = children.get(&pid).copied().map_or(Reading::Unsupported, Reading::Seen);
+            Stamped { at, via, reading }
+        }
     }
 
     /// Threads of a process, once; `None` where the pass does not tell, or saw another process under its pid.

@@ -1,4 +1,4 @@
-use super::{Settings, Sweep, Sweeper};
+use super::{Budget, Settings, Sweep, Sweeper};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::process::{Limits, Target};
 use crate::reading::{Reading, Via};
@@ -73,9 +73,10 @@ fn everything_through_proc() {
     let proc = FakeProc::new();
     proc.process(812, 1, 7, 23);
     proc.process(900, 812, 0, 0);
+    proc.process(813, 812, 0, 0);
     proc.process(901, 812, 0, 0);
     proc.write(901, "stat", stat_line(901, "x", 'Z', 812, START_TICKS));
-    let Sweep { samples, limits, report } = default_sweeper(&proc).sweep(&targets([812]), None);
+    let Sweep { samples, limits, report } = default_sweeper(&proc).sweep(&targets([812, 813]), None);
     let sample = &samples[0];
     assert_eq!(sample.memory.seen().unwrap().anon_bytes, 1000 << 10);
     assert_eq!(sample.mappings.reading, Reading::Seen(23));
@@ -84,12 +85,13 @@ fn everything_through_proc() {
     assert_eq!(sample.descriptors.reading, Reading::Seen(7));
     assert_eq!(sample.descriptor_types.seen().unwrap().counts[&DescriptorType::Pipe], 7);
     assert_eq!(sample.connections.seen().unwrap().total(), 0);
-    assert_eq!(sample.children.reading, Reading::Seen(Children { zombies: 1, running: 1 }));
+    assert_eq!(sample.children.reading, Reading::Seen(Children { zombies: 1, running: 2 }));
+    assert_eq!(samples[1].children.reading, Reading::Seen(Children::default()));
     assert_eq!(sample.cgroup.reading, Reading::Unsupported);
     assert_eq!(sample.descriptor_types.via, Via::Procfs);
     assert!(limits.is_empty());
-    assert_eq!((report.processes, report.gone, report.denied), (1, 0, 0));
-    assert_eq!((report.tasks_visited, report.descriptors_visited, report.details_read), (3, 7, 1));
+    assert_eq!((report.processes, report.gone, report.denied), (2, 0, 0));
+    assert_eq!((report.tasks_visited, report.descriptors_visited, report.details_read), (2, 7, 2));
     assert!(!report.tasks_by_kernel && !report.descriptors_by_kernel);
 }
 
@@ -158,36 +160,60 @@ fn details_wait_for_their_turn() {
         proc.process(pid, 1, 10, 10);
     }
     let settings = Settings {
-        descriptors_by_proc: 20,
+        by_proc: Budget { due: 20, spare: 5 },
         mappings_by_proc: 10,
-        refresh_every_beats: 3,
+        refresh_every_beats: 1000,
         ..Settings::default()
     };
     let mut sweeper = sweeper(&proc, settings);
     let targets = targets(pids);
+    let read = |sweep: &Sweep| (sweep.report.details_read, sweep.report.details_deferred);
     let first = sweeper.sweep(&targets, None);
-    assert_eq!((first.report.details_read, first.report.details_deferred), (4, 0), "all at first");
+    assert_eq!(read(&first), (4, 0), "all at first");
     let idle = sweeper.sweep(&targets, None);
-    assert_eq!((idle.report.details_read, idle.report.details_deferred), (0, 0));
+    assert_eq!(read(&idle), (0, 0));
     for (before, after) in first.samples.iter().zip(&idle.samples) {
         assert!(Arc::ptr_eq(&before.descriptor_types, &after.descriptor_types));
         assert!(after.descriptors.at > before.descriptors.at);
     }
-    let renewed = |before: &Sweep, after: &Sweep| {
-        let pairs = before.samples.iter().zip(&after.samples);
-        pairs.filter(|(before, after)| before.mappings.at != after.mappings.at).count()
-    };
-    assert_eq!(renewed(&first, &idle), 1, "one process has a turn to count its mappings");
+    let pairs = first.samples.iter().zip(&idle.samples);
+    let recounted = pairs.filter(|(before, after)| before.mappings.at != after.mappings.at).count();
+    assert_eq!(recounted, 1, "one process has a turn to count its mappings");
 
     proc.link(803, "fd/99", "socket:[5]");
     let changed = sweeper.sweep(&targets, None);
-    assert_eq!((changed.report.details_read, changed.report.details_deferred), (1, 0));
+    assert_eq!(read(&changed), (1, 0));
     assert_eq!(changed.samples[2].descriptor_types.seen().unwrap().total(), 11);
+    for pid in [801, 802, 804] {
+        proc.link(pid, "fd/98", "pipe:[5]");
+    }
+    assert_eq!(read(&sweeper.sweep(&targets, None)), (1, 2), "one more would be beyond the budget");
+    assert_eq!(read(&sweeper.sweep(&targets, None)), (1, 1));
+    assert_eq!(read(&sweeper.sweep(&targets, None)), (1, 0));
+}
 
-    let due = sweeper.sweep(&targets, None);
-    assert_eq!((due.report.details_read, due.report.details_deferred), (2, 1), "the budget ends");
-    let rest = sweeper.sweep(&targets, None);
-    assert_eq!((rest.report.details_read, rest.report.details_deferred), (1, 0));
+#[test]
+fn every_process_is_refreshed_and_not_all_at_once() {
+    let proc = FakeProc::new();
+    for pid in 801..813 {
+        proc.process(pid, 1, 10, 0);
+    }
+    let settings =
+        Settings { by_proc: Budget { due: 1000, spare: 0 }, refresh_every_beats: 4, ..Settings::default() };
+    let mut sweeper = sweeper(&proc, settings);
+    let read: Vec<u64> =
+        (0..9).map(|_| sweeper.sweep(&targets(801..813), None).report.details_read).collect();
+    assert_eq!(read, [12, 3, 3, 3, 3, 3, 3, 3, 3]);
+}
+
+#[test]
+fn few_descriptors_are_looked_at_in_every_beat() {
+    let proc = FakeProc::new();
+    proc.process(812, 1, 400, 0);
+    let mut sweeper = default_sweeper(&proc);
+    for _ in 0..3 {
+        assert_eq!(sweeper.sweep(&targets([812]), None).report.details_read, 1);
+    }
 }
 
 #[test]
@@ -202,6 +228,10 @@ fn one_pass_over_all_where_that_visits_fewer() {
     let sweep = sweeper.sweep(&targets(801..811), Some(&mut kernel));
     assert_eq!(kernel.scopes, [Scope::AllProcesses]);
     assert_eq!((sweep.report.details_read, sweep.report.descriptors_visited), (10, 10));
+    let types = |sweep: &Sweep| {
+        sweep.samples.iter().map(|sample| sample.descriptor_types.seen().unwrap().total()).sum::<u64>()
+    };
+    assert_eq!(types(&sweep), 10);
     // Many more descriptors belong to others: from now on it is better to ask for single processes.
     kernel.descriptors.extend((0..50_000).map(|fd| file(5, fd)));
     sweeper.sweep(&targets(801..811), Some(&mut kernel));

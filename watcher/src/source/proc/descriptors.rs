@@ -22,25 +22,28 @@ pub fn visit(pid: i32, fds: &OwnedFd, each: &mut dyn FnMut(OpenDescriptor)) -> i
 
 fn describe(fds: &OwnedFd, fd: i32) -> io::Result<(DescriptorType, u64)> {
     let name = fd.to_string();
-    let link = read_link(fds, &name)?;
-    if let Some(kind) = kind_of(&link) {
+    let mask = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK;
+    // Without synchronising: a server of a network or FUSE file system that does not answer must not hold us up.
+    let Ok(stat) = statx(fds, &name, AtFlags::STATX_DONT_SYNC, mask) else {
+        // Closed, and then the link is gone too; or a file that cannot be asked.
+        let link = read_link(fds, &name)?;
+        let kind = kind_of(&link).unwrap_or(DescriptorType::Other);
         return Ok((kind, number_in_brackets(&link).unwrap_or(0)));
-    }
-    // A path. What lies there is asked without synchronising: a server of a network or FUSE file system that does
-    // not answer must not hold us up.
-    let stat = match statx(fds, &name, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE | StatxFlags::INO) {
-        Ok(stat) => stat,
-        // The link was there and what it leads to cannot be asked: the descriptor exists all the same.
-        Err(_) => return read_link(fds, &name).map(|_| (DescriptorType::Other, 0)),
     };
+    // The link's text takes the kernel as long again, and for most descriptors it tells nothing more.
     let kind = match FileType::from_raw_mode(stat.stx_mode.into()) {
-        FileType::RegularFile => DescriptorType::File,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::Fifo => DescriptorType::Pipe,
         FileType::Directory => DescriptorType::Directory,
         FileType::CharacterDevice => DescriptorType::CharDevice,
         FileType::BlockDevice => DescriptorType::BlockDevice,
-        FileType::Fifo => DescriptorType::Pipe,
-        // A unix socket's name in the file system, opened with O_PATH, is no socket.
-        FileType::Socket | FileType::Symlink | FileType::Unknown => DescriptorType::Other,
+        // A file on a disk that still has a name.
+        FileType::RegularFile if stat.stx_dev_major != 0 && stat.stx_nlink != 0 => DescriptorType::File,
+        // Else it may as well be in one of the kernel's own file systems: a memfd, a namespace, a pidfd.
+        FileType::RegularFile => kind_of(&read_link(fds, &name)?).unwrap_or(DescriptorType::File),
+        FileType::Symlink | FileType::Unknown => {
+            kind_of(&read_link(fds, &name)?).unwrap_or(DescriptorType::Other)
+        }
     };
     Ok((kind, stat.stx_ino))
 }

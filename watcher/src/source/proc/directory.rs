@@ -81,7 +81,7 @@ impl ProcessDir {
     ///
     /// Costs the kernel about a microsecond per mapping. Needs ptrace access (PTRACE_MODE_READ).
     pub fn mapping_count(&self) -> Reading<u64> {
-        open_file(&self.dir, "maps").and_then(count_lines).into()
+        open_file(&self.dir, "maps").and_then(count_mappings).into()
     }
 
     /// Soft limits; that on mappings is the host's and stays `None`.
@@ -196,14 +196,21 @@ pub(super) fn left(error: &io::Error) -> bool {
     Reading::<()>::from_error(error) == Reading::Gone
 }
 
-/// Names of files may hold newlines, but the kernel escapes them in `maps`.
-fn count_lines(mut file: File) -> io::Result<u64> {
+/// Counts the lines of `maps`, without the page of the kernel's that ends the list on x86: it is in no process's
+/// count. Names of files may hold newlines, but the kernel escapes them here.
+fn count_mappings(mut maps: impl Read) -> io::Result<u64> {
+    const KERNEL_PAGE: &[u8] = b"[vsyscall]\n";
     let mut buffer = [0; 16 * 1024];
+    let mut end = Vec::with_capacity(2 * KERNEL_PAGE.len());
     let mut lines = 0;
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(lines),
-            Ok(n) => lines += buffer[..n].iter().filter(|byte| **byte == b'\n').count() as u64,
+        match maps.read(&mut buffer) {
+            Ok(0) => return Ok(lines - u64::from(end.ends_with(KERNEL_PAGE))),
+            Ok(n) => {
+                lines += buffer[..n].iter().filter(|byte| **byte == b'\n').count() as u64;
+                end.extend_from_slice(&buffer[n.saturating_sub(KERNEL_PAGE.len())..n]);
+                end.drain(..end.len().saturating_sub(KERNEL_PAGE.len()));
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -212,14 +219,16 @@ fn count_lines(mut file: File) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::count_mappings;
     use crate::descriptor::DescriptorType;
     use crate::process::ProcessId;
     use crate::reading::Reading;
     use crate::source::proc::{ProcRoot, ProcessDir};
     use crate::task::ThreadState;
-    use procfs::process::{LimitValue, Process};
+    use procfs::process::{LimitValue, MMapPath, Process};
     use std::collections::BTreeMap;
     use std::ffi::OsStr;
+    use std::io::{self, Read};
     use std::os::fd::AsRawFd;
     use std::process::{Child, Command};
     use std::time::Duration;
@@ -267,7 +276,9 @@ mod tests {
         assert_eq!(ours.exe().into_seen().unwrap().path, theirs.exe().unwrap());
         assert_eq!(ours.args().into_seen().unwrap(), theirs.cmdline().unwrap());
         assert_eq!(ours.root(), Reading::Seen(theirs.root().unwrap()));
-        assert_eq!(ours.mapping_count(), Reading::Seen(theirs.maps().unwrap().len() as u64));
+        let maps = theirs.maps().unwrap();
+        let mappings = maps.iter().filter(|map| map.pathname != MMapPath::Vsyscall).count();
+        assert_eq!(ours.mapping_count(), Reading::Seen(mappings as u64));
         assert_eq!(ours.descriptor_count(), Reading::Seen(theirs.fd_count().unwrap() as u64));
         let net = theirs.namespaces().unwrap().0[OsStr::new("net")].identifier;
         assert_eq!(ours.network_namespace(), Reading::Seen(net));
@@ -276,6 +287,27 @@ mod tests {
         assert!(matches!(limits.max_open_files.soft_limit, LimitValue::Value(files) if files == open_files));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_kernels_own_page_is_no_mapping() {
+        /// Hands out one byte at a time, as a slow reader would see the file.
+        struct Slowly<'a>(&'a [u8]);
+        impl Read for Slowly<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                (&mut self.0).take(1).read(buffer)
+            }
+        }
+        for (maps, expected) in [
+            ("", 0),
+            ("400000-401000 r-xp 0 08:01 1 /x\n", 1),
+            ("a /x\nb [stack]\n", 2),
+            ("a /x\nb [stack]\nffffffffff600000-ffffffffff601000 --xp 0 00:00 0 [vsyscall]\n", 2),
+            ("a /[vsyscall]\nb /y\n", 2),
+        ] {
+            assert_eq!(count_mappings(maps.as_bytes()).unwrap(), expected, "{maps}");
+            assert_eq!(count_mappings(Slowly(maps.as_bytes())).unwrap(), expected, "{maps}");
+        }
     }
 
     #[test]
@@ -312,7 +344,7 @@ mod tests {
         let dir = std::fs::File::open("/").unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
-        let (pipe, _writer) = std::io::pipe().unwrap();
+        let (pipe, _writer) = io::pipe().unwrap();
         let mut kinds = BTreeMap::new();
         let seen = own().descriptors(&mut |descriptor| {
             kinds.insert(descriptor.fd, descriptor);
