@@ -37,7 +37,7 @@ const RULES: [Rule; 10] = [
     Rule { name: "sample", covers: &["sample"], may_know: &["source", "golang"], must_not_know: &[FORMATS, RATES] },
     Rule { name: "store", covers: &["store"], may_know: &["sample"], must_not_know: &[CLOCKS, LOGS] },
     Rule { name: "judge", covers: &["judge"], may_know: &["store", "sample"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, LOGS, FORMATS, COMMAND_LINES, STREAMS] },
-    Rule { name: "explain", covers: &["explain"], may_know: &["judge", "sample", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, FORMATS, COMMAND_LINES, STREAMS] },
+    Rule { name: "explain", covers: &["explain"], may_know: &["judge", "store", "sample", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, FORMATS, COMMAND_LINES, STREAMS] },
     Rule { name: "report", covers: &["report"], may_know: &["explain", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS] },
     Rule { name: "health", covers: &["health"], may_know: &["source"], must_not_know: &[FORMATS, COMMAND_LINES, STREAMS] },
 ];
