@@ -172,10 +172,6 @@ pub fn explain(judgement: &Judgement, target: &Target, window: &Window, unseen: 
 }
 
 fn process(target: &Target, window: &Window) -> Process {
-    let module = target
-        .go
-        .as_ref()
-        .and_then(|go| go.module.as_ref().map(|module| module.path.clone()).or_else(|| go.package.clone()));
     Process {
         pid: target.id.pid,
         name: target.name.clone(),
