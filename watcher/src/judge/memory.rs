@@ -6,27 +6,38 @@
 use super::growth::{Course, course};
 use super::{Kind, MemoryPart, Outcome, Steady, Thresholds, Undecided, UndecidedWhy, Unit};
 use crate::sample::memory::Memory;
-use crate::store::Window;
+use crate::store::{Series, Window};
 
 /// Judges resident memory: anonymous with what was swapped out, that of files, and shared.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let part = |bytes: fn(&Memory) -> u64| {
-        let series = window.series(|sample| Some((sample.memory.at, bytes(sample.memory.seen()?) as f64)));
-        course(&series, Unit::Bytes, thresholds)
+        window.series(|sample| Some((sample.memory.at, bytes(sample.memory.seen()?) as f64)))
     };
-    let mut outcomes = anonymous(part(|memory| memory.anon_bytes + memory.swap_bytes));
-    outcomes.extend(mapped(MemoryPart::File, part(|memory| memory.file_bytes)));
-    outcomes.extend(mapped(MemoryPart::Shared, part(|memory| memory.shmem_bytes)));
+    let mut outcomes = anonymous(&part(|memory| memory.anon_bytes + memory.swap_bytes), thresholds);
+    for (name, series) in [
+        (MemoryPart::File, part(|memory| memory.file_bytes)),
+        (MemoryPart::Shared, part(|memory| memory.shmem_bytes)),
+    ] {
+        outcomes.extend(mapped(name, course(&series, Unit::Bytes, thresholds)));
+    }
     outcomes
 }
 
+/// Between two collections a Go heap grows by as much as it holds (GOGC=100), and by 4 MiB at least
+/// (`heapMinimum`, `runtime/mgcpacer.go`), with stacks and caches on top. A smaller rise than this says nothing
+/// about a leak: it neither accuses nor acquits.
+const COLLECTION_CYCLE_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
+
 /// Go heap and C heap live here side by side; both are acquitted together or neither is.
-fn anonymous(course: Course) -> Vec<Outcome> {
-    match course {
-        Course::Steady(why) => {
+fn anonymous(series: &Series, thresholds: &Thresholds) -> Vec<Outcome> {
+    let beyond_a_cycle =
+        Thresholds { min_rise_bytes: thresholds.min_rise_bytes.max(COLLECTION_CYCLE_BYTES), ..*thresholds };
+    match (course(series, Unit::Bytes, thresholds), course(series, Unit::Bytes, &beyond_a_cycle)) {
+        (Course::Steady(why), _) => {
             [Kind::Heap, Kind::Native].map(|kind| Outcome::Steady(Steady { kind, why })).to_vec()
         }
-        other => growth_undecided(Kind::Heap, MemoryPart::Anonymous, other).into_iter().collect(),
+        (_, Course::Steady(_)) => Vec::new(),
+        (other, _) => growth_undecided(Kind::Heap, MemoryPart::Anonymous, other).into_iter().collect(),
     }
 }
 
