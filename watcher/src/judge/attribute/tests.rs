@@ -267,9 +267,12 @@ fn a_steady_total_acquits_its_parts_by_what_was_seen_of_them() {
     assert!(matches!(fd.why, SteadyWhy::Flat { low, high } if low >= 5.0 && high <= 7.0), "{:?}", fd.why);
 }
 
+/// Adds so many leaked ones to a beat.
+type Leak = fn(&mut Beat, u64);
+
 #[test]
 fn one_leak_among_churn_is_found_by_kind_whatever_its_rate() {
-    let leaks: [(Kind, fn(&mut Beat, u64)); 6] = [
+    let leaks: [(Kind, Leak); 6] = [
         (Kind::Fd, |beat, leaked| beat.files += leaked),
         (Kind::Fd, |beat, leaked| beat.pipes += leaked),
         (Kind::Connection, |beat, leaked| beat.close_wait += leaked),
