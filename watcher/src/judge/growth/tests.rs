@@ -3,8 +3,8 @@ use crate::judge::simulation::{Curve, Dice, DrawCurve, Formula, series};
 use crate::judge::{SteadyWhy, Thresholds, UndecidedWhy, Unit};
 use crate::store::Series;
 
-/// Seeds per curve, unless SIMULATION_SEEDS asks for more; the innocents together see three thousand.
-const SEEDS: u64 = 250;
+/// Seeds per curve, unless SIMULATION_SEEDS asks for more; the innocents together see two thousand and more.
+const SEEDS: u64 = 175;
 
 fn seeds() -> u64 {
     std::env::var("SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
@@ -72,26 +72,22 @@ fn leaks() -> Vec<(&'static str, DrawCurve)> {
 
 /// The measured rates stand in the output: `cargo test growth -- --nocapture`.
 #[test]
-fn innocent_curves_are_not_accused() {
-    for (seconds, seeds) in [(45.0, seeds()), (120.0, seeds() / 5)] {
+fn innocent_curves_are_not_accused_and_mostly_acquitted() {
+    for (seconds, seeds) in [(45.0, seeds()), (120.0, seeds() / 10)] {
         for (name, curve) in innocents() {
             let tally = tally(curve, seconds, seeds);
             println!("{seconds:>4} s {name:<20} {tally:?}");
             // None at all of so few as are drawn by default.
             assert!(tally.grows <= seeds / 1_000, "{seconds} s {name}: {tally:?}");
+            // A verdict that is always "perhaps" would be right and useless. Of a pool that fills it is right, and
+            // what wanders for longer than the window lasts may look like anything in it.
+            let least = match name {
+                "pool fills" | "pool fills fast" => 0,
+                "walk" | "lazy churn" => 85,
+                _ => 94,
+            };
+            assert!(tally.steady >= seeds * least / 100, "{seconds} s {name}: {tally:?}");
         }
-    }
-}
-
-/// A verdict that is always "perhaps" would be right and useless.
-#[test]
-fn innocent_curves_are_mostly_acquitted() {
-    for (name, curve) in innocents().into_iter().filter(|(name, _)| !name.starts_with("pool")) {
-        let tally = tally(curve, 45.0, SEEDS);
-        // What wanders for longer than the window lasts may look like anything in it.
-        let wanders = ["walk", "lazy churn"].contains(&name);
-        let least = if wanders { 85 } else { 96 };
-        assert!(tally.steady >= SEEDS * least / 100, "{name}: {tally:?}");
     }
 }
 
