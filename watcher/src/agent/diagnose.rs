@@ -85,8 +85,7 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
 /// Judges and explains one process; `None` where nothing was seen of it.
 pub(super) fn explained(observer: &Observer, target: &Target) -> Option<Diagnosis> {
     let judgement = observer.judge(target)?;
-    let window = observer.window(target.id)?;
-    Some(explain::explain(&judgement, target, window, &[]))
+    Some(explain::explain(&judgement, target, &[]))
 }
 
 fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> String {

@@ -15,7 +15,6 @@ pub use memory::{MemoryBalance, Part};
 
 use crate::judge::Judgement;
 use crate::process::{Container, Target};
-use crate::store::Window;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -148,16 +147,16 @@ pub struct Unseen {
     pub why: String,
 }
 
-/// Explains the judgement of a window. `unseen` is what the caller knows to be missing for every process.
-pub fn explain(judgement: &Judgement, target: &Target, window: &Window, unseen: &[Unseen]) -> Diagnosis {
+/// Explains a judgement. `unseen` is what the caller knows to be missing for every process.
+pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Diagnosis {
     let findings: Vec<Finding> = judgement.findings.iter().map(finding::explain).collect();
     let ruled_out = judgement.steady.iter().map(verdicts::ruled_out).collect();
     let undecided: Vec<Undecided> = judgement.undecided.iter().map(verdicts::undecided).collect();
-    let mut missing = unseen::of_window(window);
+    let mut missing: Vec<Unseen> = judgement.gaps.iter().map(unseen::of_gap).collect();
     missing.extend(unseen.iter().cloned());
     missing.extend(unseen::of_this_version(target.go.is_some()));
     Diagnosis {
-        process: process(target, window),
+        process: process(target, judgement),
         window_seconds: judgement.window_seconds,
         samples: judgement.samples,
         verdict: judgement.verdict,
@@ -166,17 +165,17 @@ pub fn explain(judgement: &Judgement, target: &Target, window: &Window, unseen: 
         findings,
         ruled_out,
         undecided,
-        memory: window.latest().and_then(|sample| sample.memory.seen()).map(memory::balance),
+        memory: judgement.memory.as_ref().map(memory::balance),
         unseen: missing,
     }
 }
 
-fn process(target: &Target, window: &Window) -> Process {
+fn process(target: &Target, judgement: &Judgement) -> Process {
     Process {
         pid: target.id.pid,
         name: target.name.clone(),
         started: target.started,
-        sampled: window.latest().map(|sample| sample.at.wall),
+        sampled: judgement.sampled.map(|moment| moment.wall),
         exe: target.exe.clone(),
         go_version: target.go.as_ref().map(|go| go.version.clone()),
         module: target.go.as_ref().and_then(|go| go.module_path()).map(str::to_owned),

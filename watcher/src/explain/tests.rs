@@ -40,7 +40,7 @@ pub(crate) fn diagnosed(window: &Window) -> Diagnosis {
     let target = target();
     let bounds =
         Bounds { limits: target.limits, host_memory_bytes: Some(16 << 30), host_tasks: Some(126_608) };
-    explain(&judge(window, &bounds, &Thresholds::default()), &target, window, &[])
+    explain(&judge(window, &bounds, &Thresholds::default()), &target, &[])
 }
 
 /// Everything that is said about a window, a sentence a line.
@@ -226,7 +226,7 @@ fn what_could_not_be_read_is_said_once_with_its_reason() {
     let judgement = judge(&gaps, &Bounds::default(), &Thresholds::default());
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     let mut text = String::new();
-    for unseen in explain(&judgement, &target, &gaps, &[known]).unseen {
+    for unseen in explain(&judgement, &target, &[known]).unseen {
         let _ = writeln!(text, "{}: {}", unseen.what, unseen.why);
     }
     expect![[r#"

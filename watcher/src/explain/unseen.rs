@@ -1,64 +1,32 @@
 //! What could not be seen, one sentence each: readings that failed, and what this version does not read.
 
 use super::Unseen;
-use crate::reading::{Reading, Stamped};
-use crate::sample::Sample;
-use crate::store::Window;
+use crate::judge::{Gap, What};
 
-/// What of a process could not be read in its window, and how often.
-pub(super) fn of_window(window: &Window) -> Vec<Unseen> {
-    let rows: [(&str, OutcomeOf); 9] = [
-        ("number of open descriptors", |sample| Outcome::of(&sample.descriptors)),
-        ("types of descriptors", |sample| Outcome::of(&sample.descriptor_types)),
-        ("sockets by state and peer", |sample| Outcome::of(&sample.connections)),
-        ("number of threads", |sample| Outcome::of(&sample.threads)),
-        ("threads by name", |sample| Outcome::of(&sample.thread_groups)),
-        ("children", |sample| Outcome::of(&sample.children)),
-        ("number of mappings", |sample| Outcome::of(&sample.mappings)),
-        ("resident memory", |sample| Outcome::of(&sample.memory)),
-        ("cgroup usage and limits", |sample| Outcome::of(&sample.cgroup)),
-    ];
-    rows.iter().filter_map(|(what, outcome)| missing(what, window.samples().map(outcome))).collect()
-}
-
-/// The outcome of one of a sample's readings.
-type OutcomeOf = fn(&Sample) -> Outcome;
-
-#[derive(Clone, Copy, PartialEq)]
-enum Outcome {
-    Seen,
-    Gone,
-    Denied,
-    Unsupported,
-}
-
-impl Outcome {
-    fn of<T>(stamped: &Stamped<T>) -> Outcome {
-        match stamped.reading {
-            Reading::Seen(_) => Outcome::Seen,
-            Reading::Gone => Outcome::Gone,
-            Reading::Denied => Outcome::Denied,
-            Reading::Unsupported => Outcome::Unsupported,
-        }
-    }
-}
-
-fn missing(what: &str, outcomes: impl Iterator<Item = Outcome>) -> Option<Unseen> {
-    let (mut all, mut denied, mut unsupported) = (0, 0, 0);
-    for outcome in outcomes {
-        all += 1;
-        denied += usize::from(outcome == Outcome::Denied);
-        unsupported += usize::from(outcome == Outcome::Unsupported);
-    }
-    let reason = match (denied, unsupported) {
-        (0, 0) => return None,
-        (0, _) => "this kernel or this process does not offer it",
+/// What could not be read, and why.
+pub(super) fn of_gap(gap: &Gap) -> Unseen {
+    let what = match gap.what {
+        What::Descriptors => "number of open descriptors",
+        What::DescriptorTypes => "types of descriptors",
+        What::Connections => "sockets by state and peer",
+        What::Threads => "number of threads",
+        What::ThreadGroups => "threads by name",
+        What::Children => "children",
+        What::Mappings => "number of mappings",
+        What::Memory => "resident memory",
+        What::Cgroup => "cgroup usage and limits",
+    };
+    let reason = match gap.denied {
+        0 => "this kernel or this process does not offer it",
         _ => "the kernel denied it; root, or the capabilities that `watcher doctor` names, would bring it",
     };
-    let failed = denied + unsupported;
-    let why =
-        if failed == all { reason.to_owned() } else { format!("in {failed} of {all} samples {reason}") };
-    Some(Unseen { what: what.to_owned(), why })
+    let failed = gap.denied + gap.unsupported;
+    let why = if failed == gap.samples {
+        reason.to_owned()
+    } else {
+        format!("in {failed} of {} samples {reason}", gap.samples)
+    };
+    Unseen { what: what.to_owned(), why }
 }
 
 /// What this version does not read of any process.

@@ -1,7 +1,7 @@
 //! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
 
 use super::exhaustion::first_limit;
-use super::{Bounds, Finding, Judgement, Kind, Outcome, Rate, Verdict};
+use super::{Bounds, Finding, Judgement, Kind, Outcome, Rate, Verdict, gaps};
 use crate::descriptor::DescriptorType;
 use crate::store::Window;
 
@@ -35,6 +35,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     } else {
         Verdict::Inconclusive
     };
+    let newest = window.latest();
     Judgement {
         verdict,
         findings,
@@ -42,6 +43,9 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         undecided,
         window_seconds: window.seconds(),
         samples: window.len(),
+        gaps: gaps::of(window),
+        memory: newest.and_then(|sample| sample.memory.seen()).copied(),
+        sampled: newest.map(|sample| sample.at),
     }
 }
 

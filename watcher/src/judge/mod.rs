@@ -8,6 +8,7 @@ pub mod composition;
 pub mod connections;
 pub mod descriptors;
 pub mod exhaustion;
+pub mod gaps;
 pub mod growth;
 pub mod mappings;
 pub mod memory;
@@ -18,9 +19,13 @@ pub mod trend;
 #[cfg(test)]
 pub(crate) mod simulation;
 
+pub use gaps::{Gap, What};
+
 use crate::descriptor::DescriptorType;
 use crate::process::Limits;
+use crate::reading::Moment;
 use crate::sample::connections::Peer;
+use crate::sample::memory::Memory;
 use crate::socket::SocketState;
 use crate::store::Window;
 
@@ -50,6 +55,12 @@ pub struct Judgement {
     pub window_seconds: f64,
     /// Samples in it.
     pub samples: usize,
+    /// What could not be read in it.
+    pub gaps: Vec<Gap>,
+    /// Resident memory in its newest sample, where it was read.
+    pub memory: Option<Memory>,
+    /// When the newest sample was taken.
+    pub sampled: Option<Moment>,
 }
 
 /// The verdict over all kinds.

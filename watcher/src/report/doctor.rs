@@ -23,7 +23,7 @@ pub fn table(checks: &[Check], colour: bool) -> String {
         }
     }
     text.push('\n');
-    text.push_str(&textwrap::fill(&summary(checks), usize::from(COLUMNS)));
+    text.push_str(&textwrap::fill(&summary(checks), COLUMNS));
     text.push('\n');
     text
 }
@@ -120,7 +120,8 @@ mod tests {
 
             Verdicts lack something they need: executables and descriptors of all processes. In all 2 rows do
             not work.
-        "#]].assert_eq(&table(&checks(false), false));
+        "#]]
+        .assert_eq(&table(&checks(false), false));
     }
 
     #[test]

@@ -266,3 +266,43 @@ fn a_steady_total_acquits_its_parts_by_what_was_seen_of_them() {
     let fd = judgement.steady.iter().find(|steady| steady.kind == Kind::Fd).expect("steady");
     assert!(matches!(fd.why, SteadyWhy::Flat { low, high } if low >= 5.0 && high <= 7.0), "{:?}", fd.why);
 }
+
+/// Adds so many leaked ones to a beat.
+type Leak = fn(&mut Beat, u64);
+
+#[test]
+fn one_leak_among_churn_is_found_by_kind_whatever_its_rate() {
+    let leaks: [(Kind, Leak); 6] = [
+        (Kind::Fd, |beat, leaked| beat.files += leaked),
+        (Kind::Fd, |beat, leaked| beat.pipes += leaked),
+        (Kind::Connection, |beat, leaked| beat.close_wait += leaked),
+        (Kind::Thread, |beat, leaked| beat.threads += leaked),
+        (Kind::Child, |beat, leaked| beat.zombies += leaked),
+        (Kind::Mapping, |beat, leaked| beat.mappings += leaked),
+    ];
+    let (mut runs, mut found) = (0, 0);
+    for (kind, leak) in leaks {
+        for seed in 0..40 {
+            let mut dice = Dice(seed);
+            let per_second = dice.between(0.5, 20.0);
+            let every = [1, 1, 5, 15][seed as usize % 4];
+            let dice = std::cell::RefCell::new(dice);
+            let judgement = judged(&details_every(every, |second, beat| {
+                let mut dice = dice.borrow_mut();
+                beat.files += dice.events(1.0);
+                beat.established += dice.events(2.0);
+                beat.threads += dice.events(0.5);
+                #[expect(clippy::cast_sign_loss, reason = "time and rate are positive")]
+                leak(beat, (second as f64 * per_second) as u64);
+            }));
+            runs += 1;
+            assert_ne!(judgement.verdict, Verdict::Healthy, "{kind:?} at {per_second} a second, seed {seed}");
+            for finding in &judgement.findings {
+                assert_eq!(finding.kind, kind, "at {per_second} a second, seed {seed}: {judgement:?}");
+                found += 1;
+            }
+        }
+    }
+    println!("{found} of {runs} found");
+    assert!(found >= runs * 95 / 100, "{found} of {runs}");
+}

@@ -95,7 +95,7 @@ fn the_p_value_keeps_its_promise_on_every_null() {
         ("random walk", |dice, before| before + dice.normal()),
     ];
     for (name, next) in nulls {
-        let runs = 2_000;
+        let runs = 1_000;
         let mut alarms = 0;
         for seed in 0..runs {
             let mut dice = Dice(seed);
