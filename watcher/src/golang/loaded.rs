@@ -59,7 +59,8 @@ impl Loaded<'_> {
     /// Looks through live memory, word by word, for an aligned place that `accept` takes; it sees the bytes from
     /// there on, at least `window` of them. Stops at the first that is accepted.
     ///
-    /// Pages that cannot be read are passed over. No more than `limit` bytes are looked at.
+    /// Memory that was never touched holds nothing, and reading it would make the kernel give it pages: it is passed
+    /// over, as is what cannot be read. No more than `limit` bytes are looked at.
     pub(super) fn scan<T>(
         &self,
         range: Range<u64>,
@@ -67,7 +68,7 @@ impl Loaded<'_> {
         limit: u64,
         mut accept: impl FnMut(u64, &[u8]) -> Option<T>,
     ) -> Option<T> {
-        const CHUNK_BYTES: u64 = 128 * 1024;
+        const CHUNK_BYTES: u64 = 64 * 1024;
         let mut start = range.start.checked_next_multiple_of(8)?;
         let end = range.end.min(start.saturating_add(limit));
         let mut buffer = Vec::new();
@@ -75,7 +76,9 @@ impl Loaded<'_> {
             let chunk_end = end.min(start.saturating_add(CHUNK_BYTES));
             let read_end = range.end.min(chunk_end.saturating_add(window as u64));
             buffer.resize(usize::try_from(read_end - start).ok()?, 0);
-            if self.memory.read(start, &mut buffer).is_ok() {
+            let is_zeroed = self.image.file_range(start.wrapping_sub(self.bias)).is_none();
+            let is_untouched = is_zeroed && self.memory.is_untouched(start..read_end);
+            if !is_untouched && self.memory.read(start, &mut buffer).is_ok() {
                 let words = usize::try_from(chunk_end - start).ok()? / 8;
                 for offset in (0..words * 8).step_by(8) {
                     let bytes = &buffer[offset..];

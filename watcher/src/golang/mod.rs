@@ -4,19 +4,28 @@
 //! memory as a [`Memory`].
 
 pub mod buildinfo;
+pub mod goroutines;
 pub mod image;
+pub mod labels;
+pub mod layouts;
 pub mod loaded;
+pub mod locate;
 pub mod moduledata;
 pub mod pclntab;
+pub mod runtime;
 pub mod symbols;
+pub mod threads;
 
 mod bytes;
+mod calibrate;
 mod modinfo;
+mod unwind;
 
 #[cfg(test)]
 mod fixture;
 
 use std::io;
+use std::ops::Range;
 
 /// A file, or something like one, that is read by position.
 pub trait ReadAt {
@@ -46,6 +55,13 @@ pub trait Memory {
     /// # Errors
     /// Where any byte of the range cannot be read.
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable>;
+
+    /// Whether the process has certainly never touched any page of a range of anonymous memory: such pages read as
+    /// zero, and reading them would make the kernel provide them. `false` where that is not known.
+    fn is_untouched(&self, range: Range<u64>) -> bool {
+        let _ = range;
+        false
+    }
 
     /// Reads many ranges (address, length in bytes) at once. They come to lie one behind the other in `buffer`,
     /// which is as long as all of them together; `readable` says of each whether it could be read. What lies in the

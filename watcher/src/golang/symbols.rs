@@ -20,7 +20,7 @@ const INLINE_SAMPLES: usize = 24;
 /// A frame of a stack as a person reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// Function, as the linker names it: `net/http.(*Transport).dialConn`. Empty where unknown.
+    /// Function, as Go shows it: `net/http.(*Transport).dialConn`, `main.generic[...]`. Empty where unknown.
     pub function: Arc<str>,
     /// Source file as the compiler recorded it; empty where unknown.
     pub file: Arc<str>,
@@ -141,17 +141,15 @@ impl Symbols {
     /// The name of a function.
     pub fn name(&mut self, loaded: &Loaded, function: &Function) -> Option<Arc<str>> {
         let name = self.table_for(function.entry)?.name(loaded, function.name)?;
-        Some(self.intern(name))
+        Some(self.intern(shorten(name)))
     }
 
     /// Looks up functions of the executable by name, in one pass over all of them.
     pub fn functions_named(&mut self, loaded: &Loaded, names: &[&str]) -> Vec<Option<Function>> {
         let mut found = vec![None; names.len()];
         let Some(table) = self.tables.first_mut() else { return found };
-        let offsets = name_offsets(loaded, table, names);
-        let wanted: HashMap<u32, usize> =
-            offsets.iter().enumerate().filter_map(|(index, offset)| Some(((*offset)?, index))).collect();
-        let mut missing = wanted.len();
+        let wanted = name_offsets(loaded, table, names);
+        let mut missing = names.len();
         for index in 0..table.module.functions {
             if missing == 0 {
                 break;
@@ -232,7 +230,7 @@ impl Symbols {
                 Some(call) => (call.name, call.id, call.start_line),
                 None => (function.name, function.id, function.start_line),
             };
-            let name = table.name(loaded, name)?;
+            let name = shorten(table.name(loaded, name)?);
             let frame = Frame { function: self.intern(name), file: self.intern(file), line, start_line, pc };
             frames.push(Located { frame, id });
             let Some(call) = inlined else { break };
@@ -255,18 +253,30 @@ impl Symbols {
     }
 }
 
-/// Where each of `names` lies in the names of a module, in one pass over them.
-fn name_offsets(loaded: &Loaded, table: &mut Pclntab, names: &[&str]) -> Vec<Option<u32>> {
+/// Replaces the types that a generic function was instantiated with by `...`, as Go does wherever it shows a name
+/// (`funcNameForPrint` in `runtime/symtab.go`).
+fn shorten(mut name: Vec<u8>) -> Vec<u8> {
+    let open = name.iter().position(|byte| *byte == b'[');
+    let close = name.iter().rposition(|byte| *byte == b']');
+    if let (Some(open), Some(close)) = (open, close)
+        && open < close
+    {
+        name.splice(open + 1..close, *b"...");
+    }
+    name
+}
+
+/// The places in the names of a module at which one of `names` lies, in one pass over them. A name can occur more
+/// than once.
+fn name_offsets(loaded: &Loaded, table: &Pclntab, names: &[&str]) -> HashMap<u32, usize> {
     const CHUNK_BYTES: usize = 64 * 1024;
-    const LONGEST: usize = 128;
     let range = table.module.names.clone();
-    let mut found = vec![None; names.len()];
-    let mut missing = names.iter().filter(|name| name.len() < LONGEST).count();
+    let mut found = HashMap::new();
     let mut start = range.start;
     let mut buffer = vec![0; CHUNK_BYTES];
     // The first name follows no other; all others begin behind a zero byte.
     let mut begins_name = true;
-    while start < range.end && missing > 0 {
+    while start < range.end {
         let length = usize::try_from(range.end - start).map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES));
         let Some(length) = loaded.read_static(start, &mut buffer[..length]).filter(|length| *length > 0)
         else {
@@ -274,23 +284,21 @@ fn name_offsets(loaded: &Loaded, table: &mut Pclntab, names: &[&str]) -> Vec<Opt
         };
         let bytes = &buffer[..length];
         let mut position = 0;
-        let mut consumed = 0;
         while let Some(name_bytes) = bytes[position..].iter().position(|byte| *byte == 0) {
             let name = &bytes[position..position + name_bytes];
-            if begins_name && let Some(index) = names.iter().position(|wanted| wanted.as_bytes() == name) {
-                found[index] = u32::try_from(start - range.start + position as u64).ok();
-                missing -= 1;
+            let index = names.iter().position(|wanted| begins_name && wanted.as_bytes() == name);
+            if let (Some(index), Ok(offset)) = (index, u32::try_from(start - range.start + position as u64)) {
+                found.insert(offset, index);
             }
             begins_name = true;
             position += name_bytes + 1;
-            consumed = position;
         }
-        if consumed == 0 {
+        if position == 0 {
             // A name longer than the whole chunk is none that we look for.
             begins_name = false;
-            consumed = length;
+            position = length;
         }
-        start += consumed as u64;
+        start += position as u64;
     }
     found
 }

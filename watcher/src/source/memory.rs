@@ -5,8 +5,9 @@ use crate::reading::Reading;
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -68,6 +69,20 @@ impl Memory for ProcessMemory {
         }
     }
 
+    fn is_untouched(&self, range: Range<u64>) -> bool {
+        /// Bits 63 (present) and 62 (swapped) of `/proc/PID/pagemap`.
+        const TOUCHED: u64 = 0b11 << 62;
+        const PAGE_BYTES: u64 = 4096;
+        const ENTRY_BYTES: u64 = 8;
+        let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
+        let Ok(pagemap) = File::open(format!("/proc/{}/pagemap", self.pid)) else { return false };
+        let mut entries =
+            vec![0; usize::try_from(pages.end.saturating_sub(pages.start) * ENTRY_BYTES).unwrap_or(0)];
+        let read = FileExt::read_exact_at(&pagemap, &mut entries, pages.start * ENTRY_BYTES);
+        read.is_ok()
+            && entries.chunks_exact(8).all(|entry| word(entry).is_some_and(|bits| bits & TOUCHED == 0))
+    }
+
     fn read_many(&self, ranges: &[(u64, usize)], buffer: &mut [u8], readable: &mut Vec<bool>) {
         readable.clear();
         let mut rest = buffer;
@@ -105,12 +120,15 @@ pub fn entry_address(proc_root: &Path, pid: i32) -> Reading<u64> {
 
 /// The executable of a process, whatever became of its file since.
 pub fn open_executable(proc_root: &Path, pid: i32) -> Reading<File> {
-    Reading::from(fs::File::open(proc_root.join(pid.to_string()).join("exe")))
+    Reading::from(File::open(proc_root.join(pid.to_string()).join("exe")))
 }
 
 fn entry_in(vector: &[u8]) -> Option<u64> {
-    let word = |bytes: &[u8]| bytes.first_chunk().copied().map(u64::from_ne_bytes);
     vector.chunks_exact(16).find(|pair| word(pair) == Some(AT_ENTRY)).and_then(|pair| word(&pair[8..]))
+}
+
+fn word(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().copied().map(u64::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -119,6 +137,7 @@ mod tests {
     use crate::golang::Memory;
     use crate::golang::image::Image;
     use crate::reading::Reading;
+    use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
     use std::path::Path;
 
     fn own_pid() -> i32 {
@@ -160,6 +179,28 @@ mod tests {
                 assert_eq!(usize::from(buffer[index * 2]), index % 250, "range {index}");
             }
         }
+    }
+
+    #[test]
+    fn memory_that_was_never_touched_is_told_from_memory_that_was() {
+        let memory = ProcessMemory::new(own_pid());
+        let length = std::num::NonZeroUsize::new(1 << 20).unwrap();
+        let (read_write, private) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
+        #[expect(unsafe_code, reason = "the test needs pages of its own")]
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let mapping = unsafe { mmap_anonymous(None, length, read_write, private) }.unwrap();
+        let start = mapping.addr().get() as u64;
+        assert!(memory.is_untouched(start..start + (1 << 20)));
+        #[expect(unsafe_code, reason = "the test needs pages of its own")]
+        // SAFETY: the first byte of the mapping, which is writable and used by nobody else.
+        unsafe {
+            mapping.cast::<u8>().write_volatile(1);
+        }
+        assert!(!memory.is_untouched(start..start + 8));
+        assert!(!ProcessMemory::new(i32::MAX).is_untouched(start..start + 8));
+        #[expect(unsafe_code, reason = "the test needs pages of its own")]
+        // SAFETY: the whole mapping, to which no reference exists.
+        unsafe { munmap(mapping, length.get()) }.unwrap();
     }
 
     #[test]

@@ -1,0 +1,132 @@
+//! Finds the offsets of fields in the live process, without any table.
+//!
+//! Fields are recognised by what only they can hold in every goroutine: a pointer to the goroutine itself, the entry
+//! of a function, ids that never repeat. The others lie at distances that have been the same in all versions. Where
+//! a table and what was found differ, what was found counts: a table can be wrong, and a vendor can patch a runtime.
+
+use super::bytes::{u32_at, u64_at};
+use super::layouts::{GoroutineLayout, ThreadLayout};
+use super::loaded::Loaded;
+use super::locate::{follow_threads, longest_thread_list};
+use std::collections::HashSet;
+
+/// Bytes of each goroutine that calibration looks at: all fields that matter lie in them.
+pub(super) const SAMPLE_BYTES: usize = 384;
+/// `_Gdeadextra`, the highest status.
+const HIGHEST_STATUS: u32 = 11;
+const SCAN_BIT: u32 = 0x1000;
+const WAITING: u32 = 4;
+/// A goroutine id beyond this would take a process years to reach.
+const MAX_GOID: u64 = 1 << 44;
+/// `PID_MAX_LIMIT` of the kernel.
+const MAX_TID: u64 = 4 << 20;
+
+/// A goroutine as it was read for calibration.
+pub(super) struct Sample {
+    pub address: u64,
+    pub bytes: Vec<u8>,
+}
+
+impl Sample {
+    fn word(&self, offset: usize) -> u64 {
+        u64_at(&self.bytes, offset).unwrap_or(0)
+    }
+
+    fn status(&self, goid: usize) -> u32 {
+        u32_at(&self.bytes, goid - 8).unwrap_or(u32::MAX) & !SCAN_BIT
+    }
+}
+
+/// The layout of goroutines by the content of some of them, the first of `runtime.allgs` first; `None` where they do
+/// not tell.
+pub(super) fn goroutine_layout(
+    samples: &[Sample],
+    mut is_entry: impl FnMut(u64) -> bool,
+) -> Option<GoroutineLayout> {
+    if samples.len() < 2 {
+        return None;
+    }
+    let goid = (120..200).step_by(8).find(|offset| is_goid(samples, *offset))?;
+    let sched_g = (32..120).step_by(8).find(|offset| most(samples, |s| s.word(*offset) == s.address))?;
+    let sched_sp = sched_g - 16;
+    // Between it and the saved frame pointer lie two words, or three up to Go 1.24.
+    let waiting: Vec<&Sample> = samples.iter().filter(|sample| sample.status(goid) == WAITING).collect();
+    let in_stack = |offset: usize| {
+        let inside = waiting.iter().filter(|s| {
+            let (low, high) = (s.word(GoroutineLayout::STACK_LOW), s.word(GoroutineLayout::STACK_HIGH));
+            (low..high).contains(&s.word(offset))
+        });
+        inside.count()
+    };
+    let sched_bp = [sched_g + 24, sched_g + 32].into_iter().max_by_key(|offset| in_stack(*offset))?;
+    if in_stack(sched_bp) * 2 < waiting.len() {
+        return None;
+    }
+    let start_pc = (goid + 40..SAMPLE_BYTES - 48)
+        .step_by(8)
+        .find(|offset| most(samples, |s| s.word(*offset) != 0 && is_entry(s.word(*offset))))?;
+    let layout = GoroutineLayout {
+        sched_sp,
+        sched_bp,
+        syscall_sp: sched_bp + 8,
+        goid,
+        locked_m: None,
+        parent_goid: None,
+        start_pc,
+    };
+    let parent = layout.go_pc() - 8;
+    let highest = samples.iter().map(|sample| sample.word(goid)).max()?;
+    let is_parent = samples.iter().all(|sample| sample.word(parent) <= highest)
+        && samples.iter().any(|sample| sample.word(parent) != 0);
+    Some(GoroutineLayout { parent_goid: is_parent.then_some(parent), ..layout })
+}
+
+/// The id of the main goroutine is 1, and ids never repeat. The status before it must be one.
+fn is_goid(samples: &[Sample], offset: usize) -> bool {
+    let ids: HashSet<u64> = samples.iter().map(|sample| sample.word(offset)).collect();
+    samples[0].word(offset) == 1
+        && ids.iter().all(|id| *id < MAX_GOID)
+        && ids.len() * 20 >= samples.len() * 19
+        && samples.iter().all(|sample| sample.status(offset) <= HIGHEST_STATUS)
+}
+
+/// True of all samples but a few that may just be changing.
+fn most(samples: &[Sample], mut holds: impl FnMut(&Sample) -> bool) -> bool {
+    let count = samples.iter().filter(|sample| holds(sample)).count();
+    count * 10 >= samples.len() * 9
+}
+
+/// The layout of threads, from the list that begins with `first`.
+pub(super) fn thread_layout(loaded: &Loaded, first: u64) -> Option<ThreadLayout> {
+    /// `curg` has followed `procid` at this distance in all versions.
+    const CURRENT_BEHIND_PROCID: usize = 120;
+    let list = longest_thread_list(loaded, first)?;
+    let mut threads = Vec::new();
+    for address in list.threads.iter().take(256) {
+        let mut bytes = vec![0; 128];
+        loaded.memory.read(*address, &mut bytes).ok()?;
+        threads.push(Sample { address: *address, bytes });
+    }
+    let procid = (48..128).step_by(8).find(|offset| {
+        let ids: HashSet<u64> = threads.iter().map(|thread| thread.word(*offset)).collect();
+        // Threads that are just being created have none yet.
+        ids.len() + 1 >= threads.len() && ids.len() > 1 && ids.iter().all(|id| *id <= MAX_TID)
+    })?;
+    Some(ThreadLayout {
+        procid,
+        current: procid + CURRENT_BEHIND_PROCID,
+        in_cgo: None,
+        all_link: list.link,
+        locked_g: None,
+    })
+}
+
+/// Whether a layout by table fits the threads: the list along its link is as long as the longest, and ids are ids.
+pub(super) fn fits_threads(loaded: &Loaded, first: u64, layout: &ThreadLayout) -> bool {
+    let Some(longest) = longest_thread_list(loaded, first) else { return false };
+    let listed = follow_threads(loaded, first, layout.all_link);
+    let has_ids = listed.iter().filter(|thread| {
+        loaded.word(**thread + layout.procid as u64).is_some_and(|id| id <= MAX_TID && id > 0)
+    });
+    listed.len() >= longest.threads.len() && has_ids.count() + 2 >= listed.len()
+}

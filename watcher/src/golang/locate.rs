@@ -1,0 +1,423 @@
+//! Finds the runtime's global variables in a live process.
+//!
+//! Stripped programs have no names for variables, but all have names for functions (the pclntab). So the first
+//! route reads the code of a function that is known to use a variable and takes every address of a variable that
+//! could be meant in it; the second route goes through the variables themselves. Whatever a route proposes counts
+//! only if the content there is what the variable must hold: a coincidence in code bytes cannot pass for it.
+
+use super::bytes::{u32_at, u64_at};
+use super::layouts::GoroutineLayout;
+use super::loaded::Loaded;
+use super::moduledata::Module;
+use super::symbols::Symbols;
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// Code of the functions that are looked through; they have a few hundred bytes to a few KiB.
+const MAX_CODE_BYTES: u64 = 64 * 1024;
+/// Variables that are looked through where code did not help.
+const MAX_SCANNED_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_SLICE_LENGTH: u64 = 1 << 27;
+
+/// By which route a variable was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// From the code of a function that uses it.
+    Code,
+    /// By its content alone.
+    Content,
+}
+
+/// A variable that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its address.
+    pub address: u64,
+    /// How it was found.
+    pub route: Route,
+}
+
+/// Which routes may be taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// Code first, content where that fails.
+    #[default]
+    Both,
+    /// Code only.
+    CodeOnly,
+    /// Content only.
+    ContentOnly,
+}
+
+/// The variables of the runtime that are read here, each where it was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// `runtime.allgs`: all goroutines that there ever were at once.
+    pub allgs: Option<Place>,
+    /// `runtime.allm`: all threads.
+    pub allm: Option<Place>,
+    /// `runtime.gcController`.
+    pub controller: Option<Place>,
+    /// `runtime.mheap_.allspans`; `mheap_.sweepgen` lies 8 bytes before it, `mheap_.pagesInUse` 24 behind.
+    pub allspans: Option<Place>,
+    /// `runtime.mbuckets`: the memory profile; `None` also where there is none yet.
+    pub mbuckets: Option<Place>,
+    /// `runtime.waitReasonStrings`.
+    pub wait_reasons: Option<Place>,
+}
+
+impl Places {
+    /// Finds what can be found.
+    pub fn find(loaded: &Loaded, symbols: &mut Symbols, routes: Routes) -> Places {
+        let Some(module) = symbols.modules().next().cloned() else { return Places::default() };
+        let finder = Finder { loaded, code: code_references(loaded, symbols, &module), module, routes };
+        Places {
+            allgs: finder.place(Variable::Allgs),
+            allm: finder.place(Variable::Allm),
+            controller: finder.place(Variable::Controller),
+            allspans: finder.place(Variable::Allspans),
+            mbuckets: finder.place(Variable::Mbuckets),
+            wait_reasons: finder.place(Variable::WaitReasons),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variable {
+    Allgs,
+    Allm,
+    Controller,
+    Allspans,
+    Mbuckets,
+    WaitReasons,
+}
+
+/// Functions that use the variables (`runtime/proc.go`, `mgc.go`, `malloc.go`, `mheap.go`, `mprof.go`,
+/// `runtime2.go`). Not every version has all of them, and the compiler inlines some.
+const USERS: &[(&str, Variable)] = &[
+    ("runtime.allgadd", Variable::Allgs),
+    ("runtime.mcommoninit", Variable::Allm),
+    ("runtime.checkdead", Variable::Allm),
+    ("runtime.schedinit", Variable::Controller),
+    ("runtime.gcStart", Variable::Controller),
+    ("runtime.gcMarkTermination", Variable::Controller),
+    ("runtime.mallocinit", Variable::Allspans),
+    ("runtime.gcSweep", Variable::Allspans),
+    ("runtime.(*mcache).refill", Variable::Allspans),
+    ("runtime.stkbucket", Variable::Mbuckets),
+    ("runtime.mProf_FlushLocked", Variable::Mbuckets),
+    ("runtime.waitReason.String", Variable::WaitReasons),
+    ("runtime.goroutineheader", Variable::WaitReasons),
+];
+
+/// Addresses of variables that may be meant in the code of each of [`USERS`].
+fn code_references(loaded: &Loaded, symbols: &mut Symbols, module: &Module) -> Vec<(Variable, u64)> {
+    let names: Vec<&str> = USERS.iter().map(|(name, _)| *name).collect();
+    let functions = symbols.functions_named(loaded, &names);
+    let mut references = Vec::new();
+    for (function, (_, variable)) in functions.into_iter().zip(USERS) {
+        let Some(function) = function else { continue };
+        let length = (function.end - function.entry).min(MAX_CODE_BYTES);
+        let mut code = vec![0; usize::try_from(length).unwrap_or(0)];
+        let Some(filled) = loaded.read_static(function.entry, &mut code) else { continue };
+        references.extend(
+            rip_relative(&code[..filled], function.entry)
+                .filter(|address| module.holds_variable(*address))
+                .map(|address| (*variable, address)),
+        );
+    }
+    references.sort_unstable_by_key(|(_, address)| *address);
+    references.dedup();
+    references
+}
+
+/// Every address that some four bytes of x86-64 code could mean relative to the instruction's end, for instructions
+/// that end with those four bytes. To take more than are meant costs a check each; to miss none needs no disassembler.
+fn rip_relative(code: &[u8], address: u64) -> impl Iterator<Item = u64> {
+    code.windows(4).enumerate().filter_map(move |(offset, bytes)| {
+        let displacement = i32::from_le_bytes(bytes.try_into().ok()?);
+        Some(address.wrapping_add(offset as u64 + 4).wrapping_add_signed(displacement.into()))
+    })
+}
+
+struct Finder<'a> {
+    loaded: &'a Loaded<'a>,
+    module: Module,
+    code: Vec<(Variable, u64)>,
+    routes: Routes,
+}
+
+impl Finder<'_> {
+    fn place(&self, variable: Variable) -> Option<Place> {
+        let by_code = || self.by_code(variable).map(|address| Place { address, route: Route::Code });
+        let by_content = || self.by_content(variable).map(|address| Place { address, route: Route::Content });
+        match self.routes {
+            Routes::Both => by_code().or_else(by_content),
+            Routes::CodeOnly => by_code(),
+            Routes::ContentOnly => by_content(),
+        }
+    }
+
+    fn by_code(&self, variable: Variable) -> Option<u64> {
+        let candidates = self.code.iter().filter(|(used, _)| *used == variable).map(|(_, address)| *address);
+        match variable {
+            // The heap is meant as a whole, or one of its fields; `allspans` lies at this distance from its begin
+            // (1.19 to 1.27).
+            Variable::Allspans => candidates
+                .flat_map(|address| [0, 8, 65_824, 65_856, 65_864].map(|distance| address + distance))
+                .find(|address| self.accepts(variable, *address)),
+            // The list with the most threads is the list of all threads: others link through the same field.
+            Variable::Allm => candidates
+                .filter(|address| self.accepts(variable, *address))
+                .max_by_key(|address| self.threads_listed_at(*address)),
+            _ => candidates.into_iter().find(|address| self.accepts(variable, *address)),
+        }
+    }
+
+    fn by_content(&self, variable: Variable) -> Option<u64> {
+        let module = &self.module;
+        let areas: &[&Range<u64>] = match variable {
+            Variable::Allgs | Variable::Allspans | Variable::Mbuckets => &[&module.bss, &module.noptrbss],
+            Variable::Allm => &[&module.bss, &module.data],
+            Variable::Controller => &[&module.noptrbss, &module.bss, &module.noptrdata, &module.data],
+            Variable::WaitReasons => &[&module.data, &module.noptrdata],
+        };
+        let mut best: Option<(usize, u64)> = None;
+        for area in areas {
+            let found =
+                self.loaded.scan((*area).clone(), WINDOW_BYTES, MAX_SCANNED_BYTES, |address, bytes| {
+                    if !is_promising(variable, bytes) || !self.accepts(variable, address) {
+                        return None;
+                    }
+                    if variable != Variable::Allm {
+                        return Some(address);
+                    }
+                    let length = self.threads_listed_at(address);
+                    if best.is_none_or(|(most, _)| length > most) {
+                        best = Some((length, address));
+                    }
+                    None
+                });
+            if found.is_some() {
+                return found;
+            }
+        }
+        best.map(|(_, address)| address)
+    }
+
+    fn threads_listed_at(&self, address: u64) -> usize {
+        let first = self.loaded.word(address);
+        first.and_then(|m| longest_thread_list(self.loaded, m)).map_or(0, |list| list.threads.len())
+    }
+
+    /// Whether `address` holds what the variable must hold.
+    fn accepts(&self, variable: Variable, address: u64) -> bool {
+        let loaded = self.loaded;
+        address.is_multiple_of(8)
+            && match variable {
+                Variable::Allgs => is_allgs(loaded, address),
+                Variable::Allm => Some(self.threads_listed_at(address) >= 2),
+                Variable::Controller => is_controller(loaded, address),
+                Variable::Allspans => is_allspans(loaded, address),
+                Variable::Mbuckets => is_mbuckets(loaded, address, &self.module.text),
+                Variable::WaitReasons => is_wait_reasons(loaded, address),
+            }
+            .unwrap_or(false)
+    }
+}
+
+/// Bytes that [`is_promising`] needs.
+const WINDOW_BYTES: usize = 32;
+
+/// A test of the bytes at hand, before anything they point to is read.
+fn is_promising(variable: Variable, bytes: &[u8]) -> bool {
+    let word = |index: usize| u64_at(bytes, index * 8).unwrap_or(0);
+    match variable {
+        Variable::Allgs | Variable::Allspans => is_slice(word(0), word(1), word(2)),
+        Variable::Allm | Variable::Mbuckets => is_pointer(word(0)),
+        Variable::Controller => is_controller_head(bytes),
+        Variable::WaitReasons => word(1) == 0 && word(3) == FIRST_WAIT_REASON.len() as u64,
+    }
+}
+
+fn is_pointer(word: u64) -> bool {
+    word >= 4096 && word.is_multiple_of(8) && word < 1 << 47
+}
+
+fn is_slice(pointer: u64, length: u64, capacity: u64) -> bool {
+    is_pointer(pointer) && length > 0 && length <= capacity && capacity <= MAX_SLICE_LENGTH
+}
+
+fn words<const N: usize>(loaded: &Loaded, address: u64) -> Option<[u64; N]> {
+    let mut buffer = vec![0; N * 8];
+    loaded.memory.read(address, &mut buffer).ok()?;
+    let mut words = [0; N];
+    for (index, word) in words.iter_mut().enumerate() {
+        *word = u64_at(&buffer, index * 8)?;
+    }
+    Some(words)
+}
+
+/// `allgs []*g`: its first element is the main goroutine, which has the id 1 and, like all goroutines, points back to
+/// itself in `sched.g`.
+fn is_allgs(loaded: &Loaded, address: u64) -> Option<bool> {
+    let [pointer, length, capacity] = words(loaded, address)?;
+    if !is_slice(pointer, length, capacity) {
+        return Some(false);
+    }
+    let main = loaded.word(pointer)?;
+    if !is_pointer(main) || !is_goroutine(loaded, main)? {
+        return Some(false);
+    }
+    let fields: [u64; 25] = words(loaded, main)?;
+    let points_to_itself = fields[4..16].contains(&main);
+    let has_first_id = fields[15..25].contains(&1);
+    let second = if length > 1 { is_goroutine(loaded, loaded.word(pointer + 8)?)? } else { true };
+    Some(points_to_itself && has_first_id && second)
+}
+
+/// Bounds of a stack, or none where the goroutine has ended.
+fn is_goroutine(loaded: &Loaded, address: u64) -> Option<bool> {
+    const LARGEST_STACK_BYTES: u64 = 1 << 30;
+    let [low, high] = words(loaded, address)?;
+    Some((low == 0 && high == 0) || (low < high && high - low <= LARGEST_STACK_BYTES))
+}
+
+/// The threads that are linked one to the next, and the offset of the link.
+pub(super) struct ThreadList {
+    pub link: usize,
+    pub threads: Vec<u64>,
+}
+
+/// Follows `first` along each field that could be `alllink`; the list of all threads is the longest.
+pub(super) fn longest_thread_list(loaded: &Loaded, first: u64) -> Option<ThreadList> {
+    const LINKS: Range<usize> = 200..480;
+    if !is_thread(loaded, first)? {
+        return None;
+    }
+    let lists =
+        LINKS.step_by(8).map(|link| ThreadList { link, threads: follow_threads(loaded, first, link) });
+    lists.max_by_key(|list| list.threads.len())
+}
+
+/// The threads from `first` on, as far as they are threads; a circle ends the list.
+pub(super) fn follow_threads(loaded: &Loaded, first: u64, link: usize) -> Vec<u64> {
+    const MAX_THREADS: usize = 100_000;
+    let mut threads = Vec::new();
+    let mut seen = HashSet::new();
+    let mut next = Some(first);
+    while let Some(thread) = next.filter(|thread| threads.len() < MAX_THREADS && seen.insert(*thread)) {
+        if is_thread(loaded, thread) != Some(true) {
+            break;
+        }
+        threads.push(thread);
+        next = thread.checked_add(link as u64).and_then(|address| loaded.word(address));
+    }
+    threads
+}
+
+/// An `m` begins with its `g0`, which points back to it.
+fn is_thread(loaded: &Loaded, address: u64) -> Option<bool> {
+    if !is_pointer(address) {
+        return Some(false);
+    }
+    let g0 = loaded.word(address)?;
+    Some(is_pointer(g0) && loaded.word(g0 + GoroutineLayout::M as u64)? == address)
+}
+
+fn is_controller(loaded: &Loaded, address: u64) -> Option<bool> {
+    let mut head = [0; 24];
+    loaded.memory.read(address, &mut head).ok()?;
+    Some(is_controller_head(&head))
+}
+
+/// `gcPercent`, padding, `memoryLimit`, and `heapMinimum`, which `setGCPercent` computes from the first, also for
+/// GOGC=off (-1), where the product wraps around.
+fn is_controller_head(bytes: &[u8]) -> bool {
+    const DEFAULT_HEAP_MINIMUM: u64 = 4 << 20;
+    let (Some(percent), Some(0)) = (u32_at(bytes, 0), u32_at(bytes, 4)) else { return false };
+    let percent = percent.cast_signed();
+    let (Some(limit), Some(minimum)) = (u64_at(bytes, 8), u64_at(bytes, 16)) else { return false };
+    let expected = DEFAULT_HEAP_MINIMUM.wrapping_mul(i64::from(percent).cast_unsigned()) / 100;
+    // GOGC=0 leaves little to recognise it by; then the limit must be the default.
+    let is_distinct = percent != 0 || limit == i64::MAX.cast_unsigned();
+    percent >= -1 && limit.cast_signed() > 0 && minimum == expected && is_distinct
+}
+
+/// `allspans []*mspan`: spans begin at a page and have a few pages.
+fn is_allspans(loaded: &Loaded, address: u64) -> Option<bool> {
+    const START_ADDRESS: u64 = 24;
+    const RUNTIME_PAGE_BYTES: u64 = 8192;
+    let [pointer, length, capacity] = words(loaded, address)?;
+    if !is_slice(pointer, length, capacity) || length < 8 {
+        return Some(false);
+    }
+    let spans: [u64; 8] = words(loaded, pointer)?;
+    for span in spans {
+        if !is_pointer(span) {
+            return Some(false);
+        }
+        let [start, pages] = words(loaded, span + START_ADDRESS)?;
+        if !is_pointer(start) || !start.is_multiple_of(RUNTIME_PAGE_BYTES) || pages == 0 || pages >= 1 << 24 {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// `mbuckets *bucket`: buckets of type 1 (memory) with a stack of code addresses, linked by `allnext`.
+fn is_mbuckets(loaded: &Loaded, address: u64, text: &Range<u64>) -> Option<bool> {
+    const MEMORY_PROFILE: u64 = 1;
+    let mut bucket = loaded.word(address)?;
+    for _ in 0..4 {
+        if bucket == 0 {
+            break;
+        }
+        if !is_pointer(bucket) {
+            return Some(false);
+        }
+        let [next, all_next, kind, _hash, _size, depth, innermost] = words(loaded, bucket)?;
+        let fits = kind == MEMORY_PROFILE
+            && (1..=1024).contains(&depth)
+            && text.contains(&innermost)
+            && (next == 0 || is_pointer(next));
+        if !fits {
+            return Some(false);
+        }
+        bucket = all_next;
+    }
+    Some(loaded.word(address)? != 0)
+}
+
+/// The first of the reasons that has a name, the second string of the array (`runtime/runtime2.go`).
+const FIRST_WAIT_REASON: &[u8] = b"GC assist marking";
+
+fn is_wait_reasons(loaded: &Loaded, address: u64) -> Option<bool> {
+    let [_, empty, pointer, length] = words(loaded, address)?;
+    if empty != 0 || length != FIRST_WAIT_REASON.len() as u64 {
+        return Some(false);
+    }
+    let mut text = [0; FIRST_WAIT_REASON.len()];
+    loaded.memory.read(pointer, &mut text).ok()?;
+    Some(text == FIRST_WAIT_REASON)
+}
+
+/// The reasons for which goroutines wait, by number, as the program itself names them.
+pub fn wait_reasons(loaded: &Loaded, place: Place) -> Vec<String> {
+    const MAX_REASONS: u64 = 128;
+    const LONGEST: u64 = 64;
+    let mut reasons = Vec::new();
+    for index in 0..MAX_REASONS {
+        let Some([pointer, length]) = words(loaded, place.address + index * 16) else { break };
+        let mut text = vec![0; usize::try_from(length.min(LONGEST)).unwrap_or(0)];
+        let is_text = (length > 0 || index == 0)
+            && length <= LONGEST
+            && (length == 0 || loaded.memory.read(pointer, &mut text).is_ok())
+            && text.iter().all(|byte| (b' '..=b'~').contains(byte));
+        if !is_text {
+            break;
+        }
+        reasons.push(String::from_utf8_lossy(&text).into_owned());
+    }
+    reasons
+}

@@ -1,0 +1,461 @@
+//! The Go runtime of one process: attached to once, read on every beat.
+
+use super::buildinfo::{self, BuildInfoError};
+use super::bytes::{u32_at, u64_at};
+use super::calibrate::{self, SAMPLE_BYTES, Sample};
+use super::goroutines::{self, GoroutineSnapshot};
+use super::image::{Image, ImageError, Machine};
+use super::layouts::{self, ControllerLayout, GoroutineLayout, Minor, NEWEST, ThreadLayout};
+use super::loaded::Loaded;
+use super::locate::{self, Places, Route, Routes};
+use super::moduledata;
+use super::symbols::Symbols;
+use super::threads::{self, OsThread};
+use super::{Memory, ReadAt};
+use std::sync::Arc;
+
+/// Goroutines that calibration looks at.
+const MAX_SAMPLES: usize = 256;
+/// Bounds what is read of a list whose length is nonsense; the structures alone would fill gigabytes.
+const MAX_GOROUTINES: u64 = 4 << 20;
+
+/// How to attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttachOptions {
+    /// Do not use the tables of layouts, as for a version of Go that is not out yet.
+    pub hide_tables: bool,
+    /// By which routes variables may be found.
+    pub routes: Routes,
+}
+
+/// Why a process could not be attached to.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The headers of its executable could not be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Its build information could not be read.
+    #[error(transparent)]
+    BuildInfo(#[from] BuildInfoError),
+    /// Its executable is none of Go's.
+    #[error("not a Go program")]
+    NotGo,
+    /// It was built for another kind of processor.
+    #[error("Go runtimes on this kind of processor are not read: {machine:?}")]
+    OtherMachine {
+        /// Which kind.
+        machine: Machine,
+    },
+    /// Its runtime is older than Go 1.18, was changed beyond recognition, or its memory may not be read.
+    #[error("no runtime of Go 1.18 or newer found in its memory ({version})")]
+    NoRuntime {
+        /// The version in its build information.
+        version: String,
+    },
+}
+
+/// Something that makes what is read less sure, or that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// This version is newer, or older, than those whose layouts are known; offsets were found in the process.
+    UnknownVersion {
+        /// The version.
+        version: String,
+    },
+    /// The table by version and what was found in the process differ; what was found is used.
+    Disagreement {
+        /// Of which structure.
+        structure: &'static str,
+    },
+    /// The process could not confirm the table by version.
+    NotConfirmed {
+        /// Of which structure.
+        structure: &'static str,
+    },
+    /// The layout of the newest known version is assumed.
+    Assumed {
+        /// Of which structure.
+        structure: &'static str,
+    },
+    /// A variable of the runtime was found by its content alone.
+    ByContentAlone {
+        /// Which one.
+        variable: &'static str,
+    },
+    /// A variable of the runtime was not found: what depends on it cannot be read.
+    NotFound {
+        /// Which one.
+        variable: &'static str,
+    },
+}
+
+/// The runtime of one process.
+pub struct Runtime {
+    image: Image,
+    bias: u64,
+    version: String,
+    minor: Option<Minor>,
+    symbols: Symbols,
+    places: Places,
+    goroutine: Option<GoroutineLayout>,
+    thread: Option<ThreadLayout>,
+    controller: Option<ControllerLayout>,
+    wait_reasons: Vec<Arc<str>>,
+    remarks: Vec<Remark>,
+    /// Addresses of goroutines seen so far: `runtime.allgs` only ever grows.
+    known: Vec<u64>,
+}
+
+/// The cheap numbers: a few hundred bytes of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoCounters {
+    /// Goroutines that live, the runtime's own included.
+    pub goroutines: Option<u64>,
+    /// Numbers of the garbage collector.
+    pub heap: Option<HeapCounters>,
+    /// Garbage collections that began sweeping.
+    pub gc_cycles: Option<u64>,
+}
+
+/// What `runtime.gcController` knows (`runtime/mgcpacer.go`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapCounters {
+    /// Bytes of live objects and of those allocated since the last collection.
+    pub live_bytes: u64,
+    /// Bytes that the last collection found live.
+    pub marked_bytes: u64,
+    /// Heap size at which the next collection is due, by GOGC alone.
+    pub goal_bytes: u64,
+    /// Bytes in spans that are in use.
+    pub in_use_bytes: u64,
+    /// Bytes that are free and not returned to the kernel.
+    pub idle_bytes: u64,
+    /// Bytes that are free and were returned to the kernel.
+    pub released_bytes: u64,
+    /// Bytes of goroutine stacks.
+    pub stack_bytes: u64,
+    /// Bytes allocated since the program began.
+    pub total_allocated_bytes: u64,
+    /// Bytes freed since the program began.
+    pub total_freed_bytes: u64,
+    /// GOGC; `None` for off.
+    pub gogc_percent: Option<u32>,
+    /// GOMEMLIMIT; `None` where there is none.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+/// Goroutines could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GoroutineError {
+    /// Where they are listed, or how they are laid out, could not be found out when the runtime was attached to.
+    #[error("the runtime's list of goroutines was not found")]
+    NotLocated,
+    /// The list could not be read: the process is gone, or no longer allows it.
+    #[error("the runtime's list of goroutines cannot be read")]
+    Unreadable,
+}
+
+impl Runtime {
+    /// Finds the runtime in the memory of a process.
+    ///
+    /// `entry_address` is where the kernel put the executable's entry point (`AT_ENTRY`).
+    ///
+    /// # Errors
+    /// See [`AttachError`]. What is found in part is no error: see [`Runtime::remarks`].
+    pub fn attach(
+        file: &dyn ReadAt,
+        entry_address: u64,
+        memory: &dyn Memory,
+        options: AttachOptions,
+    ) -> Result<Runtime, AttachError> {
+        let image = Image::read(file)?;
+        if image.machine != Machine::X86_64 {
+            return Err(AttachError::OtherMachine { machine: image.machine });
+        }
+        let program = buildinfo::read_image(file, &image)?.ok_or(AttachError::NotGo)?;
+        let bias = entry_address.wrapping_sub(image.entry);
+        let minor = Minor::parse(&program.version);
+        let table = minor.and_then(layouts::known).filter(|_| !options.hide_tables);
+
+        let loaded = Loaded { file, image: &image, bias, memory };
+        let modules = moduledata::find(&loaded);
+        if modules.is_empty() {
+            return Err(AttachError::NoRuntime { version: program.version });
+        }
+        let mut symbols = Symbols::new(&loaded, modules, table.map(|table| table.gofunc));
+        let places = Places::find(&loaded, &mut symbols, options.routes);
+        let mut remarks = Vec::new();
+        if table.is_none() {
+            remarks.push(Remark::UnknownVersion { version: program.version.clone() });
+        }
+        for (variable, place) in [
+            ("allgs", places.allgs),
+            ("allm", places.allm),
+            ("gcController", places.controller),
+            ("mheap", places.allspans),
+            ("waitReasonStrings", places.wait_reasons),
+        ] {
+            match place {
+                Some(place) if place.route == Route::Content => {
+                    remarks.push(Remark::ByContentAlone { variable });
+                }
+                Some(_) => {}
+                None => remarks.push(Remark::NotFound { variable }),
+            }
+        }
+        let goroutine = places.allgs.and_then(|place| {
+            let samples = sample_goroutines(&loaded, place.address);
+            let found = calibrate::goroutine_layout(&samples, |pc| {
+                symbols.function_at(&loaded, pc).is_some_and(|function| function.entry == pc)
+            });
+            choose_goroutine(table.map(|table| table.goroutine), found, &mut remarks)
+        });
+        let thread = places.allm.and_then(|place| {
+            let first = loaded.word(place.address)?;
+            choose_thread(&loaded, first, table.map(|table| table.thread), &mut remarks)
+        });
+        let controller = places.controller.and_then(|_| {
+            table.map(|table| table.controller).or_else(|| {
+                remarks.push(Remark::Assumed { structure: "gcController" });
+                layouts::known(NEWEST).map(|newest| newest.controller)
+            })
+        });
+        let wait_reasons = places.wait_reasons.map(|place| locate::wait_reasons(&loaded, place));
+        let wait_reasons = wait_reasons.unwrap_or_default().into_iter().map(Arc::from).collect();
+        symbols.forget_pages();
+        Ok(Runtime {
+            image,
+            bias,
+            version: program.version,
+            minor,
+            symbols,
+            places,
+            goroutine,
+            thread,
+            controller,
+            wait_reasons,
+            remarks,
+            known: Vec::new(),
+        })
+    }
+
+    /// The version of Go it was built by.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The version as layouts are told apart by.
+    pub fn minor(&self) -> Option<Minor> {
+        self.minor
+    }
+
+    /// What is less sure than it could be, and what cannot be read.
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
+    /// Where the runtime's variables lie.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The symbols of the program, with a view of it through `file` and `memory` to use them with.
+    pub fn symbols<'a>(
+        &'a mut self,
+        file: &'a dyn ReadAt,
+        memory: &'a dyn Memory,
+    ) -> (&'a mut Symbols, Loaded<'a>) {
+        (&mut self.symbols, Loaded { file, image: &self.image, bias: self.bias, memory })
+    }
+
+    /// Reads every goroutine.
+    ///
+    /// # Errors
+    /// Where there is nothing to read them from.
+    pub fn goroutines(
+        &mut self,
+        file: &dyn ReadAt,
+        memory: &dyn Memory,
+    ) -> Result<GoroutineSnapshot, GoroutineError> {
+        let layout = self.goroutine.ok_or(GoroutineError::NotLocated)?;
+        self.learn_goroutines(memory)?;
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        Ok(goroutines::read(&loaded, &mut self.symbols, &layout, &self.wait_reasons, &self.known))
+    }
+
+    /// Reads every thread; `None` where they could not be located.
+    pub fn threads(&self, file: &dyn ReadAt, memory: &dyn Memory) -> Option<Vec<OsThread>> {
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        let first = loaded.word(self.places.allm?.address)?;
+        Some(threads::read(&loaded, first, self.thread.as_ref()?))
+    }
+
+    /// Reads the cheap numbers.
+    pub fn counters(&mut self, memory: &dyn Memory) -> GoCounters {
+        let controller = self.places.controller.zip(self.controller);
+        let mut ranges = Vec::new();
+        if let Some((place, layout)) = controller {
+            ranges.push((place.address, layout.bytes()));
+        }
+        if let Some(place) = self.places.allspans {
+            ranges.push((place.address.wrapping_sub(8), 4));
+        }
+        let mut buffer = vec![0; ranges.iter().map(|(_, length)| length).sum()];
+        let mut readable = Vec::new();
+        memory.read_many(&ranges, &mut buffer, &mut readable);
+        let mut readable = readable.into_iter();
+        let mut rest = buffer.as_slice();
+        let heap = controller.filter(|_| readable.next() == Some(true)).and_then(|(_, layout)| {
+            let (head, behind) = rest.split_at_checked(layout.bytes())?;
+            rest = behind;
+            HeapCounters::decode(head, &layout)
+        });
+        if heap.is_none() {
+            rest = controller.and_then(|(_, layout)| buffer.get(layout.bytes()..)).unwrap_or(&buffer);
+        }
+        let gc_cycles = self
+            .places
+            .allspans
+            .filter(|_| readable.next() == Some(true))
+            .and_then(|_| u32_at(rest, 0))
+            .map(|sweepgen| u64::from(sweepgen / 2));
+        GoCounters { goroutines: self.count_goroutines(memory), heap, gc_cycles }
+    }
+
+    /// Counts goroutines by status alone; `None` where they cannot be read.
+    fn count_goroutines(&mut self, memory: &dyn Memory) -> Option<u64> {
+        const SCAN_BIT: u32 = 0x1000;
+        let layout = self.goroutine?;
+        self.learn_goroutines(memory).ok()?;
+        let ranges: Vec<(u64, usize)> =
+            self.known.iter().map(|address| (address.wrapping_add(layout.status() as u64), 4)).collect();
+        let mut buffer = vec![0; ranges.len() * 4];
+        let mut readable = Vec::new();
+        memory.read_many(&ranges, &mut buffer, &mut readable);
+        if !readable.contains(&true) {
+            return None;
+        }
+        let live = buffer.chunks_exact(4).zip(readable).filter(|(bytes, readable)| {
+            let status = u32_at(bytes, 0).unwrap_or(0) & !SCAN_BIT;
+            *readable && !matches!(status, 0 | 5 | 6 | 7 | 11)
+        });
+        Some(live.count() as u64)
+    }
+
+    /// Brings the known addresses of goroutines up to date.
+    fn learn_goroutines(&mut self, memory: &dyn Memory) -> Result<(), GoroutineError> {
+        let place = self.places.allgs.ok_or(GoroutineError::NotLocated)?;
+        let list = goroutine_list(memory, place.address).ok_or(GoroutineError::Unreadable)?;
+        let known = self.known.len() as u64;
+        if let Some(new) = list.length.checked_sub(known).filter(|new| *new > 0) {
+            let mut buffer = vec![0; usize::try_from(new * 8).map_err(|_| GoroutineError::Unreadable)?];
+            memory.read(list.pointer + known * 8, &mut buffer).map_err(|_| GoroutineError::Unreadable)?;
+            // A slot that is appended at this moment may still be empty; then it, and all behind it, wait.
+            let addresses = buffer.chunks_exact(8).map_while(|bytes| u64_at(bytes, 0).filter(|a| *a != 0));
+            self.known.extend(addresses);
+        }
+        Ok(())
+    }
+}
+
+impl HeapCounters {
+    fn decode(bytes: &[u8], layout: &ControllerLayout) -> Option<HeapCounters> {
+        let word = |offset: usize| u64_at(bytes, offset);
+        let limit = word(8)?;
+        let behind_in_use = |index: usize| word(layout.heap_in_use + index * 8);
+        Some(HeapCounters {
+            live_bytes: word(layout.heap_live)?,
+            marked_bytes: word(layout.heap_marked)?,
+            goal_bytes: word(layout.heap_goal)?,
+            stack_bytes: word(layout.stack_bytes)?,
+            in_use_bytes: behind_in_use(0)?,
+            released_bytes: behind_in_use(1)?,
+            idle_bytes: behind_in_use(2)?,
+            total_allocated_bytes: behind_in_use(3)?,
+            total_freed_bytes: behind_in_use(4)?,
+            gogc_percent: u32::try_from(u32_at(bytes, 0)?.cast_signed()).ok(),
+            memory_limit_bytes: Some(limit).filter(|limit| *limit < i64::MAX.cast_unsigned()),
+        })
+    }
+}
+
+struct GoroutineList {
+    pointer: u64,
+    length: u64,
+}
+
+/// Reads the header of `runtime.allgs` until two readings agree: pointer and length are not written at once.
+fn goroutine_list(memory: &dyn Memory, address: u64) -> Option<GoroutineList> {
+    let read = || {
+        let mut header = [0; 16];
+        memory.read(address, &mut header).ok()?;
+        Some((u64_at(&header, 0)?, u64_at(&header, 8)?))
+    };
+    let mut before = read()?;
+    for _ in 0..8 {
+        let after = read()?;
+        if before == after {
+            break;
+        }
+        before = after;
+    }
+    let (pointer, length) = before;
+    (length <= MAX_GOROUTINES).then_some(GoroutineList { pointer, length })
+}
+
+/// Some goroutines, the main one first, the others spread over all.
+fn sample_goroutines(loaded: &Loaded, address: u64) -> Vec<Sample> {
+    let Some(list) = goroutine_list(loaded.memory, address) else { return Vec::new() };
+    let step = list.length.div_ceil(MAX_SAMPLES as u64).max(1);
+    let mut samples = Vec::new();
+    let mut index = 0;
+    while index < list.length {
+        let mut bytes = vec![0; SAMPLE_BYTES];
+        if let Some(goroutine) = loaded.word(list.pointer.wrapping_add(index * 8))
+            && loaded.memory.read(goroutine, &mut bytes).is_ok()
+        {
+            samples.push(Sample { address: goroutine, bytes });
+        }
+        index += step;
+    }
+    samples
+}
+
+fn choose_goroutine(
+    table: Option<GoroutineLayout>,
+    found: Option<GoroutineLayout>,
+    remarks: &mut Vec<Remark>,
+) -> Option<GoroutineLayout> {
+    let structure = "g";
+    let Some(found) = found else {
+        if table.is_some() {
+            remarks.push(Remark::NotConfirmed { structure });
+        }
+        return table;
+    };
+    match table {
+        Some(table) if GoroutineLayout { locked_m: None, ..table } == found => Some(table),
+        Some(_) => {
+            remarks.push(Remark::Disagreement { structure });
+            Some(found)
+        }
+        None => Some(found),
+    }
+}
+
+fn choose_thread(
+    loaded: &Loaded,
+    first: u64,
+    table: Option<ThreadLayout>,
+    remarks: &mut Vec<Remark>,
+) -> Option<ThreadLayout> {
+    let structure = "m";
+    match table {
+        Some(table) if calibrate::fits_threads(loaded, first, &table) => Some(table),
+        Some(_) => {
+            remarks.push(Remark::Disagreement { structure });
+            calibrate::thread_layout(loaded, first)
+        }
+        None => calibrate::thread_layout(loaded, first),
+    }
+}
