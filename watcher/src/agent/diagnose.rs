@@ -2,7 +2,7 @@
 
 use super::observer::Observer;
 use super::progress::Progress;
-use super::{Ended, blocking, interrupted};
+use super::{Ended, blocking, interruption};
 use crate::config::{Config, Selection};
 use crate::explain::{self, Diagnosis, Verdict};
 use crate::process::{ProcessId, Target};
@@ -37,6 +37,8 @@ impl Diagnosed {
 /// # Errors
 /// Where there is nothing to watch, in one sentence.
 pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
+    let interrupted = interruption();
+    tokio::pin!(interrupted);
     let mut observer = Observer::with_config(config)?;
     let found = observer.discover();
     if observer.targets().is_empty() {
@@ -48,8 +50,6 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
     let mut beats = tokio::time::interval(config.interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let began = Instant::now();
-    let interrupted = interrupted();
-    tokio::pin!(interrupted);
     loop {
         tokio::select! {
             _ = beats.tick() => {}

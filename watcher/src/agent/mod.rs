@@ -36,16 +36,18 @@ async fn blocking<T: Send + 'static>(
     .context("a sweep ended in a panic")
 }
 
-/// Ends when somebody asks us to: SIGINT, SIGTERM or SIGHUP.
-async fn interrupted() {
+/// Ends when somebody asks us to: SIGINT, SIGTERM or SIGHUP. It listens from the call on, not from the first poll.
+fn interruption() -> impl Future<Output = ()> + Send {
     let streams = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = streams else {
-        tracing::warn!("cannot listen for signals: they end watcher at once, without a last verdict");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+    async move {
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = streams else {
+            tracing::warn!("cannot listen for signals: they end watcher at once, without a last verdict");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::diagnose::explained;
 use super::observer::Observer;
-use super::{blocking, interrupted};
+use super::{blocking, interruption};
 use crate::config::Config;
 use crate::discover::Changes;
 use crate::explain::{Diagnosis, Kind, Verdict};
@@ -79,11 +79,13 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// Where `/proc` cannot be read.
 pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow::Result<()> {
     let began = Instant::now();
+    let mut ears = Ears::new(config);
     let (observer, (found, lifecycle)) = blocking(Observer::with_config(config)?, |observer| {
         let lifecycle = observer.take_lifecycle();
         (observer.discover(), lifecycle)
     })
     .await?;
+    ears.lifecycle = lifecycle;
     tell_what_was_not_understood(&found);
     if !hear(News::Began { targets: observer.targets().to_vec(), denied: found.denied }) {
         return Ok(());
@@ -95,7 +97,6 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         sweep: SweepReport::default(),
         late: 0,
     };
-    let mut ears = Ears::new(config, lifecycle);
     let mut health_told = began;
     loop {
         let news = match ears.next().await {
@@ -137,10 +138,11 @@ struct Ears {
 }
 
 impl Ears {
-    fn new(config: &Config, lifecycle: Option<Lifecycle>) -> Self {
+    fn new(config: &Config) -> Self {
         let mut beats = tokio::time::interval(config.interval);
         beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let duration = config.duration;
+        let interrupted = interruption();
         let stop = Box::pin(async move {
             let over = async {
                 match duration {
@@ -149,11 +151,11 @@ impl Ears {
                 }
             };
             tokio::select! {
-                () = interrupted() => {}
+                () = interrupted => {}
                 () = over => {}
             }
         });
-        Ears { beats, lifecycle, unsettled: BTreeSet::new(), look_at: None, stop }
+        Ears { beats, lifecycle: None, unsettled: BTreeSet::new(), look_at: None, stop }
     }
 
     async fn next(&mut self) -> Event {

@@ -1,0 +1,158 @@
+//! The Go runtime's own totals: goroutines, live heap, collections.
+//!
+//! A runtime is attached to once per process, which takes some milliseconds, and read on every beat after that with
+//! a handful of system calls. What it takes to attach is budgeted per beat.
+
+use crate::golang::runtime::{AttachError, AttachOptions, GoCounters, Runtime};
+use crate::process::{ProcessId, Target};
+use crate::reading::{Reading, Stamped, Via};
+use crate::source::clock;
+use crate::source::memory::{ProcessMemory, entry_address};
+use crate::source::proc::ProcessDir;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+/// Time that attaching may take in one beat, one process aside.
+const ATTACH_BUDGET: Duration = Duration::from_millis(50);
+/// A process that could not be attached to may just have been starting: it is tried again after so many beats.
+const BEATS_BEFORE_RETRY: u64 = 5;
+/// It is not tried for ever.
+const MAX_ATTEMPTS: u32 = 4;
+
+/// The runtimes that are attached to.
+#[derive(Default)]
+pub struct Runtimes {
+    states: HashMap<ProcessId, State>,
+    beat: u64,
+    spent: Duration,
+}
+
+enum State {
+    Attached(Box<Runtime>),
+    Failed { reading: Reading<GoCounters>, why: String, attempts: u32, retry_at: u64 },
+}
+
+impl std::fmt::Debug for Runtimes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtimes").field("processes", &self.states.len()).finish_non_exhaustive()
+    }
+}
+
+impl Runtimes {
+    /// Begins a beat: who is watched no longer is forgotten.
+    pub fn begin_beat(&mut self, watched: &HashSet<ProcessId>) {
+        self.beat += 1;
+        self.spent = Duration::ZERO;
+        self.states.retain(|id, _| watched.contains(id));
+    }
+
+    /// The totals of one process. `Unsupported` for a program that is not Go, and where its runtime was not found;
+    /// `process` must have been identified as the target.
+    pub fn read(&mut self, proc: &Path, target: &Target, process: &ProcessDir) -> Stamped<GoCounters> {
+        let at = clock::now();
+        let reading = if target.go.is_some() {
+            self.counters(proc, target.id, process)
+        } else {
+            Reading::Unsupported
+        };
+        // The process may have gone, and its pid have come back, between identification and reading.
+        let reading = reading.and_then(|counters| process.id().map(|_| counters));
+        Stamped { at, via: Via::RuntimeMemory, reading }
+    }
+
+    /// Why the runtime of a process could not be found; `None` where it was, or has not been tried yet.
+    pub fn failure(&self, id: ProcessId) -> Option<&str> {
+        match self.states.get(&id) {
+            Some(State::Failed { why, .. }) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// The runtime of a process that is attached to.
+    pub fn attached(&mut self, id: ProcessId) -> Option<&mut Runtime> {
+        match self.states.get_mut(&id) {
+            Some(State::Attached(runtime)) => Some(runtime),
+            _ => None,
+        }
+    }
+
+    fn counters(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) -> Reading<GoCounters> {
+        self.attach_if_due(proc, id, process);
+        match self.states.get_mut(&id) {
+            Some(State::Attached(runtime)) => {
+                let counters = runtime.counters(&ProcessMemory::new(id.pid));
+                let nothing = counters.goroutines.is_none() && counters.heap.is_none();
+                if nothing { Reading::Unsupported } else { Reading::Seen(counters) }
+            }
+            Some(State::Failed { reading, .. }) => reading.clone(),
+            // Not tried yet: that is a gap, not a refusal.
+            None => Reading::Unsupported,
+        }
+    }
+
+    fn attach_if_due(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) {
+        let attempts = match self.states.get(&id) {
+            Some(State::Attached(_)) => return,
+            Some(State::Failed { attempts, retry_at, .. }) => {
+                if *attempts >= MAX_ATTEMPTS || *retry_at > self.beat {
+                    return;
+                }
+                *attempts
+            }
+            None => 0,
+        };
+        if self.spent >= ATTACH_BUDGET {
+            return;
+        }
+        let began = clock::thread_cpu_time();
+        let state = match attach(proc, id, process) {
+            Ok(runtime) => State::Attached(Box::new(runtime)),
+            Err((reading, why)) => State::Failed {
+                reading,
+                why,
+                attempts: attempts + 1,
+                retry_at: self.beat + BEATS_BEFORE_RETRY,
+            },
+        };
+        self.spent += clock::thread_cpu_time().saturating_sub(began);
+        self.states.insert(id, state);
+    }
+}
+
+fn attach(
+    proc: &Path,
+    id: ProcessId,
+    process: &ProcessDir,
+) -> Result<Runtime, (Reading<GoCounters>, String)> {
+    let denied = || {
+        (Reading::Denied, "its memory may not be read; root or CAP_SYS_PTRACE would bring it".to_owned())
+    };
+    let refused = |reading: Reading<()>| match reading {
+        Reading::Denied => denied(),
+        Reading::Gone => (Reading::Gone, "it left".to_owned()),
+        Reading::Seen(()) | Reading::Unsupported => {
+            (Reading::Unsupported, "its executable or its auxiliary vector could not be read".to_owned())
+        }
+    };
+    let file = match process.executable() {
+        Reading::Seen(file) => file,
+        other => return Err(refused(other.map(drop))),
+    };
+    let entry = match entry_address(proc, id.pid) {
+        Reading::Seen(entry) => entry,
+        other => return Err(refused(other.map(drop))),
+    };
+    let memory = ProcessMemory::new(id.pid);
+    if memory.probe(entry) == Reading::Denied {
+        return Err(denied());
+    }
+    Runtime::attach(&file, entry, &memory, AttachOptions::default()).map_err(|error| {
+        let reading = if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported };
+        (reading, explain(&error))
+    })
+}
+
+fn explain(error: &AttachError) -> String {
+    format!("the runtime was not found in its memory: {error}")
+}
