@@ -86,20 +86,26 @@ fn ordinary_user_diagnoses() -> Result<()> {
     let primary = diagnosis.primary().with_context(|| format!("want a leak of their own: {diagnosis:#?}"))?;
     ensure!(primary.kind == "fd", "want fd: {diagnosis:#?}");
     expect_rate(primary, scene.theirs.rate_per_second(theirs.began, theirs.ended)?)?;
-    expect_denied(&ours?)
+    expect_partial(&ours?, &scene.ours)
 }
 
-/// Of another user's process most cannot be read: refused with a sentence, or inconclusive with what was not seen.
-fn expect_denied(outcome: &Outcome) -> Result<()> {
+/// Of another user's process little can be read: either none of it is judged, or the little that grows is named, with
+/// what could not be seen and what would help.
+fn expect_partial(outcome: &Outcome, program: &Running) -> Result<()> {
     if outcome.status == Some(2) {
-        return outcome.expect_refusal(&["root", "CAP_", "privilege", "permi"]);
+        return outcome.expect_refusal(&["root", "CAP_"]);
     }
     let diagnosis: Diagnosis = outcome.json()?;
-    ensure!(diagnosis.verdict == "inconclusive", "most of it cannot be read: {diagnosis:#?}");
-    ensure!(
-        diagnosis.unseen.iter().any(|unseen| ["root", "CAP_"].iter().any(|word| unseen.why.contains(word))),
-        "it should say what would help: {diagnosis:#?}"
-    );
+    ensure!(diagnosis.verdict != "healthy", "most of it cannot be read: {diagnosis:#?}");
+    if let Some(primary) = diagnosis.primary() {
+        ensure!(
+            primary.kind == "fd" && primary.detail.fd_type.is_none(),
+            "only the number is known: {diagnosis:#?}"
+        );
+        expect_rate(primary, program.rate_per_second(outcome.began, outcome.ended)?)?;
+    }
+    let would_help = diagnosis.unseen.iter().any(|unseen| unseen.why.contains("root"));
+    ensure!(would_help, "it should say what would help: {diagnosis:#?}");
     Ok(())
 }
 

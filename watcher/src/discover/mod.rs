@@ -11,6 +11,7 @@ use crate::reading::Reading;
 use crate::source::cgroup;
 use crate::source::host::Host;
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
+use crate::task::ThreadState;
 use executables::Executables;
 use lineage::Lineages;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -96,6 +97,9 @@ impl Discovery {
         if matches!(executable, Reading::Denied) {
             changes.denied += 1;
         }
+        if matches!(executable, Reading::Gone) && is_zombie(&process) {
+            return self.forget(pid, changes);
+        }
         let executable = executable.into_seen();
         if let Some(known) = self.known.get(&pid) {
             if known.id == id && known.executable == executable {
@@ -179,6 +183,11 @@ impl Discovery {
             }
         }
     }
+}
+
+/// It has exited and its parent has not waited for it yet: only its entry in the process table is left.
+fn is_zombie(process: &ProcessDir) -> bool {
+    process.stat().seen().is_some_and(|stat| stat.state == ThreadState::Dead)
 }
 
 #[cfg(test)]

@@ -80,3 +80,24 @@ fn a_process_that_executes_another_program_leaves_and_comes() {
     assert_eq!(after.came[0].id, before.came[0].id);
     assert_ne!(after.came[0].exe, before.came[0].exe);
 }
+
+#[test]
+fn a_process_that_nobody_waited_for_has_left() {
+    let (proc, host) = host();
+    let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+    let pid = child.id().cast_signed();
+    let mut discovery = Discovery::new(Selection::Pid(pid));
+    let before = discovery.scan(&proc, &host, &[pid]);
+    child.kill().unwrap();
+    let mut after = Changes::default();
+    for _ in 0..500 {
+        after = discovery.scan(&proc, &host, &[pid]);
+        if !after.left.is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.wait().unwrap();
+    assert_eq!((before.came.len(), before.left.len()), (1, 0));
+    assert_eq!((after.came.len(), after.left.len()), (0, 1));
+}
