@@ -9,6 +9,7 @@ use super::bytes::{u32_at, u64_at};
 use super::labels::{self, Labels};
 use super::layouts::GoroutineLayout;
 use super::loaded::Loaded;
+use super::ranges;
 use super::symbols::{Frame, StackPc, Symbols};
 use super::unwind::{StackBytes, StackId, Stacks, Start, Walk};
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 /// Goroutines that are read, and verified, together. More make fewer calls, fewer make it likelier that nothing
 /// changes in between.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 512;
 const PASSES: usize = 4;
 /// Copied of a stack at first; most parked goroutines use less.
 const SHALLOW_STACK_BYTES: u64 = 1024;
@@ -24,9 +25,8 @@ const SHALLOW_STACK_BYTES: u64 = 1024;
 const DEEP_STACK_BYTES: u64 = 256 * 1024;
 /// Deep stacks that are read together: bounds the buffer.
 const DEEP_CHUNK: usize = 32;
-/// Structures that lie closer together than this are read as one range.
-const MERGE_GAP_BYTES: u64 = 256;
-const MERGED_RANGE_BYTES: u64 = 64 * 1024;
+/// Structures, and stacks, that lie closer together than this are read as one range: the smallest stacks have 2 KiB.
+const MERGE_GAP_BYTES: u64 = 2048;
 /// Label sets that are decoded in one snapshot.
 const MAX_LABEL_SETS: usize = 4096;
 
@@ -225,7 +225,7 @@ impl Fields {
     }
 }
 
-/// Reads the goroutines at `addresses`.
+/// Reads the goroutines at `addresses`, which are sorted.
 pub(super) fn read(
     loaded: &Loaded,
     symbols: &mut Symbols,
@@ -233,9 +233,6 @@ pub(super) fn read(
     wait_reasons: &[Arc<str>],
     addresses: &[u64],
 ) -> GoroutineSnapshot {
-    let mut sorted = addresses.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
     let mut collector = Collector {
         loaded,
         symbols,
@@ -249,7 +246,7 @@ pub(super) fn read(
         deep: Vec::new(),
         is_last_pass: false,
     };
-    let mut todo = sorted;
+    let mut todo = addresses.to_vec();
     for pass in 0..PASSES {
         collector.is_last_pass = pass + 1 == PASSES;
         for chunk in todo.chunks(CHUNK) {
@@ -301,19 +298,18 @@ struct Candidate {
     address: u64,
     fields: Fields,
     structure: usize,
-    stack: usize,
     stack_bytes: usize,
 }
 
 impl Collector<'_> {
     fn read_chunk(&mut self, addresses: &[u64], stack_bytes: u64, merge_gap_bytes: u64) {
         let mut buffers = std::mem::take(&mut self.buffers);
-        let places = merge(addresses, self.layout.bytes(), merge_gap_bytes, &mut buffers.ranges);
+        let bytes = self.layout.bytes();
+        let places =
+            ranges::merge(addresses.iter().map(|a| (*a, bytes)), merge_gap_bytes, &mut buffers.ranges);
         self.fetch(&buffers.ranges, &mut buffers.structures, &mut buffers.readable);
 
         let mut candidates = Vec::with_capacity(addresses.len());
-        let mut stack_ranges = Vec::with_capacity(addresses.len());
-        let mut stack_offset = 0;
         for (address, place) in addresses.iter().zip(&places) {
             let bytes = buffers.structures.get(place.offset..place.offset + self.layout.bytes());
             let readable = buffers.readable.get(place.range).copied().unwrap_or(false);
@@ -345,21 +341,23 @@ impl Collector<'_> {
                 continue;
             }
             let length = usize::try_from((fields.high - sp).min(stack_bytes)).unwrap_or(0);
-            stack_ranges.push((sp, length));
             candidates.push(Candidate {
                 address: *address,
                 fields,
                 structure: place.offset,
-                stack: stack_offset,
                 stack_bytes: length,
             });
-            stack_offset += length;
         }
 
+        candidates.sort_unstable_by_key(|candidate| candidate.fields.start.sp);
+        let mut stack_ranges = Vec::new();
+        let stacks = candidates.iter().map(|candidate| (candidate.fields.start.sp, candidate.stack_bytes));
+        let stacks = ranges::merge(stacks, merge_gap_bytes, &mut stack_ranges);
         let mut stack_readable = Vec::new();
         self.fetch(&stack_ranges, &mut buffers.stacks, &mut stack_readable);
         self.fetch(&buffers.ranges, &mut buffers.structures_again, &mut buffers.readable);
-        for (candidate, readable) in candidates.iter().zip(stack_readable) {
+        for (candidate, place) in candidates.iter().zip(stacks) {
+            let readable = stack_readable.get(place.range).copied().unwrap_or(false);
             let again =
                 &buffers.structures_again[candidate.structure..candidate.structure + self.layout.bytes()];
             let unchanged = Fields::decode(again, self.layout)
@@ -368,7 +366,7 @@ impl Collector<'_> {
             let stack = StackBytes {
                 base: candidate.fields.start.sp,
                 high: candidate.fields.high,
-                bytes: &buffers.stacks[candidate.stack..candidate.stack + candidate.stack_bytes],
+                bytes: &buffers.stacks[place.offset..place.offset + candidate.stack_bytes],
             };
             self.accept(candidate, structure, stack, unchanged, readable);
         }
@@ -556,36 +554,4 @@ fn is_system(start: Option<&Frame>, frames: &[Frame]) -> bool {
         }
         function => function.starts_with("runtime."),
     }
-}
-
-/// Where a structure lies in the buffer of a chunk.
-struct Placed {
-    range: usize,
-    offset: usize,
-}
-
-/// Puts structures that lie close together into one range: the kernel's work grows with the ranges.
-fn merge(addresses: &[u64], bytes: usize, gap_bytes: u64, ranges: &mut Vec<(u64, usize)>) -> Vec<Placed> {
-    ranges.clear();
-    let mut places = Vec::with_capacity(addresses.len());
-    let mut before = 0;
-    for address in addresses {
-        let end = address.saturating_add(bytes as u64);
-        match ranges.last_mut() {
-            Some((start, length))
-                if *address < start.saturating_add(*length as u64).saturating_add(gap_bytes)
-                    && end - *start <= MERGED_RANGE_BYTES =>
-            {
-                *length = usize::try_from(end - *start).unwrap_or(*length);
-            }
-            _ => {
-                before += ranges.last().map_or(0, |(_, length)| *length);
-                ranges.push((*address, bytes));
-            }
-        }
-        let start = ranges.last().map_or(*address, |(start, _)| *start);
-        let inside = usize::try_from(address - start).unwrap_or(0);
-        places.push(Placed { range: ranges.len() - 1, offset: before + inside });
-    }
-    places
 }

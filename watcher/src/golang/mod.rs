@@ -19,6 +19,7 @@ pub mod threads;
 mod bytes;
 mod calibrate;
 mod modinfo;
+mod ranges;
 mod unwind;
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use super::bytes::{u32_at, u64_at};
 use super::calibrate::{self, SAMPLE_BYTES, Sample};
 use super::goroutines::{self, GoroutineSnapshot};
 use super::image::{Image, ImageError, Machine};
-use super::layouts::{self, ControllerLayout, GoroutineLayout, Minor, NEWEST, ThreadLayout};
+use super::layouts::{self, ControllerLayout, GoroutineLayout, Minor, ThreadLayout};
 use super::loaded::Loaded;
 use super::locate::{self, Places, Route, Routes};
 use super::moduledata;
+use super::ranges;
 use super::symbols::Symbols;
 use super::threads::{self, OsThread};
 use super::{Memory, ReadAt};
@@ -72,11 +73,6 @@ pub enum Remark {
         /// Of which structure.
         structure: &'static str,
     },
-    /// The layout of the newest known version is assumed.
-    Assumed {
-        /// Of which structure.
-        structure: &'static str,
-    },
     /// A variable of the runtime was found by its content alone.
     ByContentAlone {
         /// Which one.
@@ -102,8 +98,10 @@ pub struct Runtime {
     controller: Option<ControllerLayout>,
     wait_reasons: Vec<Arc<str>>,
     remarks: Vec<Remark>,
-    /// Addresses of goroutines seen so far: `runtime.allgs` only ever grows.
+    /// Addresses of goroutines seen so far, sorted: `runtime.allgs` only ever grows.
     known: Vec<u64>,
+    /// How many entries of `runtime.allgs` they stand for.
+    listed: u64,
 }
 
 /// The cheap numbers: a few hundred bytes of memory.
@@ -214,11 +212,8 @@ impl Runtime {
             let first = loaded.word(place.address)?;
             choose_thread(&loaded, first, table.map(|table| table.thread), &mut remarks)
         });
-        let controller = places.controller.and_then(|_| {
-            table.map(|table| table.controller).or_else(|| {
-                remarks.push(Remark::Assumed { structure: "gcController" });
-                layouts::known(NEWEST).map(|newest| newest.controller)
-            })
+        let controller = places.controller.and_then(|place| {
+            choose_controller(&loaded, place.address, table.map(|table| table.controller), &mut remarks)
         });
         let wait_reasons = places.wait_reasons.map(|place| locate::wait_reasons(&loaded, place));
         let wait_reasons = wait_reasons.unwrap_or_default().into_iter().map(Arc::from).collect();
@@ -236,6 +231,7 @@ impl Runtime {
             wait_reasons,
             remarks,
             known: Vec::new(),
+            listed: 0,
         })
     }
 
@@ -325,34 +321,43 @@ impl Runtime {
     /// Counts goroutines by status alone; `None` where they cannot be read.
     fn count_goroutines(&mut self, memory: &dyn Memory) -> Option<u64> {
         const SCAN_BIT: u32 = 0x1000;
+        const CHUNK: usize = 1024;
+        /// Structures of goroutines lie side by side, 400 to 500 bytes each.
+        const GAP_BYTES: u64 = 1024;
         let layout = self.goroutine?;
         self.learn_goroutines(memory).ok()?;
-        let ranges: Vec<(u64, usize)> =
-            self.known.iter().map(|address| (address.wrapping_add(layout.status() as u64), 4)).collect();
-        let mut buffer = vec![0; ranges.len() * 4];
-        let mut readable = Vec::new();
-        memory.read_many(&ranges, &mut buffer, &mut readable);
-        if !readable.contains(&true) {
-            return None;
+        let (mut ranges, mut buffer, mut readable) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut live, mut any_readable) = (0, false);
+        for chunk in self.known.chunks(CHUNK) {
+            let wanted = chunk.iter().map(|address| (address.wrapping_add(layout.status() as u64), 4));
+            let places = ranges::merge(wanted, GAP_BYTES, &mut ranges);
+            buffer.resize(ranges.iter().map(|(_, length)| length).sum(), 0);
+            memory.read_many(&ranges, &mut buffer, &mut readable);
+            for place in places.iter().filter(|place| readable.get(place.range) == Some(&true)) {
+                any_readable = true;
+                let status = u32_at(&buffer, place.offset).unwrap_or(0) & !SCAN_BIT;
+                live += u64::from(!matches!(status, 0 | 5 | 6 | 7 | 11));
+            }
         }
-        let live = buffer.chunks_exact(4).zip(readable).filter(|(bytes, readable)| {
-            let status = u32_at(bytes, 0).unwrap_or(0) & !SCAN_BIT;
-            *readable && !matches!(status, 0 | 5 | 6 | 7 | 11)
-        });
-        Some(live.count() as u64)
+        any_readable.then_some(live)
     }
 
     /// Brings the known addresses of goroutines up to date.
     fn learn_goroutines(&mut self, memory: &dyn Memory) -> Result<(), GoroutineError> {
         let place = self.places.allgs.ok_or(GoroutineError::NotLocated)?;
         let list = goroutine_list(memory, place.address).ok_or(GoroutineError::Unreadable)?;
-        let known = self.known.len() as u64;
+        let known = self.listed;
         if let Some(new) = list.length.checked_sub(known).filter(|new| *new > 0) {
             let mut buffer = vec![0; usize::try_from(new * 8).map_err(|_| GoroutineError::Unreadable)?];
             memory.read(list.pointer + known * 8, &mut buffer).map_err(|_| GoroutineError::Unreadable)?;
             // A slot that is appended at this moment may still be empty; then it, and all behind it, wait.
             let addresses = buffer.chunks_exact(8).map_while(|bytes| u64_at(bytes, 0).filter(|a| *a != 0));
+            let before = self.known.len();
             self.known.extend(addresses);
+            self.listed += (self.known.len() - before) as u64;
+            // Sorted, so that what lies side by side is read together.
+            self.known.sort_unstable();
+            self.known.dedup();
         }
         Ok(())
     }
@@ -457,5 +462,29 @@ fn choose_thread(
             calibrate::thread_layout(loaded, first)
         }
         None => calibrate::thread_layout(loaded, first),
+    }
+}
+
+fn choose_controller(
+    loaded: &Loaded,
+    address: u64,
+    table: Option<ControllerLayout>,
+    remarks: &mut Vec<Remark>,
+) -> Option<ControllerLayout> {
+    let structure = "gcController";
+    // The process goes on while its numbers are read, and they may not fit together at first.
+    let found = (0..4).find_map(|_| calibrate::controller_layout(loaded, address));
+    match (table, found) {
+        (Some(table), Some(found)) if table != found => {
+            remarks.push(Remark::Disagreement { structure });
+            Some(found)
+        }
+        (Some(table), found) => {
+            if found.is_none() {
+                remarks.push(Remark::NotConfirmed { structure });
+            }
+            Some(table)
+        }
+        (None, found) => found,
     }
 }
