@@ -3,23 +3,23 @@
 use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
-use crate::agent::{Ended, bench};
+use crate::agent::bench;
 use crate::cli::{self, Command, Format};
 use crate::config::{Config, Selection};
 use crate::explain::words::counted;
 use crate::health::all_essential_work;
-use crate::report::{doctor, json, list, news, text};
+use crate::report::{EXIT_FAILED, EXIT_NO_LEAK, doctor, exit_status, json, list, news, text};
 use anyhow::Context;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Runs one command to its end.
+/// Runs one command to its end and gives its exit status.
 ///
 /// # Errors
 /// Where it could not do what was asked, in one sentence.
-pub fn run(command: &Command) -> anyhow::Result<Ended> {
+pub fn run(command: &Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => run_agent(args),
         Command::List(args) => list_processes(args),
@@ -29,7 +29,7 @@ pub fn run(command: &Command) -> anyhow::Result<Ended> {
     }
 }
 
-fn run_agent(args: &cli::Run) -> anyhow::Result<Ended> {
+fn run_agent(args: &cli::Run) -> anyhow::Result<u8> {
     let config = Config::for_run(args)?;
     let colour = colour(None);
     let mut failure = None;
@@ -48,11 +48,11 @@ fn run_agent(args: &cli::Run) -> anyhow::Result<Ended> {
     }))?;
     match failure {
         Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("write the output"),
-        _ => Ok(Ended::Well),
+        _ => Ok(EXIT_NO_LEAK),
     }
 }
 
-fn list_processes(args: &cli::List) -> anyhow::Result<Ended> {
+fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     let mut observer = Observer::start(Selection::AllGo, 8)?;
     let found = observer.discover();
     let targets: Vec<_> = observer.targets().iter().collect();
@@ -67,10 +67,10 @@ fn list_processes(args: &cli::List) -> anyhow::Result<Ended> {
             counted(usize::try_from(found.denied).unwrap_or(usize::MAX), "process", "processes")
         ));
     }
-    Ok(Ended::Well)
+    Ok(EXIT_NO_LEAK)
 }
 
-fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<Ended> {
+fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     let config = Config::for_diagnose(args)?;
     let diagnosed = runtime()?.block_on(diagnose(&config))?;
     let colour = colour(args.output.as_deref());
@@ -90,25 +90,25 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<Ended> {
     for sentence in &diagnosed.left {
         hint(sentence);
     }
-    Ok(diagnosed.ended())
+    Ok(exit_status(diagnosed.diagnoses.iter().map(|diagnosis| diagnosis.verdict)))
 }
 
-fn show_checks(args: &cli::Doctor) -> anyhow::Result<Ended> {
+fn show_checks(args: &cli::Doctor) -> anyhow::Result<u8> {
     let checks = Observer::start(Selection::AllGo, 8)?.checks();
     let output = match args.format {
         Format::Text => doctor::table(&checks, colour(None)),
         Format::Json => json::checks(&checks)?,
     };
     written(print(None, &output))?;
-    Ok(if all_essential_work(&checks) { Ended::Well } else { Ended::LeakFound })
+    Ok(if all_essential_work(&checks) { EXIT_NO_LEAK } else { EXIT_FAILED })
 }
 
-fn bench_sweep(args: &cli::BenchSweep) -> anyhow::Result<Ended> {
+fn bench_sweep(args: &cli::BenchSweep) -> anyhow::Result<u8> {
     let (processes, cost) = bench::sweep(&args.name, args.sweeps, !args.no_kernel)?;
     let milliseconds: Vec<f64> = cost.iter().map(|cost| cost.as_secs_f64() * 1000.0).collect();
     let answer = serde_json::json!({ "processes": processes, "cpu_milliseconds": milliseconds });
     written(print(None, &format!("{answer}\n")))?;
-    Ok(Ended::Well)
+    Ok(EXIT_NO_LEAK)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

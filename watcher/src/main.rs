@@ -4,21 +4,19 @@ use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use watcher::agent::Ended;
 use watcher::cli::Cli;
 use watcher::commands;
+use watcher::report::EXIT_FAILED;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
     match commands::run(&cli.command) {
-        Ok(Ended::Well) => ExitCode::SUCCESS,
-        Ok(Ended::LeakFound) => ExitCode::from(1),
-        Ok(Ended::CouldNot) => ExitCode::from(2),
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             // Nobody is left to tell where standard error is closed.
             let _ = writeln!(std::io::stderr(), "watcher: {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(EXIT_FAILED)
         }
     }
 }

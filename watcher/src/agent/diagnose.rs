@@ -2,12 +2,12 @@
 
 use super::observer::Observer;
 use super::progress::Progress;
-use super::{Ended, blocking, interruption};
+use super::{blocking, interruption};
 use crate::config::{Config, Selection};
-use crate::explain::{self, Diagnosis, Verdict};
+use crate::explain::{self, Diagnosis};
 use crate::process::{ProcessId, Target};
 use anyhow::bail;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -18,18 +18,6 @@ pub struct Diagnosed {
     pub diagnoses: Vec<Diagnosis>,
     /// One sentence per process that was not.
     pub left: Vec<String>,
-}
-
-impl Diagnosed {
-    /// What the exit status says: a leak anywhere is a leak.
-    pub fn ended(&self) -> Ended {
-        let leaks = self.diagnoses.iter().any(|diagnosis| diagnosis.verdict == Verdict::Leak);
-        match (leaks, self.diagnoses.is_empty()) {
-            (true, _) => Ended::LeakFound,
-            (false, false) => Ended::Well,
-            (false, true) => Ended::CouldNot,
-        }
-    }
 }
 
 /// Watches the selected processes for `config.duration`, or until interrupted, and judges what it has seen by then.
@@ -46,7 +34,9 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
     }
     let wanted = config.duration.unwrap_or(Duration::MAX);
     let mut progress = Progress::new(describe(observer.targets()), wanted);
-    let mut left = HashMap::<ProcessId, String>::new();
+    // Whoever comes later, under the pid of one who left perhaps, was not there for the whole window.
+    let mut present: BTreeSet<ProcessId> = observer.targets().iter().map(|target| target.id).collect();
+    let mut left = BTreeMap::<ProcessId, String>::new();
     let mut beats = tokio::time::interval(config.interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let began = Instant::now();
@@ -55,7 +45,7 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
             _ = beats.tick() => {}
             () = &mut interrupted => break,
         }
-        let pids: Vec<i32> = observer.targets().iter().map(|target| target.id.pid).collect();
+        let pids: Vec<i32> = present.iter().map(|id| id.pid).collect();
         let changes;
         (observer, changes) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
@@ -64,22 +54,20 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         })
         .await?;
         let elapsed = began.elapsed();
-        for target in &changes.left {
+        for target in changes.left.iter().filter(|target| present.remove(&target.id)) {
             let became_another = changes.came.iter().any(|came| came.id == target.id);
             left.insert(target.id, left_early(target, became_another, elapsed, wanted));
         }
         progress.show(elapsed);
-        if elapsed >= wanted || observer.targets().is_empty() {
+        if elapsed >= wanted || present.is_empty() {
             break;
         }
     }
     progress.clear();
-    let judged = observer.targets().iter().filter(|target| !left.contains_key(&target.id));
+    let judged = observer.targets().iter().filter(|target| present.contains(&target.id));
     let mut diagnoses: Vec<Diagnosis> = judged.filter_map(|target| explained(&observer, target)).collect();
     diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
-    let mut left: Vec<(ProcessId, String)> = left.into_iter().collect();
-    left.sort();
-    Ok(Diagnosed { diagnoses, left: left.into_iter().map(|(_, sentence)| sentence).collect() })
+    Ok(Diagnosed { diagnoses, left: left.into_values().collect() })
 }
 
 /// Judges and explains one process; `None` where nothing was seen of it.

@@ -11,17 +11,6 @@ use anyhow::Context;
 use observer::Observer;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How a command ended, for the exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It did what was asked.
-    Well,
-    /// It did, and something leaks, or something essential does not work.
-    LeakFound,
-    /// It could not do what was asked.
-    CouldNot,
-}
-
 /// Runs `work` on a thread that may block, and hands the observer back with the result. A read of `/proc` can hang
 /// behind a lock of the process that it is about; the loop must go on to listen meanwhile.
 async fn blocking<T: Send + 'static>(

@@ -10,7 +10,7 @@ use crate::process::{GoProgram, Limits, Lineage, ProcessId, Target, printable};
 use crate::reading::Reading;
 use crate::source::cgroup;
 use crate::source::host::Host;
-use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
+use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir, Stat};
 use crate::task::ThreadState;
 use executables::Executables;
 use lineage::Lineages;
@@ -92,12 +92,22 @@ impl Discovery {
                 return;
             }
         };
-        let Reading::Seen(id) = process.id() else { return self.forget(pid, changes) };
+        let Reading::Seen(stat) = process.stat() else { return self.forget(pid, changes) };
+        if stat.state == ThreadState::Dead {
+            // A zombie has left, though its pid is not free yet; a leader that ended before its threads has not, but
+            // nothing can be learnt from its directory any more.
+            if stat.threads <= 1 {
+                self.forget(pid, changes);
+            }
+            return;
+        }
+        let id = ProcessId { pid, start_ticks: stat.start_ticks };
         let executable = process.executable_identity();
         if matches!(executable, Reading::Denied) {
             changes.denied += 1;
         }
-        if matches!(executable, Reading::Gone) && is_zombie(&process) {
+        if matches!(executable, Reading::Gone) && !stat.kernel_thread {
+            // It was alive a moment ago and has released its memory since: it is about to be a zombie.
             return self.forget(pid, changes);
         }
         let executable = executable.into_seen();
@@ -107,7 +117,7 @@ impl Discovery {
             }
             self.forget(pid, changes);
         }
-        let target = self.examine(host, &process, id, executable, changes).map(|mut target| {
+        let target = self.examine(host, &process, stat, id, executable, changes).map(|mut target| {
             target.lineage = self.lineages.join(&target);
             Arc::new(target)
         });
@@ -127,11 +137,11 @@ impl Discovery {
         &mut self,
         host: &Host,
         process: &ProcessDir,
+        stat: Stat,
         id: ProcessId,
         executable: Option<FileIdentity>,
         changes: &mut Changes,
     ) -> Option<Target> {
-        let stat = process.stat().into_seen()?;
         let exe = process.exe().into_seen();
         let go = executable.and_then(|identity| self.program(process, identity, changes));
         let file_name = exe.as_ref().and_then(|exe| exe.path.file_name()).map(|name| name.to_string_lossy());
@@ -183,11 +193,6 @@ impl Discovery {
             }
         }
     }
-}
-
-/// It has exited and its parent has not waited for it yet: only its entry in the process table is left.
-fn is_zombie(process: &ProcessDir) -> bool {
-    process.stat().seen().is_some_and(|stat| stat.state == ThreadState::Dead)
 }
 
 #[cfg(test)]

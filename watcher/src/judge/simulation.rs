@@ -321,6 +321,7 @@ pub fn sample(second: f64, beat: &Beat) -> Sample {
         connections: Arc::new(seen(at, connections)),
         children: seen(at, Children { zombies: beat.zombies, running: 0 }),
         cgroup: seen(at, CgroupUsage { pids: Some(beat.threads), ..CgroupUsage::default() }),
+        runtime: Stamped { at, via: Via::RuntimeMemory, reading: Reading::Unsupported },
     }
 }
 

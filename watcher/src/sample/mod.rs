@@ -10,11 +10,13 @@ pub mod descriptors;
 mod details;
 pub mod mappings;
 pub mod memory;
+pub mod runtime;
 pub mod sweep;
 mod tasks;
 pub mod threads;
 mod turns;
 
+use crate::golang::runtime::GoCounters;
 use crate::process::ProcessId;
 use crate::reading::{Moment, Stamped};
 use std::sync::Arc;
@@ -47,4 +49,6 @@ pub struct Sample {
     pub children: Stamped<children::Children>,
     /// Usage and limits of its cgroup.
     pub cgroup: Stamped<cgroup::CgroupUsage>,
+    /// Goroutines, live heap and collections, as the Go runtime counts them.
+    pub runtime: Stamped<GoCounters>,
 }

@@ -7,6 +7,7 @@
 
 use super::details::{Beat, Detail, Details};
 use super::memory::Memory;
+use super::runtime::Runtimes;
 use super::tasks::{TaskPass, Threads};
 use super::threads::{self, ThreadGroups};
 use super::turns::ByTurns;
@@ -106,6 +107,7 @@ pub struct Sweeper {
     details: Details,
     thread_groups: ByTurns<Arc<Stamped<ThreadGroups>>>,
     mappings: ByTurns<Stamped<u64>>,
+    runtimes: Runtimes,
     beat: u64,
 }
 
@@ -119,8 +121,14 @@ impl Sweeper {
             details: Details::default(),
             thread_groups: ByTurns::default(),
             mappings: ByTurns::default(),
+            runtimes: Runtimes::default(),
             beat: 0,
         }
+    }
+
+    /// The Go runtimes of the targets.
+    pub fn runtimes(&mut self) -> &mut Runtimes {
+        &mut self.runtimes
     }
 
     /// Takes one sample of each target: through `kernel` what it offers, through `/proc` the rest.
@@ -171,6 +179,7 @@ impl Sweeper {
         self.cgroups.begin_beat(watched);
         self.details.retain(watched);
         self.thread_groups.begin_beat(watched, self.settings.threads_by_proc);
+        self.runtimes.begin_beat(watched);
         self.mappings.begin_beat(watched, self.settings.mappings_by_proc);
     }
 
@@ -265,6 +274,7 @@ impl Sweeper {
             // Counted when all targets have been read.
             children: stamped(at, Reading::Unsupported),
             cgroup: self.cgroups.usage(id, process, refresh, self.settings.refresh_every_beats),
+            runtime: self.runtimes.read(self.tables.root().path(), target, process),
         }
     }
 }
@@ -314,6 +324,7 @@ fn nothing(process: ProcessId, why: &Reading<()>) -> Sample {
         connections: Arc::new(empty(at, why)),
         children: empty(at, why),
         cgroup: empty(at, why),
+        runtime: empty(at, why),
     }
 }
 
@@ -330,6 +341,7 @@ fn has_denied(sample: &Sample) -> bool {
         || denied(&sample.connections)
         || denied(&sample.children)
         || denied(&sample.cgroup)
+        || denied(&sample.runtime)
 }
 
 #[cfg(test)]
