@@ -45,7 +45,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads whatever this kernel takes. Takes some 40 ms and for a moment some 25 MB.
+    /// Loads whatever this kernel takes. Takes some 50 ms of CPU time and for a moment some 25 MB.
     pub fn load() -> Self {
         Kernel::load_with(Path::new(load::KERNEL_TYPES))
     }
