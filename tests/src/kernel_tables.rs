@@ -3,8 +3,8 @@
 //! The oracle reads `/proc` with code of its own. What may change between two looks is compared only where two
 //! looks at `/proc`, before and after the pass, agree.
 
-mod holder;
-mod oracle;
+pub(crate) mod holder;
+pub(crate) mod oracle;
 
 use anyhow::{Context, Result, bail, ensure};
 use holder::Holder;

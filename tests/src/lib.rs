@@ -13,5 +13,6 @@ pub mod kernel_tables;
 pub mod need;
 pub mod program;
 pub mod running;
+pub mod sampling;
 pub mod servers;
 pub mod toolchain;

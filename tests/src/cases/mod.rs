@@ -8,6 +8,7 @@ pub mod healthy;
 pub mod kernel;
 pub mod leaks;
 pub mod privileges;
+pub mod sampling;
 
 use crate::case::Case;
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         privileges::cases(),
         command::cases(),
         kernel::cases(),
+        sampling::cases(),
     ]
     .into_iter()
     .flatten()

@@ -6,6 +6,8 @@ use crate::descriptor::{DescriptorType, OpenDescriptor};
 use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
 
 /// Visits every descriptor in the directory `fds` of process `pid`.
 pub fn visit(pid: i32, fds: &OwnedFd, each: &mut dyn FnMut(OpenDescriptor)) -> io::Result<()> {
@@ -32,7 +34,11 @@ fn describe(fds: &OwnedFd, fd: i32) -> io::Result<(DescriptorType, u64)> {
     };
     // The link's text takes the kernel as long again, and for most descriptors it tells nothing more.
     let kind = match FileType::from_raw_mode(stat.stx_mode.into()) {
-        FileType::Socket => DescriptorType::Socket,
+        FileType::Socket if Some((stat.stx_dev_major, stat.stx_dev_minor)) == socket_device() => {
+            DescriptorType::Socket
+        }
+        // The name of a unix socket, opened with O_PATH: that is no socket.
+        FileType::Socket => kind_of(&read_link(fds, &name)?).unwrap_or(DescriptorType::Other),
         FileType::Fifo => DescriptorType::Pipe,
         FileType::Directory => DescriptorType::Directory,
         FileType::CharacterDevice => DescriptorType::CharDevice,
@@ -46,6 +52,17 @@ fn describe(fds: &OwnedFd, fd: i32) -> io::Result<(DescriptorType, u64)> {
         }
     };
     Ok((kind, stat.stx_ino))
+}
+
+/// The device number of the file system in which the kernel keeps all sockets (`net/socket.c`, `sockfs`); `None`
+/// where we may not even make one.
+fn socket_device() -> Option<(u32, u32)> {
+    static DEVICE: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    *DEVICE.get_or_init(|| {
+        let socket = UnixDatagram::unbound().ok()?;
+        let stat = statx(&socket, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE).ok()?;
+        Some((stat.stx_dev_major, stat.stx_dev_minor))
+    })
 }
 
 /// The type of what has no path, by the name that the kernel gives it; `None` for a path.

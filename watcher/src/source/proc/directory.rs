@@ -226,10 +226,12 @@ mod tests {
     use crate::source::proc::{ProcRoot, ProcessDir};
     use crate::task::ThreadState;
     use procfs::process::{LimitValue, MMapPath, Process};
+    use rustix::fs::{Mode, OFlags};
     use std::collections::BTreeMap;
     use std::ffi::OsStr;
     use std::io::{self, Read};
     use std::os::fd::AsRawFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::process::{Child, Command};
     use std::time::Duration;
 
@@ -343,7 +345,11 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let dir = std::fs::File::open("/").unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
-        let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let name = rustix::fs::open(&path, OFlags::PATH, Mode::empty()).unwrap();
         let (pipe, _writer) = io::pipe().unwrap();
         let mut kinds = BTreeMap::new();
         let seen = own().descriptors(&mut |descriptor| {
@@ -356,6 +362,7 @@ mod tests {
             (null.as_raw_fd(), DescriptorType::CharDevice),
             (socket.as_raw_fd(), DescriptorType::Socket),
             (pipe.as_raw_fd(), DescriptorType::Pipe),
+            (name.as_raw_fd(), DescriptorType::Other),
         ] {
             assert_eq!(kinds[&fd].kind, kind, "descriptor {fd}");
             let inode = rustix::fs::statat(
