@@ -118,6 +118,8 @@ pub struct Unseen {
 /// The answer of `watcher bench-sweep`.
 #[derive(Debug, Deserialize)]
 pub struct SweepCosts {
+    /// Processes in each sweep.
+    pub processes: usize,
     /// CPU time of each sweep, in order.
     pub cpu_milliseconds: Vec<f64>,
 }

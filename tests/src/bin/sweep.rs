@@ -36,7 +36,7 @@ fn main() -> Result<()> {
         for (name, arguments) in
             [("watcher", &[][..]), ("watcher without kernel iterators", &["--no-kernel"])]
         {
-            row(&mut out, name, sweep_ours(arguments, sweeps)?)?;
+            row(&mut out, name, sweep_ours(arguments, sweeps, processes)?)?;
         }
         if find_program(PEER).is_none() {
             writeln!(out, "  {PEER} is not installed: Debian's package of that name has it")?;
@@ -76,14 +76,18 @@ fn row(out: &mut impl Write, name: &str, mut milliseconds: Vec<f64>) -> Result<(
     Ok(writeln!(out, "  {name:<58} {median:>8.1} {least:>8.1} {p90:>8.1} {most:>8.1}")?)
 }
 
-fn sweep_ours(arguments: &[&str], sweeps: u32) -> Result<Vec<f64>> {
+fn sweep_ours(arguments: &[&str], sweeps: u32, processes: usize) -> Result<Vec<f64>> {
     let sweeps = sweeps.to_string();
     let all = [&["bench-sweep", "--name", "depot", "--sweeps", &sweeps], arguments].concat();
     let outcome = agent::run(&all, Duration::from_secs(300))?;
     if outcome.status != Some(0) {
         bail!("watcher bench-sweep failed: {outcome:?}");
     }
-    Ok(outcome.json::<SweepCosts>()?.cpu_milliseconds)
+    let costs: SweepCosts = outcome.json()?;
+    if costs.processes < processes {
+        bail!("watcher saw {} of {processes} processes", costs.processes);
+    }
+    Ok(costs.cpu_milliseconds)
 }
 
 fn sweep_peer(arguments: &[&str], sweeps: u32) -> Result<Vec<f64>> {
