@@ -1,9 +1,9 @@
 //! What each command does and prints: from what was typed, through `agent`, to `report`.
 
+use crate::agent::bench;
 use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
-use crate::agent::bench;
 use crate::cli::{self, Command, Format};
 use crate::config::{Config, Selection};
 use crate::explain::words::counted;

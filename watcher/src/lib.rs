@@ -13,6 +13,7 @@ pub mod explain;
 pub mod golang;
 pub mod health;
 pub mod judge;
+pub mod news;
 pub mod process;
 pub mod reading;
 pub mod report;

@@ -77,7 +77,9 @@ impl Observer {
 
     /// Looks at every process of the host.
     pub fn discover(&mut self) -> Changes {
-        let pids = self.pids();
+        // From /proc and not from the kernel's pass over tasks, in which processes can be missing that a
+        // sandbox hides from programs in the kernel.
+        let pids = self.proc.pids().unwrap_or_default();
         let changes = self.discovery.scan(&self.proc, &self.host, &pids);
         self.adopt(&changes);
         changes
@@ -91,21 +93,6 @@ impl Observer {
         }
         self.adopt(&changes);
         changes
-    }
-
-    fn pids(&mut self) -> Vec<i32> {
-        let mut pids = Vec::new();
-        if self.use_kernel {
-            let visited = self.kernel.tasks(&mut |task| {
-                if task.is_leader() && !task.kernel_thread {
-                    pids.push(task.pid);
-                }
-            });
-            if visited == Reading::Seen(()) && !pids.is_empty() {
-                return pids;
-            }
-        }
-        self.proc.pids().unwrap_or_default()
     }
 
     fn adopt(&mut self, changes: &Changes) {

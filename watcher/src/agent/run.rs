@@ -5,53 +5,16 @@ use super::observer::Observer;
 use super::{blocking, interruption};
 use crate::config::Config;
 use crate::discover::Changes;
-use crate::explain::{Diagnosis, Kind, Verdict};
+use crate::explain::{Kind, Verdict};
 use crate::health::{Losses, OwnCost};
-use crate::process::{ProcessId, Target};
+use crate::news::{Health, News, What};
+use crate::process::ProcessId;
 use crate::sample::sweep::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-
-/// What the loop tells whoever listens: `report` puts it into text or JSON.
-#[derive(Debug)]
-pub enum News {
-    /// The processes that are watched from the start, and how many may not be read.
-    Began {
-        /// The processes.
-        targets: Vec<Target>,
-        /// Processes of which it is unknown whether they are Go.
-        denied: u64,
-    },
-    /// A process came.
-    Came(Arc<Target>),
-    /// A process left, or runs another program now.
-    Left(Arc<Target>),
-    /// The verdict on a process is another one than before, or the first.
-    Verdict(Box<Diagnosis>),
-    /// How the agent itself is doing: about once a minute.
-    Health(Health),
-}
-
-/// How the agent itself is doing.
-#[derive(Clone, Copy, Debug)]
-pub struct Health {
-    /// Processes that are watched.
-    pub watched: usize,
-    /// Processes whose verdict is a leak.
-    pub leaking: usize,
-    /// The last sweep.
-    pub sweep: SweepReport,
-    /// What was lost since the start.
-    pub losses: Losses,
-    /// What the agent used since the start.
-    pub cost: OwnCost,
-    /// How long it has run.
-    pub uptime: Duration,
-}
 
 /// Everything that can happen.
 enum Event {
@@ -87,7 +50,8 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     .await?;
     ears.lifecycle = lifecycle;
     tell_what_was_not_understood(&found);
-    if !hear(News::Began { targets: observer.targets().to_vec(), denied: found.denied }) {
+    let mut tell = |what| hear(News { at: clock::now().wall, what });
+    if !tell(What::Began { targets: observer.targets().to_vec(), denied: found.denied }) {
         return Ok(());
     }
     let mut agent = Agent {
@@ -116,12 +80,12 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
                 news
             }
         };
-        if !news.into_iter().all(&mut hear) {
+        if !news.into_iter().all(&mut tell) {
             return Ok(());
         }
         if health_told.elapsed() >= HEALTH_INTERVAL {
             health_told = Instant::now();
-            if !hear(News::Health(agent.health(began.elapsed()))) {
+            if !tell(What::Health(agent.health(began.elapsed()))) {
                 return Ok(());
             }
         }
@@ -213,12 +177,12 @@ impl Agent {
         Ok(result)
     }
 
-    async fn look_at(&mut self, pids: Vec<i32>) -> anyhow::Result<Vec<News>> {
+    async fn look_at(&mut self, pids: Vec<i32>) -> anyhow::Result<Vec<What>> {
         let changes = self.lend(move |observer| observer.look_at(&pids)).await?;
         Ok(self.news_of(&changes))
     }
 
-    async fn beat(&mut self) -> anyhow::Result<Vec<News>> {
+    async fn beat(&mut self) -> anyhow::Result<Vec<What>> {
         self.beats += 1;
         let beat = self.beats;
         let (changes, sweep, diagnoses) = self
@@ -226,7 +190,7 @@ impl Agent {
                 let changes = observer.discover();
                 let sweep = observer.beat();
                 let due = observer.targets().iter().filter(|target| {
-                    (u64::from(target.id.pid.unsigned_abs()) + beat) % BEATS_BETWEEN_JUDGEMENTS == 0
+                    (u64::from(target.id.pid.unsigned_abs()) + beat).is_multiple_of(BEATS_BETWEEN_JUDGEMENTS)
                 });
                 let diagnoses: Vec<_> = due
                     .filter_map(|target| explained(observer, target).map(|diagnosis| (target.id, diagnosis)))
@@ -243,19 +207,19 @@ impl Agent {
             // "Not decided yet" is what everybody expects of a process that has just been met.
             let before = self.verdicts.insert(id, verdict).unwrap_or((Verdict::Inconclusive, None));
             if before != verdict {
-                news.push(News::Verdict(Box::new(diagnosis)));
+                news.push(What::Verdict(Box::new(diagnosis)));
             }
         }
         Ok(news)
     }
 
-    fn news_of(&mut self, changes: &Changes) -> Vec<News> {
+    fn news_of(&mut self, changes: &Changes) -> Vec<What> {
         tell_what_was_not_understood(changes);
         for left in &changes.left {
             self.verdicts.remove(&left.id);
         }
-        let left = changes.left.iter().cloned().map(News::Left);
-        left.chain(changes.came.iter().cloned().map(News::Came)).collect()
+        let left = changes.left.iter().cloned().map(What::Left);
+        left.chain(changes.came.iter().cloned().map(What::Came)).collect()
     }
 
     fn health(&self, uptime: Duration) -> Health {
@@ -264,7 +228,7 @@ impl Agent {
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
             leaking: self.verdicts.values().filter(|(verdict, _)| *verdict == Verdict::Leak).count(),
-            sweep: self.sweep,
+            sweep_cpu: self.sweep.cpu,
             losses: Losses { late_beats: self.late, ..losses },
             cost: OwnCost {
                 cpu_time: clock::process_cpu_time(),

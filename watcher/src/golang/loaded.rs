@@ -1,6 +1,5 @@
 //! A loaded executable: its file and the memory of the process that runs it, under run-time addresses.
 
-use super::bytes::u64_at;
 use super::image::Image;
 use super::{Memory, ReadAt};
 use std::ops::Range;
@@ -134,12 +133,6 @@ impl Pages {
         let mut buffer = [0; 4];
         self.read(loaded, address, &mut buffer)?;
         Some(u32::from_le_bytes(buffer))
-    }
-
-    pub(super) fn u64(&mut self, loaded: &Loaded, address: u64) -> Option<u64> {
-        let mut buffer = [0; 8];
-        self.read(loaded, address, &mut buffer)?;
-        u64_at(&buffer, 0)
     }
 
     /// Gives the memory back.

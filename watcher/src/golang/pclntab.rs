@@ -287,10 +287,6 @@ impl Pclntab {
     pub(super) fn forget_pages(&mut self) {
         self.pages.clear();
     }
-
-    pub(super) fn pages(&mut self) -> &mut Pages {
-        &mut self.pages
-    }
 }
 
 /// Reads varints one after the other, a window at a time.

@@ -1,25 +1,26 @@
 //! What `watcher run` prints: lines for people, or one JSON object a line (schema `watcher.event/1`).
 
 use super::{json, list, text};
-use crate::agent::run::{Health, News};
 use crate::explain::words::{bytes, counted, duration};
+use crate::news::{Health, News, What};
 use crate::process::Target;
 use serde::Serialize;
 use std::time::SystemTime;
 
 /// For people. Ends in a newline.
 pub fn text(news: &News, colour: bool) -> String {
-    match news {
-        News::Began { targets, denied } => began(targets, *denied),
-        News::Came(target) => format!("{}  came: {}\n", clock_time(), described(target)),
-        News::Left(target) => format!("{}  left: {}\n", clock_time(), described(target)),
-        News::Verdict(diagnosis) => format!("{}\n{}\n", clock_time(), text::diagnosis(diagnosis, colour)),
-        News::Health(health) => health_line(health),
+    let at = clock_time(news.at);
+    match &news.what {
+        What::Began { targets, denied } => began(targets, *denied, news.at),
+        What::Came(target) => format!("{at}  came: {}\n", described(target)),
+        What::Left(target) => format!("{at}  left: {}\n", described(target)),
+        What::Verdict(diagnosis) => format!("{at}\n{}\n", text::diagnosis(diagnosis, colour)),
+        What::Health(health) => format!("{at}  {}\n", health_line(health)),
     }
 }
 
-fn began(targets: &[Target], denied: u64) -> String {
-    let table = list::table(&targets.iter().collect::<Vec<_>>(), SystemTime::now());
+fn began(targets: &[Target], denied: u64, now: SystemTime) -> String {
+    let table = list::table(&targets.iter().collect::<Vec<_>>(), now);
     let unknown = match denied {
         0 => String::new(),
         n => format!(
@@ -54,18 +55,18 @@ fn health_line(health: &Health) -> String {
         ),
     };
     format!(
-        "{}  {} watched, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core{memory} \
-         in {}{lost}\n",
-        clock_time(),
+        "{} watched, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core{memory} \
+         in {}{lost}",
         counted(health.watched, "process", "processes"),
         health.leaking,
-        health.sweep.cpu.as_secs_f64() * 1000.0,
+        health.sweep_cpu.as_secs_f64() * 1000.0,
         duration(health.uptime.as_secs_f64()),
     )
 }
 
-fn clock_time() -> String {
-    jiff::Zoned::now().strftime("%H:%M:%S").to_string()
+fn clock_time(at: SystemTime) -> String {
+    let zoned = jiff::Timestamp::try_from(at).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map_or_else(|_| "--:--:--".to_owned(), |zoned| zoned.strftime("%H:%M:%S").to_string())
 }
 
 /// For programs: one object a line, and a line for each process at the begin. Ends in a newline.
@@ -73,26 +74,27 @@ fn clock_time() -> String {
 /// # Errors
 /// None that news can cause; what serde reports is passed on.
 pub fn json(news: &News) -> serde_json::Result<String> {
-    match news {
-        News::Began { targets, .. } => {
-            targets.iter().map(|target| line("watched", json::target(target))).collect()
+    let at = news.at;
+    match &news.what {
+        What::Began { targets, .. } => {
+            targets.iter().map(|target| line(at, "watched", json::target(target))).collect()
         }
-        News::Came(target) => line("came", json::target(target)),
-        News::Left(target) => line("left", json::target(target)),
-        News::Verdict(diagnosis) => json::diagnosis_line(diagnosis),
-        News::Health(health) => line("health", serde_json::to_value(HealthObject::of(health))?),
+        What::Came(target) => line(at, "came", json::target(target)),
+        What::Left(target) => line(at, "left", json::target(target)),
+        What::Verdict(diagnosis) => json::diagnosis_line(diagnosis),
+        What::Health(health) => line(at, "health", HealthObject::of(health)),
     }
 }
 
-fn line(event: &'static str, about: impl Serialize) -> serde_json::Result<String> {
+fn line(at: SystemTime, event: &'static str, about: impl Serialize) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Line<T> {
         schema: &'static str,
-        time: String,
+        time: Option<String>,
         event: &'static str,
         about: T,
     }
-    let time = jiff::Timestamp::now().to_string();
+    let time = jiff::Timestamp::try_from(at).ok().map(|at| at.to_string());
     Ok(serde_json::to_string(&Line { schema: "watcher.event/1", time, event, about })? + "\n")
 }
 
@@ -115,7 +117,7 @@ impl HealthObject {
         HealthObject {
             watched: health.watched,
             leaking: health.leaking,
-            sweep_cpu_seconds: health.sweep.cpu.as_secs_f64(),
+            sweep_cpu_seconds: health.sweep_cpu.as_secs_f64(),
             own_cpu_seconds: health.cost.cpu_time.as_secs_f64(),
             own_rss_bytes: health.cost.rss_bytes,
             own_kernel_bytes: health.cost.kernel_bytes,
@@ -124,5 +126,57 @@ impl HealthObject {
             late_beats: health.losses.late_beats,
             unwatched_processes: health.losses.unwatched_processes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{json, text};
+    use crate::explain::tests::target;
+    use crate::health::{Losses, OwnCost};
+    use crate::news::{Health, News, What};
+    use expect_test::expect;
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    fn news(what: What) -> News {
+        News { at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000), what }
+    }
+
+    fn health() -> What {
+        What::Health(Health {
+            watched: 12,
+            leaking: 1,
+            sweep_cpu: Duration::from_micros(4200),
+            losses: Losses { late_beats: 2, ..Losses::default() },
+            cost: OwnCost {
+                cpu_time: Duration::from_millis(900),
+                rss_bytes: Some(20 << 20),
+                kernel_bytes: Some(300_000),
+            },
+            uptime: Duration::from_secs(600),
+        })
+    }
+
+    #[test]
+    fn people_read_lines() {
+        let told = [What::Came(Arc::new(target())), What::Left(Arc::new(target())), health()];
+        // The clock is that of whoever reads: its hour differs between machines.
+        let lines: String = told.map(|what| text(&news(what), false).split_off(8)).concat();
+        expect![[r#"
+              came: poller (pid 812, go1.26.6 example.com/poller)
+              left: poller (pid 812, go1.26.6 example.com/poller)
+              12 processes watched, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core, 20 MiB in 10 min; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
+        "#]].assert_eq(&lines);
+    }
+
+    #[test]
+    fn programs_read_objects() {
+        let begun = What::Began { targets: vec![target()], denied: 3 };
+        let lines = [begun, health()].map(|what| json(&news(what)).expect("serializes")).concat();
+        expect![[r#"
+            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"watched","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}}
+            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"health","about":{"watched":12,"leaking":1,"sweep_cpu_seconds":0.0042,"own_cpu_seconds":0.9,"own_rss_bytes":20971520,"own_kernel_bytes":300000,"uptime_seconds":600.0,"lost_lifecycle_events":0,"late_beats":2,"unwatched_processes":0}}
+        "#]].assert_eq(&lines);
     }
 }

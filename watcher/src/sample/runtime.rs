@@ -3,7 +3,7 @@
 //! A runtime is attached to once per process, which takes some milliseconds, and read on every beat after that with
 //! a handful of system calls. What it takes to attach is budgeted per beat.
 
-use crate::golang::runtime::{AttachError, AttachOptions, GoCounters, Runtime};
+use crate::golang::runtime::{AttachOptions, GoCounters, Runtime};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
@@ -30,7 +30,14 @@ pub struct Runtimes {
 
 enum State {
     Attached(Box<Runtime>),
-    Failed { reading: Reading<GoCounters>, why: String, attempts: u32, retry_at: u64 },
+    Failed { failure: Failure, attempts: u32, retry_at: u64 },
+}
+
+/// Why a process could not be attached to.
+struct Failure {
+    /// `Gone`, `Denied` or `Unsupported`.
+    reading: Reading<()>,
+    why: String,
 }
 
 impl std::fmt::Debug for Runtimes {
@@ -51,11 +58,8 @@ impl Runtimes {
     /// `process` must have been identified as the target.
     pub fn read(&mut self, proc: &Path, target: &Target, process: &ProcessDir) -> Stamped<GoCounters> {
         let at = clock::now();
-        let reading = if target.go.is_some() {
-            self.counters(proc, target.id, process)
-        } else {
-            Reading::Unsupported
-        };
+        let reading =
+            if target.go.is_some() { self.counters(proc, target.id, process) } else { Reading::Unsupported };
         // The process may have gone, and its pid have come back, between identification and reading.
         let reading = reading.and_then(|counters| process.id().map(|_| counters));
         Stamped { at, via: Via::RuntimeMemory, reading }
@@ -64,7 +68,7 @@ impl Runtimes {
     /// Why the runtime of a process could not be found; `None` where it was, or has not been tried yet.
     pub fn failure(&self, id: ProcessId) -> Option<&str> {
         match self.states.get(&id) {
-            Some(State::Failed { why, .. }) => Some(why),
+            Some(State::Failed { failure, .. }) => Some(&failure.why),
             _ => None,
         }
     }
@@ -85,7 +89,9 @@ impl Runtimes {
                 let nothing = counters.goroutines.is_none() && counters.heap.is_none();
                 if nothing { Reading::Unsupported } else { Reading::Seen(counters) }
             }
-            Some(State::Failed { reading, .. }) => reading.clone(),
+            Some(State::Failed { failure, .. }) => {
+                failure.reading.clone().and_then(|()| Reading::Unsupported)
+            }
             // Not tried yet: that is a gap, not a refusal.
             None => Reading::Unsupported,
         }
@@ -108,51 +114,35 @@ impl Runtimes {
         let began = clock::thread_cpu_time();
         let state = match attach(proc, id, process) {
             Ok(runtime) => State::Attached(Box::new(runtime)),
-            Err((reading, why)) => State::Failed {
-                reading,
-                why,
-                attempts: attempts + 1,
-                retry_at: self.beat + BEATS_BEFORE_RETRY,
-            },
+            Err(failure) => {
+                State::Failed { failure, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY }
+            }
         };
         self.spent += clock::thread_cpu_time().saturating_sub(began);
         self.states.insert(id, state);
     }
 }
 
-fn attach(
-    proc: &Path,
-    id: ProcessId,
-    process: &ProcessDir,
-) -> Result<Runtime, (Reading<GoCounters>, String)> {
-    let denied = || {
-        (Reading::Denied, "its memory may not be read; root or CAP_SYS_PTRACE would bring it".to_owned())
-    };
-    let refused = |reading: Reading<()>| match reading {
-        Reading::Denied => denied(),
-        Reading::Gone => (Reading::Gone, "it left".to_owned()),
-        Reading::Seen(()) | Reading::Unsupported => {
-            (Reading::Unsupported, "its executable or its auxiliary vector could not be read".to_owned())
+fn attach(proc: &Path, id: ProcessId, process: &ProcessDir) -> Result<Runtime, Failure> {
+    let memory = ProcessMemory::new(id.pid);
+    let readable = process.executable().and_then(|file| {
+        let entry = entry_address(proc, id.pid);
+        entry.and_then(|entry| memory.probe(entry).map(|()| (file, entry)))
+    });
+    let (file, entry) = match readable {
+        Reading::Seen(found) => found,
+        Reading::Gone => return Err(Failure { reading: Reading::Gone, why: "it left".to_owned() }),
+        Reading::Denied => {
+            let why = "its memory may not be read; root or CAP_SYS_PTRACE would bring it";
+            return Err(Failure { reading: Reading::Denied, why: why.to_owned() });
+        }
+        Reading::Unsupported => {
+            let why = "its executable or its auxiliary vector could not be understood";
+            return Err(Failure { reading: Reading::Unsupported, why: why.to_owned() });
         }
     };
-    let file = match process.executable() {
-        Reading::Seen(file) => file,
-        other => return Err(refused(other.map(drop))),
-    };
-    let entry = match entry_address(proc, id.pid) {
-        Reading::Seen(entry) => entry,
-        other => return Err(refused(other.map(drop))),
-    };
-    let memory = ProcessMemory::new(id.pid);
-    if memory.probe(entry) == Reading::Denied {
-        return Err(denied());
-    }
-    Runtime::attach(&file, entry, &memory, AttachOptions::default()).map_err(|error| {
-        let reading = if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported };
-        (reading, explain(&error))
+    Runtime::attach(&file, entry, &memory, AttachOptions::default()).map_err(|error| Failure {
+        reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
+        why: format!("the runtime was not found in its memory: {error}"),
     })
-}
-
-fn explain(error: &AttachError) -> String {
-    format!("the runtime was not found in its memory: {error}")
 }

@@ -29,7 +29,7 @@ const STREAMS: &[&str] = &["std::io"];
 const RATES: &[&str] = &["crate::reading::per_second"];
 
 #[rustfmt::skip]
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule { name: "the vocabulary", covers: &VOCABULARY, may_know: &[], must_not_know: &[SYSTEM, CLOCKS, LOGS, FORMATS, COMMAND_LINES] },
     Rule { name: "source", covers: &["source"], may_know: &["golang", "sample"], must_not_know: &[FORMATS, COMMAND_LINES] },
     Rule { name: "golang", covers: &["golang"], may_know: &[], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, LOGS, FORMATS] },
@@ -37,9 +37,10 @@ const RULES: [Rule; 10] = [
     Rule { name: "sample", covers: &["sample"], may_know: &["source", "golang"], must_not_know: &[FORMATS, RATES] },
     Rule { name: "store", covers: &["store"], may_know: &["sample"], must_not_know: &[CLOCKS, LOGS] },
     Rule { name: "judge", covers: &["judge"], may_know: &["store", "sample"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, LOGS, FORMATS, COMMAND_LINES, STREAMS] },
-    Rule { name: "explain", covers: &["explain"], may_know: &["judge", "store", "sample", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, FORMATS, COMMAND_LINES, STREAMS] },
-    Rule { name: "report", covers: &["report"], may_know: &["explain", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS] },
-    Rule { name: "health", covers: &["health"], may_know: &["source"], must_not_know: &[FORMATS, COMMAND_LINES, STREAMS] },
+    Rule { name: "explain", covers: &["explain"], may_know: &["judge", "sample", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, FORMATS, COMMAND_LINES, STREAMS] },
+    Rule { name: "report", covers: &["report"], may_know: &["explain", "health", "news"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS] },
+    Rule { name: "news", covers: &["news"], may_know: &["explain", "health"], must_not_know: &[SYSTEM, KERNEL_NUMBERS, CLOCKS, LOGS, FORMATS, COMMAND_LINES, STREAMS] },
+    Rule { name: "health", covers: &["health"], may_know: &[], must_not_know: &[FORMATS, COMMAND_LINES, STREAMS] },
 ];
 
 /// Violations in a file of the agent; `inside` is its path below `watcher/src`.
