@@ -5,7 +5,7 @@
 //! together. The others are tried again, and counted where that does not help. The runtime never frees a goroutine's
 //! structure and never shrinks the list of them, so their addresses stay good.
 
-use super::bytes::{u32_at, u64_at};
+use super::bytes::{array_at, u32_at, u64_at};
 use super::labels::{self, Labels};
 use super::layouts::GoroutineLayout;
 use super::loaded::Loaded;
@@ -15,9 +15,10 @@ use super::unwind::{StackBytes, StackId, Stacks, Start, Walk};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Goroutines that are read, and verified, together. More make fewer calls, fewer make it likelier that nothing
-/// changes in between.
+/// Goroutines that are read, and verified, together. More make fewer calls.
 const CHUNK: usize = 512;
+/// The same for goroutines that changed meanwhile: fewer make it likelier that nothing changes in between.
+const RETRY_CHUNK: usize = 16;
 const PASSES: usize = 4;
 /// Copied of a stack at first; most parked goroutines use less.
 const SHALLOW_STACK_BYTES: u64 = 1024;
@@ -184,6 +185,9 @@ struct Fields {
     go_pc: u64,
     start_pc: u64,
     id: u64,
+    /// The wait reason and the bytes behind it. Among them is `trackingSeq`, which the runtime counts up each time
+    /// the goroutine stops running (`casgstatus` in `runtime/proc.go`, Go 1.17 to 1.27).
+    history: [u8; 16],
 }
 
 impl Fields {
@@ -209,16 +213,18 @@ impl Fields {
             go_pc: word(layout.go_pc())?,
             start_pc: word(layout.start_pc)?,
             id: word(layout.goid)?,
+            history: array_at(bytes, layout.wait_reason())?,
         })
     }
 
-    /// Nothing that tells where the goroutine is has changed.
+    /// The goroutine has not run in between, and nothing that tells where it is has changed.
     fn agrees_with(&self, other: &Fields) -> bool {
         let same_place = self.start.pc == other.start.pc
             && self.start.sp == other.start.sp
             && self.start.bp == other.start.bp
             && self.start.is_syscall == other.start.is_syscall;
         same_place
+            && self.history == other.history
             && self.status == other.status
             && (self.low, self.high) == (other.low, other.high)
             && (self.id, self.start_pc, self.go_pc) == (other.id, other.start_pc, other.go_pc)
@@ -249,7 +255,7 @@ pub(super) fn read(
     let mut todo = addresses.to_vec();
     for pass in 0..PASSES {
         collector.is_last_pass = pass + 1 == PASSES;
-        for chunk in todo.chunks(CHUNK) {
+        for chunk in todo.chunks(if pass == 0 { CHUNK } else { RETRY_CHUNK }) {
             // One page that cannot be read spoils a merged range; what is read again is read alone.
             collector.read_chunk(chunk, SHALLOW_STACK_BYTES, if pass == 0 { MERGE_GAP_BYTES } else { 0 });
         }
@@ -393,6 +399,8 @@ impl Collector<'_> {
         }
         let was_deep = stack.bytes.len() as u64 > SHALLOW_STACK_BYTES;
         match self.stacks.walk(self.loaded, self.symbols, fields.start, stack) {
+            // A walk that ends early may have met a moment that the comparison did not.
+            Walk::Incomplete(_) | Walk::Lost if !self.is_last_pass => self.again.push(address),
             Walk::Complete(id) => self.record(address, structure, fields, Some(id), StackReading::Complete),
             Walk::Incomplete(id) => {
                 self.record(address, structure, fields, Some(id), StackReading::Incomplete);

@@ -137,15 +137,14 @@ mod tests {
     use crate::golang::Memory;
     use crate::golang::image::Image;
     use crate::reading::Reading;
-    use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
     use std::path::Path;
 
     fn own_pid() -> i32 {
         i32::try_from(std::process::id()).unwrap()
     }
 
-    fn address_of(bytes: &[u8]) -> u64 {
-        bytes.as_ptr().addr() as u64
+    fn address_of(bytes: *const u8) -> u64 {
+        bytes.addr() as u64
     }
 
     #[test]
@@ -153,10 +152,10 @@ mod tests {
         let memory = ProcessMemory::new(own_pid());
         let known = b"known bytes".to_vec();
         let mut buffer = [0; 5];
-        memory.read(address_of(&known) + 6, &mut buffer).unwrap();
+        memory.read(address_of(known.as_ptr()) + 6, &mut buffer).unwrap();
         assert_eq!(&buffer, b"bytes");
         assert_eq!(memory.read(8, &mut buffer).unwrap_err().to_string(), "5 bytes at 0x8 are not readable");
-        assert_eq!(memory.probe(address_of(&known)), Reading::Seen(()));
+        assert_eq!(memory.probe(address_of(known.as_ptr())), Reading::Seen(()));
         assert_eq!(memory.probe(8), Reading::Unsupported);
         assert_eq!(ProcessMemory::new(i32::MAX).probe(8), Reading::Gone);
     }
@@ -165,7 +164,7 @@ mod tests {
     fn one_unreadable_range_costs_only_itself() {
         let memory = ProcessMemory::new(own_pid());
         let known: Vec<u8> = (0..=255).collect();
-        let at = address_of(&known);
+        let at = address_of(known.as_ptr());
         // More ranges than one call takes, every seventh of them nowhere.
         let ranges: Vec<(u64, usize)> =
             (0..3000).map(|index| if index % 7 == 3 { (16, 2) } else { (at + index % 250, 2) }).collect();
@@ -184,23 +183,13 @@ mod tests {
     #[test]
     fn memory_that_was_never_touched_is_told_from_memory_that_was() {
         let memory = ProcessMemory::new(own_pid());
-        let length = std::num::NonZeroUsize::new(1 << 20).unwrap();
-        let (read_write, private) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
-        #[expect(unsafe_code, reason = "the test needs pages of its own")]
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
-        let mapping = unsafe { mmap_anonymous(None, length, read_write, private) }.unwrap();
-        let start = mapping.addr().get() as u64;
-        assert!(memory.is_untouched(start..start + (1 << 20)));
-        #[expect(unsafe_code, reason = "the test needs pages of its own")]
-        // SAFETY: the first byte of the mapping, which is writable and used by nobody else.
-        unsafe {
-            mapping.cast::<u8>().write_volatile(1);
-        }
-        assert!(!memory.is_untouched(start..start + 8));
-        assert!(!ProcessMemory::new(i32::MAX).is_untouched(start..start + 8));
-        #[expect(unsafe_code, reason = "the test needs pages of its own")]
-        // SAFETY: the whole mapping, to which no reference exists.
-        unsafe { munmap(mapping, length.get()) }.unwrap();
+        // An allocation of this size is a mapping of its own, and nothing has been written to it yet.
+        let mut fresh: Vec<u8> = Vec::with_capacity(64 << 20);
+        let middle = address_of(fresh.spare_capacity_mut().as_ptr().cast::<u8>()) + (32 << 20);
+        assert!(memory.is_untouched(middle..middle + (1 << 20)));
+        fresh.resize(33 << 20, 1);
+        assert!(!memory.is_untouched(middle..middle + 8));
+        assert!(!ProcessMemory::new(i32::MAX).is_untouched(middle..middle + 8));
     }
 
     #[test]
