@@ -1,0 +1,288 @@
+//! The whole reader on processes made of bytes: whole, mislabelled, moving, garbled.
+
+use super::fixture::process::{
+    DATA, DELTA, FakeGoroutine, FakeMemory, FakeProcess, STACKS, goroutine_address, pc,
+};
+use super::goroutines::{GoroutineSnapshot, StackReading};
+use super::layouts::{GoroutineLayout, Layouts, Minor, known};
+use super::locate::Routes;
+use super::runtime::{AttachOptions, GoroutineError, Remark, Runtime};
+use super::{Memory, Unreadable};
+use expect_test::expect;
+use proptest::prelude::*;
+use std::cell::Cell;
+use std::fmt::Write;
+
+/// The layout of Go 1.26.
+fn layouts() -> Layouts {
+    known(Minor(26)).unwrap()
+}
+
+/// Fields where no version has had them.
+fn layouts_of_a_future_version() -> Layouts {
+    let goroutine = GoroutineLayout {
+        sched_sp: 48,
+        sched_bp: 96,
+        syscall_sp: 104,
+        goid: 168,
+        locked_m: None,
+        parent_goid: Some(240),
+        start_pc: 264,
+    };
+    Layouts { goroutine, gofunc: 400, ..layouts() }
+}
+
+fn goroutine(id: u64, wait_reason: u8, start: usize, stack: Vec<u64>) -> FakeGoroutine {
+    FakeGoroutine { id, status: 4, wait_reason, start, parent: u64::from(id > 1), stack }
+}
+
+fn goroutines() -> Vec<FakeGoroutine> {
+    let goexit = pc(0, 1);
+    let park = pc(1, 60);
+    let mut all = vec![
+        goroutine(1, 3, 5, vec![park, pc(7, 100), pc(5, 50), goexit]),
+        goroutine(2, 2, 6, vec![park, pc(6, 50), goexit]),
+    ];
+    // In the half of main.worker that was inlined, called through a wrapper.
+    all.extend((3..10).map(|id| goroutine(id, 3, 9, vec![park, pc(8, 200), pc(9, 20), goexit])));
+    all.extend((10..13).map(|id| goroutine(id, 2, 10, vec![park, pc(10, 20), goexit])));
+    // Not begun: the address is that of the function itself.
+    all.push(FakeGoroutine { status: 1, ..goroutine(13, 0, 8, vec![pc(8, 0), goexit]) });
+    all.push(FakeGoroutine { status: 2, ..goroutine(14, 0, 8, vec![pc(8, 20), goexit]) });
+    all.push(FakeGoroutine { status: 6, ..goroutine(15, 0, 8, vec![pc(8, 20), goexit]) });
+    all
+}
+
+fn attach(process: &FakeProcess, memory: &dyn Memory, options: AttachOptions) -> Runtime {
+    Runtime::attach(&process.file, 0, memory, options).unwrap()
+}
+
+fn snapshot(process: &FakeProcess, options: AttachOptions) -> (Runtime, GoroutineSnapshot) {
+    let mut runtime = attach(process, &process.memory, options);
+    let snapshot = runtime.goroutines(&process.file, &process.memory).unwrap();
+    (runtime, snapshot)
+}
+
+fn text(snapshot: &GoroutineSnapshot) -> String {
+    let mut text = String::new();
+    for group in &snapshot.groups {
+        let reason = group.wait_reason.as_deref().unwrap_or("-");
+        let system = if group.is_system { ", system" } else { "" };
+        writeln!(text, "{} {:?} ({reason}), {:?}{system}", group.count, group.status, group.reading).unwrap();
+        for frame in group.frames.iter() {
+            writeln!(text, "  {} {}:{}", frame.function, frame.file, frame.line).unwrap();
+        }
+        for frame in group.created_by.iter() {
+            writeln!(text, "  created by {} {}:{}", frame.function, frame.file, frame.line).unwrap();
+        }
+    }
+    text
+}
+
+fn reference() -> FakeProcess {
+    FakeProcess::new("go1.26.6", &layouts(), &goroutines())
+}
+
+/// Read by whatever means, the goroutines are those of the reference.
+fn check(process: &FakeProcess, options: AttachOptions) {
+    let (_, snapshot) = snapshot(process, options);
+    let (_, expected) = self::snapshot(&reference(), AttachOptions::default());
+    assert_eq!(text(&snapshot), text(&expected));
+    assert_eq!((snapshot.effort.live, snapshot.effort.dead), (14, 1));
+    let parents: Vec<Option<u64>> = snapshot.goroutines.iter().map(|goroutine| goroutine.parent_id).collect();
+    assert_eq!(parents.iter().filter(|parent| **parent == Some(1)).count(), 13);
+}
+
+#[test]
+fn goroutines_read_as_go_shows_them() {
+    let (runtime, snapshot) = snapshot(&reference(), AttachOptions::default());
+    expect![[r#"
+        7 Waiting (chan receive), Complete
+          runtime.gopark /src/main.go:20
+          main.receive /src/main.go:95
+          main.worker /src/main.go:90
+          runtime.goexit /src/main.go:10
+          created by main.main /src/main.go:80
+        3 Waiting (IO wait), Complete
+          runtime.gopark /src/main.go:20
+          main.generic[...] /src/main.go:110
+          runtime.goexit /src/main.go:10
+          created by main.main /src/main.go:80
+        1 Waiting (chan receive), Complete
+          runtime.gopark /src/main.go:20
+          main.main /src/main.go:80
+          runtime.main /src/main.go:60
+          runtime.goexit /src/main.go:10
+          created by main.main /src/main.go:80
+        1 Waiting (IO wait), Complete, system
+          runtime.gopark /src/main.go:20
+          runtime.bgsweep /src/main.go:70
+          runtime.goexit /src/main.go:10
+          created by main.main /src/main.go:80
+        1 Runnable (-), Complete
+          main.worker /src/main.go:90
+          runtime.goexit /src/main.go:10
+          created by main.main /src/main.go:80
+        1 Running (-), Running
+          created by main.main /src/main.go:80
+    "#]]
+    .assert_eq(&text(&snapshot));
+    assert_eq!(runtime.version(), "go1.26.6");
+}
+
+#[test]
+fn goroutines_are_read_by_every_route() {
+    let process = reference();
+    for routes in [Routes::Both, Routes::CodeOnly, Routes::ContentOnly] {
+        for hide_tables in [false, true] {
+            check(&process, AttachOptions { hide_tables, routes });
+        }
+    }
+}
+
+#[test]
+fn a_version_that_is_not_out_yet_is_read_by_calibration() {
+    let process = FakeProcess::new("go1.99.0", &layouts_of_a_future_version(), &goroutines());
+    check(&process, AttachOptions::default());
+    let (runtime, _) = snapshot(&process, AttachOptions::default());
+    assert!(runtime.remarks().contains(&Remark::UnknownVersion { version: "go1.99.0".to_owned() }));
+}
+
+#[test]
+fn the_process_is_believed_over_the_table() {
+    let process = FakeProcess::new("go1.26.6", &layouts_of_a_future_version(), &goroutines());
+    check(&process, AttachOptions::default());
+    let (runtime, _) = snapshot(&process, AttachOptions::default());
+    assert!(runtime.remarks().contains(&Remark::Disagreement { structure: "g" }));
+}
+
+#[test]
+fn what_is_missing_is_said_and_costs_only_itself() {
+    let process = reference();
+    let mut runtime = attach(&process, &process.memory, AttachOptions::default());
+    assert!(runtime.remarks().contains(&Remark::NotFound { variable: "gcController" }));
+    let counters = runtime.counters(&process.memory);
+    assert_eq!((counters.goroutines, counters.heap, counters.gc_cycles), (Some(14), None, None));
+    assert_eq!(runtime.threads(&process.file, &process.memory), None);
+    // The process is gone: no number is zero for that.
+    let gone = FakeMemory::default();
+    assert_eq!(runtime.counters(&gone).goroutines, None);
+    let error = runtime.goroutines(&process.file, &gone).unwrap_err();
+    assert_eq!(error, GoroutineError::Unreadable);
+}
+
+/// Memory in which one goroutine runs between any two readings.
+struct Moving {
+    memory: FakeMemory,
+    history: u64,
+    readings: Cell<u8>,
+}
+
+impl Memory for Moving {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+        self.memory.read(address, buffer)?;
+        let inside = self.history.checked_sub(address).and_then(|inside| usize::try_from(inside).ok());
+        if let Some(byte) = inside.and_then(|inside| buffer.get_mut(inside)) {
+            self.readings.set(self.readings.get().wrapping_add(1));
+            *byte = self.readings.get();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_goroutine_that_never_holds_still_is_given_up_and_counted() {
+    let process = reference();
+    let history = goroutine_address(4) + layouts().goroutine.wait_reason() as u64 + 15;
+    let memory = Moving { memory: process.memory.clone(), history, readings: Cell::new(0) };
+    let mut runtime = attach(&process, &memory, AttachOptions::default());
+    let snapshot = runtime.goroutines(&process.file, &memory).unwrap();
+    assert_eq!((snapshot.effort.given_up, snapshot.effort.live), (1, 14));
+    assert!(snapshot.effort.retried >= 3);
+    let torn = snapshot.groups.iter().find(|group| group.reading == StackReading::Torn).unwrap();
+    assert!(torn.frames.is_empty() && torn.count == 1);
+}
+
+#[test]
+fn a_stack_that_leads_in_a_circle_ends() {
+    let mut process = reference();
+    // All of a stack holds the same return address: the walk can only go up.
+    for slot in 0..256 {
+        process.memory.word(STACKS + 2048 * 2 + slot * 8, pc(8, 20));
+    }
+    let (_, snapshot) = snapshot(&process, AttachOptions::default());
+    assert_eq!(snapshot.effort.incomplete_stacks, 1);
+    let group = snapshot.groups.iter().find(|group| group.reading == StackReading::Incomplete).unwrap();
+    assert!(group.frames.len() as u64 <= 2048 / (DELTA + 8) + 1);
+}
+
+#[test]
+fn modules_that_lead_in_a_circle_end() {
+    let mut process = reference();
+    process.memory.word(DATA + 0x1000 + 56 * 8, DATA + 0x1000);
+    check(&process, AttachOptions::default());
+}
+
+#[test]
+fn a_list_of_nonsense_length_is_refused() {
+    let process = reference();
+    let mut runtime = attach(&process, &process.memory, AttachOptions::default());
+    let mut memory = process.memory.clone();
+    memory.word(super::fixture::process::BSS + 8, 1 << 40);
+    assert_eq!(runtime.goroutines(&process.file, &memory).unwrap_err(), GoroutineError::Unreadable);
+}
+
+/// Reads all there is; what comes of it does not matter.
+fn read_all(file: &[u8], memory: &FakeMemory, options: AttachOptions) {
+    if let Ok(mut runtime) = Runtime::attach(&file, 0, memory, options) {
+        let _ = runtime.goroutines(&file, memory);
+        let _ = runtime.counters(memory);
+        let _ = runtime.threads(&file, memory);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn garbled_processes_are_survived(
+        in_file in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..24),
+        in_memory in proptest::collection::vec((0..4_usize, any::<prop::sample::Index>(), any::<u8>()), 0..24),
+        hide_tables: bool,
+    ) {
+        let mut process = reference();
+        for (position, byte) in in_file {
+            let length = process.file.len();
+            process.file[position.index(length)] = byte;
+        }
+        for (piece, position, byte) in in_memory {
+            let bytes = &mut process.memory.pieces[piece].1;
+            let length = bytes.len();
+            bytes[position.index(length)] = byte;
+        }
+        read_all(&process.file, &process.memory, AttachOptions { hide_tables, ..AttachOptions::default() });
+    }
+
+    #[test]
+    fn garbled_symbol_tables_are_survived(
+        changes in proptest::collection::vec((0..2000_usize, any::<u8>()), 1..12),
+    ) {
+        let mut process = reference();
+        let tables = process.file.windows(4).position(|bytes| bytes == [0xf1, 0xff, 0xff, 0xff]).unwrap();
+        for (position, byte) in changes {
+            if let Some(target) = process.file.get_mut(tables + 72 + position) {
+                *target = byte;
+            }
+        }
+        read_all(&process.file, &process.memory, AttachOptions::default());
+    }
+
+    #[test]
+    fn truncated_processes_are_survived(file_bytes: prop::sample::Index, piece in 0..4_usize, bytes: prop::sample::Index) {
+        let mut process = reference();
+        process.file.truncate(file_bytes.index(process.file.len()));
+        let content = &mut process.memory.pieces[piece].1;
+        content.truncate(bytes.index(content.len()));
+        read_all(&process.file, &process.memory, AttachOptions::default());
+    }
+}
