@@ -122,8 +122,8 @@ pub struct HeapCounters {
     pub live_bytes: u64,
     /// Bytes that the last collection found live.
     pub marked_bytes: u64,
-    /// Heap size at which the next collection is due, by GOGC alone.
-    pub goal_bytes: u64,
+    /// Heap size at which the next collection is due, by GOGC alone; `None` where GOGC is off.
+    pub goal_bytes: Option<u64>,
     /// Bytes in spans that are in use.
     pub in_use_bytes: u64,
     /// Bytes that are free and not returned to the kernel.
@@ -371,7 +371,7 @@ impl HeapCounters {
         Some(HeapCounters {
             live_bytes: word(layout.heap_live)?,
             marked_bytes: word(layout.heap_marked)?,
-            goal_bytes: word(layout.heap_goal)?,
+            goal_bytes: Some(word(layout.heap_goal)?).filter(|goal| *goal < i64::MAX.cast_unsigned()),
             stack_bytes: word(layout.stack_bytes)?,
             in_use_bytes: behind_in_use(0)?,
             released_bytes: behind_in_use(1)?,
