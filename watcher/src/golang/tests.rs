@@ -1,12 +1,12 @@
 //! The whole reader on processes made of bytes: whole, mislabelled, moving, garbled.
 
 use super::fixture::process::{
-    DATA, DELTA, FakeGoroutine, FakeMemory, FakeProcess, STACKS, goroutine_address, pc,
+    BSS, DATA, DELTA, EXTRA, FakeGoroutine, FakeMemory, FakeProcess, STACKS, goroutine_address, pc,
 };
 use super::goroutines::{GoroutineSnapshot, StackReading};
 use super::layouts::{GoroutineLayout, Layouts, Minor, known};
 use super::locate::Routes;
-use super::runtime::{AttachOptions, GoroutineError, Remark, Runtime};
+use super::runtime::{AttachOptions, GoroutineError, HeapCounters, Remark, Runtime};
 use super::{Memory, Unreadable};
 use expect_test::expect;
 use proptest::prelude::*;
@@ -171,6 +171,100 @@ fn what_is_missing_is_said_and_costs_only_itself() {
     assert_eq!(error, GoroutineError::Unreadable);
 }
 
+#[test]
+fn threads_are_read_with_what_they_hold() {
+    let mut process = reference();
+    process.add_threads(&layouts());
+    let mut runtime = attach(&process, &process.memory, AttachOptions::default());
+    let threads = runtime.threads(&process.file, &process.memory).unwrap();
+    let rows: Vec<_> = threads.iter().map(|t| (t.tid, t.goroutine, t.locked_goroutine, t.in_cgo)).collect();
+    let (third, fourth) = (goroutine_address(3), goroutine_address(4));
+    assert_eq!(
+        rows,
+        [
+            (4000, Some(third), None, Some(false)),
+            (4001, None, Some(fourth), Some(true)),
+            (4002, None, None, Some(false)),
+        ]
+    );
+    // By calibration the same, but for what cannot be found without a table: that is not known, not none.
+    let hidden = AttachOptions { hide_tables: true, ..AttachOptions::default() };
+    runtime = attach(&process, &process.memory, hidden);
+    let threads = runtime.threads(&process.file, &process.memory).unwrap();
+    let rows: Vec<_> = threads.iter().map(|t| (t.tid, t.goroutine, t.locked_goroutine, t.in_cgo)).collect();
+    assert_eq!(rows, [(4000, Some(third), None, None), (4001, None, None, None), (4002, None, None, None)]);
+    // A list that leads back into itself ends.
+    process.memory.word(EXTRA + 0x800 + layouts().thread.all_link as u64, EXTRA);
+    assert_eq!(runtime.threads(&process.file, &process.memory).unwrap().len(), 3);
+}
+
+#[test]
+fn the_cheap_numbers_are_read_with_and_without_the_table() {
+    for (gogc, limit, gogc_percent, memory_limit_bytes) in [
+        (100, i64::MAX.cast_unsigned(), Some(100), None),
+        (50, 200 << 20, Some(50), Some(200 << 20)),
+        (-1, 1 << 30, None, Some(1 << 30)),
+    ] {
+        let mut process = reference();
+        process.add_heap(&layouts(), gogc, limit);
+        for hide_tables in [false, true] {
+            let options = AttachOptions { hide_tables, ..AttachOptions::default() };
+            let mut runtime = attach(&process, &process.memory, options);
+            let counters = runtime.counters(&process.memory);
+            let heap = HeapCounters {
+                live_bytes: 40 << 20,
+                marked_bytes: 32 << 20,
+                goal_bytes: Some(64 << 20),
+                in_use_bytes: 48 << 20,
+                idle_bytes: 2 << 20,
+                released_bytes: 8 << 20,
+                stack_bytes: 300_000,
+                total_allocated_bytes: 900 << 20,
+                total_freed_bytes: 861 << 20,
+                gogc_percent,
+                memory_limit_bytes,
+            };
+            assert_eq!(counters.heap, Some(heap), "GOGC {gogc}, tables hidden: {hide_tables}");
+            assert_eq!((counters.gc_cycles, counters.goroutines), (Some(5), Some(14)));
+        }
+    }
+}
+
+#[test]
+fn labels_are_read_in_both_forms() {
+    let mut process = reference();
+    let text = EXTRA + 0x3000;
+    process.memory.write(text, b"tenantblue");
+    let pair = [(text, 6), (text + 6, 4)];
+    // A slice of pairs, as from Go 1.24 on, for one goroutine.
+    let (header, pairs) = (EXTRA + 0x3100, EXTRA + 0x3140);
+    for (index, word) in (0..).zip([pairs, 1, 1, 0, 0, 0, 0, 0, pair[0].0, pair[0].1, pair[1].0, pair[1].1]) {
+        process.memory.word(header + index * 8, word);
+    }
+    // A map of one bucket, as before, for another.
+    let (pointer, map, bucket) = (EXTRA + 0x3200, EXTRA + 0x3240, EXTRA + 0x3300);
+    process.memory.word(pointer, map);
+    process.memory.word(map, 1);
+    process.memory.word(map + 16, bucket);
+    process.memory.write(bucket + 3, &[77]);
+    for (place, (address, length)) in
+        [bucket + 8 + 3 * 16, bucket + 8 + 8 * 16 + 3 * 16].into_iter().zip(pair)
+    {
+        process.memory.word(place, address);
+        process.memory.word(place + 8, length);
+    }
+    // One that leads nowhere, for a third.
+    let labels = layouts().goroutine.labels() as u64;
+    for (index, address) in [(2, header), (3, pointer), (4, EXTRA + 0x3800)] {
+        process.memory.word(goroutine_address(index) + labels, address);
+    }
+    let (_, snapshot) = snapshot(&process, AttachOptions::default());
+    let labelled: Vec<_> = snapshot.groups.iter().filter(|group| !group.labels.is_empty()).collect();
+    assert_eq!(labelled.len(), 1, "equal labels make one group wherever they lie");
+    assert_eq!(*labelled[0].labels, [("tenant".to_owned(), "blue".to_owned())]);
+    assert_eq!((labelled[0].count, snapshot.effort.labels_skipped), (2, 1));
+}
+
 /// Memory in which one goroutine runs between any two readings.
 struct Moving {
     memory: FakeMemory,
@@ -228,7 +322,7 @@ fn a_list_of_nonsense_length_is_refused() {
     let process = reference();
     let mut runtime = attach(&process, &process.memory, AttachOptions::default());
     let mut memory = process.memory.clone();
-    memory.word(super::fixture::process::BSS + 8, 1 << 40);
+    memory.word(BSS + 8, 1 << 40);
     assert_eq!(runtime.goroutines(&process.file, &memory).unwrap_err(), GoroutineError::Unreadable);
 }
 
@@ -247,10 +341,12 @@ proptest! {
     #[test]
     fn garbled_processes_are_survived(
         in_file in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..24),
-        in_memory in proptest::collection::vec((0..4_usize, any::<prop::sample::Index>(), any::<u8>()), 0..24),
+        in_memory in proptest::collection::vec((0..5_usize, any::<prop::sample::Index>(), any::<u8>()), 0..24),
         hide_tables: bool,
     ) {
         let mut process = reference();
+        process.add_threads(&layouts());
+        process.add_heap(&layouts(), 100, i64::MAX.cast_unsigned());
         for (position, byte) in in_file {
             let length = process.file.len();
             process.file[position.index(length)] = byte;
