@@ -304,6 +304,7 @@ struct Candidate {
     address: u64,
     fields: Fields,
     structure: usize,
+    structure_range: usize,
     stack_bytes: usize,
 }
 
@@ -351,6 +352,7 @@ impl Collector<'_> {
                 address: *address,
                 fields,
                 structure: place.offset,
+                structure_range: place.range,
                 stack_bytes: length,
             });
         }
@@ -366,8 +368,9 @@ impl Collector<'_> {
             let readable = stack_readable.get(place.range).copied().unwrap_or(false);
             let again =
                 &buffers.structures_again[candidate.structure..candidate.structure + self.layout.bytes()];
-            let unchanged = Fields::decode(again, self.layout)
-                .is_some_and(|fields| fields.agrees_with(&candidate.fields));
+            let unchanged = buffers.readable.get(candidate.structure_range) == Some(&true)
+                && Fields::decode(again, self.layout)
+                    .is_some_and(|fields| fields.agrees_with(&candidate.fields));
             let structure = &buffers.structures[candidate.structure..];
             let stack = StackBytes {
                 base: candidate.fields.start.sp,

@@ -164,7 +164,9 @@ impl Finder<'_> {
             // The heap is meant as a whole, or one of its fields; `allspans` lies at this distance from its begin
             // (1.19 to 1.27).
             Variable::Allspans => candidates
-                .flat_map(|address| [0, 8, 65_824, 65_856, 65_864].map(|distance| address + distance))
+                .flat_map(|address| {
+                    [0, 8, 65_824, 65_856, 65_864].map(|distance| address.wrapping_add(distance))
+                })
                 .find(|address| self.accepts(variable, *address)),
             // The list with the most threads is the list of all threads: others link through the same field.
             Variable::Allm => candidates

@@ -17,6 +17,9 @@ const MAX_MODULES: usize = 64;
 /// Larger than any real symbol table.
 const MAX_TABLE_BYTES: u64 = 1 << 30;
 const HEADER_BYTES: u64 = 72;
+/// No program has addresses from here on (x86-64 and AArch64 with five page-table levels have 56 bits). Sums of an
+/// address below it and anything of 32 bits cannot overflow.
+const ADDRESS_LIMIT: u64 = 1 << 56;
 
 /// Formats of the pclntab that are read here (`internal/abi.PCLnTabMagic`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +105,12 @@ fn recognise(loaded: &Loaded, address: u64, bytes: &[u8]) -> Option<Module> {
     let slice = |index: usize, element_bytes: u64| {
         let (start, length, capacity) = (word(index)?, word(index + 1)?, word(index + 2)?);
         let bytes = length.checked_mul(element_bytes)?;
-        (length == capacity && bytes <= MAX_TABLE_BYTES).then_some(start..start.checked_add(bytes)?)
+        let fits = length == capacity && bytes <= MAX_TABLE_BYTES && start < ADDRESS_LIMIT;
+        fits.then_some(start..start.checked_add(bytes)?)
     };
     let range = |index: usize| {
         let (start, end) = (word(index)?, word(index + 1)?);
-        (start <= end).then_some(start..end)
+        (start <= end && end < ADDRESS_LIMIT).then_some(start..end)
     };
     let (names, units, files) = (slice(1, 1)?, slice(4, 4)?, slice(7, 1)?);
     let (values, records, index) = (slice(10, 1)?, slice(13, 1)?, slice(16, 8)?);

@@ -139,9 +139,9 @@ impl Pclntab {
 
     /// Where the name of function number `index` lies: less to read than the whole function.
     pub(super) fn function_name_offset(&mut self, loaded: &Loaded, index: u64) -> Option<u32> {
-        let record = self.pages.u32(loaded, self.index_entry(index) + 4)?;
+        let record = self.pages.u32(loaded, self.index_entry(index).checked_add(4)?)?;
         let address = self.record_address(record)?;
-        self.pages.u32(loaded, address + 4)
+        self.pages.u32(loaded, address.checked_add(4)?)
     }
 
     /// A name by its place in the names.

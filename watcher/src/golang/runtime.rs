@@ -349,7 +349,9 @@ impl Runtime {
         let known = self.listed;
         if let Some(new) = list.length.checked_sub(known).filter(|new| *new > 0) {
             let mut buffer = vec![0; usize::try_from(new * 8).map_err(|_| GoroutineError::Unreadable)?];
-            memory.read(list.pointer + known * 8, &mut buffer).map_err(|_| GoroutineError::Unreadable)?;
+            memory
+                .read(list.pointer.wrapping_add(known * 8), &mut buffer)
+                .map_err(|_| GoroutineError::Unreadable)?;
             // A slot that is appended at this moment may still be empty; then it, and all behind it, wait.
             let addresses = buffer.chunks_exact(8).map_while(|bytes| u64_at(bytes, 0).filter(|a| *a != 0));
             let before = self.known.len();
