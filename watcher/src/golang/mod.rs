@@ -5,6 +5,7 @@
 
 pub mod buildinfo;
 pub mod goroutines;
+pub mod heap;
 pub mod image;
 pub mod labels;
 pub mod layouts;
@@ -12,7 +13,11 @@ pub mod loaded;
 pub mod locate;
 pub mod moduledata;
 pub mod pclntab;
+pub mod profile;
 pub mod runtime;
+pub mod sampling;
+pub mod scale;
+pub mod spans;
 pub mod symbols;
 pub mod threads;
 
@@ -24,6 +29,8 @@ mod unwind;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod recorded;
 
 use std::io;
 use std::ops::Range;
