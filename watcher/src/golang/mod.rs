@@ -6,6 +6,7 @@
 pub mod buildinfo;
 pub mod goroutines;
 pub mod heap;
+pub mod heap_reader;
 pub mod image;
 pub mod labels;
 pub mod layouts;
