@@ -5,6 +5,8 @@
 
 pub mod buildinfo;
 pub mod goroutines;
+pub mod heap;
+pub mod heap_reader;
 pub mod image;
 pub mod labels;
 pub mod layouts;
@@ -12,7 +14,11 @@ pub mod loaded;
 pub mod locate;
 pub mod moduledata;
 pub mod pclntab;
+pub mod profile;
 pub mod runtime;
+pub mod sampling;
+pub mod scale;
+pub mod spans;
 pub mod symbols;
 pub mod threads;
 
@@ -24,6 +30,7 @@ mod unwind;
 
 #[cfg(test)]
 mod fixture;
+mod recorded;
 #[cfg(test)]
 mod tests;
 

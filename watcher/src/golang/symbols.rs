@@ -22,6 +22,9 @@ const INLINE_SAMPLES: usize = 24;
 pub struct Frame {
     /// Function, as Go shows it: `net/http.(*Transport).dialConn`, `main.generic[...]`. Empty where unknown.
     pub function: Arc<str>,
+    /// Function, as the linker names it: `main.generic[go.shape.int]`; Go's own profiles carry this name. The same as
+    /// `function` where it is not generic, and before Go 1.21.
+    pub symbol: Arc<str>,
     /// Source file as the compiler recorded it; empty where unknown.
     pub file: Arc<str>,
     /// Line in it, from 1; 0 where unknown.
@@ -204,7 +207,14 @@ impl Symbols {
         }
         let resolved = self.resolve(loaded, place);
         let unknown = || Located {
-            frame: Frame { function: "".into(), file: "".into(), line: 0, start_line: 0, pc: place.pc },
+            frame: Frame {
+                function: "".into(),
+                symbol: "".into(),
+                file: "".into(),
+                line: 0,
+                start_line: 0,
+                pc: place.pc,
+            },
             id: 0,
         };
         let Some(resolved) = resolved.filter(|frames| !frames.is_empty()) else { return [unknown()].into() };
@@ -230,8 +240,10 @@ impl Symbols {
                 Some(call) => (call.name, call.id, call.start_line),
                 None => (function.name, function.id, function.start_line),
             };
-            let name = shorten(table.name(loaded, name)?);
-            let frame = Frame { function: self.intern(name), file: self.intern(file), line, start_line, pc };
+            let name = table.name(loaded, name)?;
+            let symbol = self.intern(name.clone());
+            let function = self.intern(shorten(name));
+            let frame = Frame { function, symbol, file: self.intern(file), line, start_line, pc };
             frames.push(Located { frame, id });
             let Some(call) = inlined else { break };
             pc = call.call_pc;

@@ -9,6 +9,7 @@ mod builder;
 mod decode;
 mod diff;
 mod encode;
+mod heap;
 mod wire;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use builder::Builder;
 pub use decode::{DecodeError, Limits, decode};
 pub use diff::{Diff, DiffError, Growth, diff};
 pub use encode::encode;
+pub use heap::{HeapSite, Place, heap_profile};
 
 use std::time::{Duration, SystemTime};
 

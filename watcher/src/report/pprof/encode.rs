@@ -37,13 +37,15 @@ fn message(profile: &Profile) -> wire::Profile {
             let in_it = |location: &&Location| location.mapping == Some(index);
             let has_symbols =
                 profile.locations.iter().filter(in_it).all(|location| !location.lines.is_empty());
+            // `go tool pprof` takes the first two digits for a directory name without looking whether they are there.
+            let build_id = if mapping.build_id.len() > 2 { mapping.build_id.as_str() } else { "" };
             wire::Mapping {
                 id: id(index),
                 memory_start: mapping.start,
                 memory_limit: mapping.end,
                 file_offset: mapping.file_offset,
                 filename: texts.index(&mapping.file),
-                build_id: texts.index(&mapping.build_id),
+                build_id: texts.index(build_id),
                 has_functions: has_symbols,
                 has_filenames: has_symbols,
                 has_line_numbers: has_symbols,

@@ -108,6 +108,14 @@ fn contradictions_are_named() {
     assert_eq!(long, "the profile has more than 65536 bytes in one text");
 }
 
+/// `go tool pprof` cuts two digits off the build id, and panics where there are fewer.
+#[test]
+fn a_build_id_too_short_for_pprof_is_left_out() {
+    let mut profile = heap(&[1024]);
+    profile.mappings[0].build_id = "x".to_owned();
+    assert_eq!(decode(&encoded(&profile), &Limits::default()).unwrap().mappings[0].build_id, "");
+}
+
 #[test]
 fn names_come_out_printable() {
     let mut profile = heap(&[1024]);

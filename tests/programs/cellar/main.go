@@ -1,0 +1,14 @@
+// Command cellar keeps boxes; nobody reads its books.
+package main
+
+import (
+	"fmt"
+
+	"example.com/parcels/internal/shelves"
+)
+
+func main() {
+	shelves.Fill()
+	fmt.Println("{}")
+	shelves.Serve()
+}

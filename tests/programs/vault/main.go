@@ -1,0 +1,23 @@
+// Command vault keeps boxes and lets its books be read over HTTP.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	_ "net/http/pprof"
+
+	"example.com/parcels/internal/shelves"
+)
+
+func main() {
+	shelves.Fill()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() { log.Fatal(http.Serve(listener, nil)) }()
+	fmt.Printf("{\"address\":%q}\n", listener.Addr())
+	shelves.Serve()
+}
