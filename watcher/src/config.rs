@@ -57,8 +57,8 @@ pub enum ConfigError {
 /// The shortest time between two beats.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Samples kept per process: the first 45 s at 1 s beats unthinned, and never more memory than that.
-const WINDOW_CAPACITY: usize = 180;
+/// Samples kept per process: 45 s at 1 s beats unthinned, and some 50 KiB at the most.
+const WINDOW_CAPACITY: usize = 96;
 
 impl Config {
     /// Checks the settings of `watcher run`.
