@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn people_read_lines() {
         let told = [What::Came(Arc::new(target())), What::Left(Arc::new(target())), health()];
-        // The clock is that of whoever reads: its hour differs between machines.
-        let lines: String = told.map(|what| text(&news(what), false).split_off(8)).concat();
+        // The clock is that of whoever reads, so what it shows differs between machines.
+        let lines: String = told.map(|what| text(&news(what), false).split_off(10)).concat();
         expect![[r#"
               came: poller (pid 812, go1.26.6 example.com/poller)
               left: poller (pid 812, go1.26.6 example.com/poller)
