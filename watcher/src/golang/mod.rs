@@ -30,6 +30,7 @@ mod unwind;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod tests;
