@@ -3,7 +3,7 @@
 use crate::build::{self, Variant};
 use crate::running::Running;
 use crate::toolchain::Toolchain;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -64,13 +64,11 @@ pub fn depot(executable: &Path, descriptors: u64, life: Duration) -> Result<Runn
 pub fn public_copy(executable: &Path, name: impl AsRef<Path>) -> Result<(tempfile::TempDir, PathBuf)> {
     let directory =
         tempfile::Builder::new().prefix("public-").tempdir_in("/tmp").context("create a directory")?;
-    let open_to_all = |path: &Path| {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-            .with_context(|| format!("open {} to all", path.display()))
-    };
-    open_to_all(directory.path())?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).context("open it to all")?;
     let copy = directory.path().join(name);
-    fs::copy(executable, &copy).with_context(|| format!("copy {}", executable.display()))?;
-    open_to_all(&copy)?;
+    // Another process writes the copy. If this one did, a child that another thread forks at that moment would hold
+    // it open for writing, and the kernel runs no file that is open for writing.
+    let status = Command::new("install").args(["-m", "755"]).arg(executable).arg(&copy).status();
+    ensure!(status.context("run install")?.success(), "install could not copy {}", executable.display());
     Ok((directory, copy))
 }

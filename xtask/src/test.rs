@@ -16,15 +16,15 @@ const PACKAGES: [&str; 7] =
 /// `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Test {
-    /// Run only tests whose names contain one of these.
-    filters: Vec<String>,
+    /// Run only tests whose names contain this.
+    filter: Option<String>,
 }
 
 impl Test {
     /// Ends with the summary of the last runner.
     pub fn carry_out(self) -> Result<()> {
-        succeed(cargo()?.args(["test", "--"]).args(&self.filters))?;
-        succeed(cargo()?.args(["test", "--package", "tests", "--lib", "--"]).args(&self.filters))?;
+        succeed(cargo()?.args(["test", "--"]).args(&self.filter))?;
+        succeed(cargo()?.args(["test", "--package", "tests", "--lib", "--"]).args(&self.filter))?;
         let watcher = build_watcher()?;
         if is_root() {
             install_packages()?;
@@ -33,7 +33,7 @@ impl Test {
         }
         succeed(cargo()?.args(["run", "--quiet", "--package", "tests", "--bin", "prepare"]))?;
         let mut host = cargo()?;
-        host.args(["test", "--package", "tests", "--test", "host", "--"]).args(&self.filters);
+        host.args(["test", "--package", "tests", "--test", "host", "--"]).args(&self.filter);
         host.env("WATCHER_BIN", watcher);
         if is_root() {
             host.env("WATCHER_TESTS_REQUIRE", "1");
