@@ -31,6 +31,10 @@ pub enum Command {
     ///
     /// Reads its memory from outside: no endpoint, no symbols, no stop.
     Goroutines(Goroutines),
+    /// Show the Go heap of a process: what lives, what is free, and which stacks allocated it.
+    ///
+    /// Reads its memory from outside. Stacks are known where the program itself can report a heap profile.
+    Heap(Heap),
     /// Show what this kernel and these privileges allow, and what is lost without the rest.
     Doctor(Doctor),
     /// Measure what one sweep over the matching processes costs (used by `cargo xtask bench`).
@@ -102,6 +106,23 @@ pub struct Goroutines {
     /// Let the text show the OS threads too, each with the goroutine on it.
     #[arg(short, long)]
     pub threads: bool,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `watcher heap`.
+#[derive(Debug, Args)]
+pub struct Heap {
+    /// The process with this id.
+    #[arg(short, long)]
+    pub pid: i32,
+    /// text for people; pprof for `go tool pprof`; folded for flame graphs of the bytes in use; json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ProfileFormat,
+    /// How many stacks the text shows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub stacks: usize,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -180,6 +201,19 @@ pub enum GoroutineFormat {
     Debug1,
     /// As `/debug/pprof/goroutine?debug=2`.
     Debug2,
+}
+
+/// Form of a view that is also a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For `go tool pprof`: gzipped.
+    Pprof,
+    /// For flame graphs.
+    Folded,
 }
 
 /// Reads `45`, `45s`, `500ms`, `5m`, `2h` or `1d`.

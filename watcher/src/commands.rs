@@ -4,15 +4,15 @@ use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
 use crate::agent::{bench, views};
-use crate::cli::{self, Command, Format, GoroutineFormat};
+use crate::cli::{self, Command, Format, GoroutineFormat, ProfileFormat};
 use crate::config::{Config, Selection};
 use crate::explain::words::counted;
 use crate::health::all_essential_work;
 use crate::report::{
-    EXIT_FAILED, EXIT_NO_LEAK, doctor, exit_status, folded, goroutines, json, list, news, pprof, text,
+    EXIT_FAILED, EXIT_NO_LEAK, doctor, exit_status, folded, goroutines, heap, json, list, news, pprof, text,
     threads,
 };
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -28,6 +28,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::List(args) => list_processes(args),
         Command::Diagnose(args) => diagnose_processes(args),
         Command::Goroutines(args) => show_goroutines(args),
+        Command::Heap(args) => show_heap(args),
         Command::Doctor(args) => show_checks(args),
         Command::BenchSweep(args) => bench_sweep(args),
     }
@@ -116,6 +117,25 @@ fn show_goroutines(args: &cli::Goroutines) -> anyhow::Result<u8> {
         GoroutineFormat::Folded => folded::folded(&goroutines::profile(&seen), 0),
         GoroutineFormat::Debug1 => goroutines::debug1(&seen),
         GoroutineFormat::Debug2 => goroutines::debug2(&seen),
+    };
+    give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
+    let seen = views::heap(process_id(args.pid)?)?;
+    let profile = || {
+        let why = || seen.samples.as_ref().err().map_or("", String::as_str);
+        heap::profile(&seen).ok_or_else(|| anyhow!(heap::no_samples(why())))
+    };
+    let output = match args.format {
+        ProfileFormat::Text => heap::text(&seen, args.stacks),
+        ProfileFormat::Json => heap::json(&seen)?,
+        ProfileFormat::Pprof => return give_profile(&profile()?, args.output.as_deref()),
+        ProfileFormat::Folded => {
+            let profile = profile()?;
+            folded::folded(&profile, profile.value_index(None).unwrap_or(0))
+        }
     };
     give(args.output.as_deref(), output.as_bytes())?;
     Ok(EXIT_NO_LEAK)

@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod folded;
 pub mod goroutines;
+pub mod heap;
 pub mod json;
 pub mod list;
 pub mod news;

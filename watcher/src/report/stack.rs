@@ -117,10 +117,35 @@ pub(super) fn objects(stack: &[Frame]) -> Vec<FrameObject<'_>> {
         .collect()
 }
 
-/// Frames for tests.
+/// Frames, and a process, for tests.
 #[cfg(test)]
 pub(super) mod fixture {
     use super::Frame;
+    use crate::process::{GoProgram, Limits, Lineage, Module, ProcessId, Target};
+    use std::sync::Arc;
+    use std::time::UNIX_EPOCH;
+
+    /// A Go process.
+    pub fn process() -> Target {
+        let module = Module { path: "example.com/parcels".to_owned(), version: "(devel)".to_owned() };
+        let go = GoProgram { version: "go1.26.6".to_owned(), module: Some(module), ..GoProgram::default() };
+        Target {
+            id: ProcessId { pid: 812, start_ticks: 1 },
+            parent_pid: 1,
+            name: "parcels".to_owned(),
+            exe: None,
+            exe_deleted: false,
+            args: Vec::new(),
+            uid: Some(0),
+            started: UNIX_EPOCH,
+            go: Some(Arc::new(go)),
+            container: None,
+            cgroup: None,
+            network_namespace: None,
+            limits: Limits::default(),
+            lineage: Lineage::default(),
+        }
+    }
 
     /// A frame by name and line; its address tells them apart.
     pub fn frame(function: &str, file: &str, line: u32, address: u64) -> Frame {

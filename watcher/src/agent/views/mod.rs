@@ -2,10 +2,12 @@
 //! nothing about whose memory was read.
 
 mod goroutines;
+mod heap;
 mod stacks;
 mod threads;
 
 pub use goroutines::goroutines;
+pub use heap::heap;
 
 use crate::config::Selection;
 use crate::discover::{Changes, Discovery};

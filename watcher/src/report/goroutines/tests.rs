@@ -1,34 +1,12 @@
 use super::{Effort, Goroutines, Group, Member, StackState, debug1, debug2, json, profile, text};
-use crate::process::{GoProgram, Limits, Lineage, Module, ProcessId, Target};
 use crate::report::folded::folded;
 use crate::report::stack::Frame;
-use crate::report::stack::fixture::frame;
+use crate::report::stack::fixture::{frame, process};
 use crate::report::threads::{self, Doing, Thread};
 use crate::task::ThreadState;
 use expect_test::expect;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-
-fn process() -> Target {
-    let module = Module { path: "example.com/parcels".to_owned(), version: "(devel)".to_owned() };
-    let go = GoProgram { version: "go1.26.6".to_owned(), module: Some(module), ..GoProgram::default() };
-    Target {
-        id: ProcessId { pid: 812, start_ticks: 1 },
-        parent_pid: 1,
-        name: "parcels".to_owned(),
-        exe: None,
-        exe_deleted: false,
-        args: Vec::new(),
-        uid: Some(0),
-        started: UNIX_EPOCH,
-        go: Some(Arc::new(go)),
-        container: None,
-        cgroup: None,
-        network_namespace: None,
-        limits: Limits::default(),
-        lineage: Lineage::default(),
-    }
-}
 
 fn park() -> Frame {
     frame("runtime.gopark", "/go/src/runtime/proc.go", 402, 0x401f30)
