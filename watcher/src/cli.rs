@@ -27,6 +27,14 @@ pub enum Command {
     List(List),
     /// Watch for a while, then give one verdict per process. Exit status: 0 no leak, 1 leak, 2 could not do it.
     Diagnose(Diagnose),
+    /// Show every goroutine of a Go process: where it is, for how long, and who created it.
+    ///
+    /// Reads its memory from outside: no endpoint, no symbols, no stop.
+    Goroutines(Goroutines),
+    /// Show the Go heap of a process: what lives, what is free, and which stacks allocated it.
+    ///
+    /// Reads its memory from outside. Stacks are known where the program itself can report a heap profile.
+    Heap(Heap),
     /// Show what this kernel and these privileges allow, and what is lost without the rest.
     Doctor(Doctor),
     /// Measure what one sweep over the matching processes costs (used by `cargo xtask bench`).
@@ -77,6 +85,44 @@ pub struct Diagnose {
     /// text for people, json for programs: one object a line and process.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `watcher goroutines`.
+#[derive(Debug, Args)]
+pub struct Goroutines {
+    /// The process with this id.
+    #[arg(short, long)]
+    pub pid: i32,
+    /// text for people; debug1 and debug2 as /debug/pprof/goroutine has them; pprof for `go tool pprof`; folded for
+    /// flame graphs; json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: GoroutineFormat,
+    /// How many groups of goroutines that are alike the text shows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub groups: usize,
+    /// Let the text show the OS threads too, each with the goroutine on it.
+    #[arg(short, long)]
+    pub threads: bool,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `watcher heap`.
+#[derive(Debug, Args)]
+pub struct Heap {
+    /// The process with this id.
+    #[arg(short, long)]
+    pub pid: i32,
+    /// text for people; pprof for `go tool pprof`; folded for flame graphs of the bytes in use; json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ProfileFormat,
+    /// How many stacks the text shows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub stacks: usize,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -138,6 +184,36 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+}
+
+/// Form of a view of goroutines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GoroutineFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For `go tool pprof`: gzipped.
+    Pprof,
+    /// For flame graphs.
+    Folded,
+    /// As `/debug/pprof/goroutine?debug=1`.
+    Debug1,
+    /// As `/debug/pprof/goroutine?debug=2`.
+    Debug2,
+}
+
+/// Form of a view that is also a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For `go tool pprof`: gzipped.
+    Pprof,
+    /// For flame graphs.
+    Folded,
 }
 
 /// Reads `45`, `45s`, `500ms`, `5m`, `2h` or `1d`.

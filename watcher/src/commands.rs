@@ -1,15 +1,18 @@
 //! What each command does and prints: from what was typed, through `agent`, to `report`.
 
-use crate::agent::bench;
 use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
-use crate::cli::{self, Command, Format};
+use crate::agent::{bench, views};
+use crate::cli::{self, Command, Format, GoroutineFormat, ProfileFormat};
 use crate::config::{Config, Selection};
 use crate::explain::words::counted;
 use crate::health::all_essential_work;
-use crate::report::{EXIT_FAILED, EXIT_NO_LEAK, doctor, exit_status, json, list, news, text};
-use anyhow::Context;
+use crate::report::{
+    EXIT_FAILED, EXIT_NO_LEAK, doctor, exit_status, folded, goroutines, heap, json, list, news, pprof, text,
+    threads,
+};
+use anyhow::{Context, anyhow, ensure};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -24,6 +27,8 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Run(args) => run_agent(args),
         Command::List(args) => list_processes(args),
         Command::Diagnose(args) => diagnose_processes(args),
+        Command::Goroutines(args) => show_goroutines(args),
+        Command::Heap(args) => show_heap(args),
         Command::Doctor(args) => show_checks(args),
         Command::BenchSweep(args) => bench_sweep(args),
     }
@@ -93,6 +98,65 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     Ok(exit_status(diagnosed.diagnoses.iter().map(|diagnosis| diagnosis.verdict)))
 }
 
+fn show_goroutines(args: &cli::Goroutines) -> anyhow::Result<u8> {
+    let seen = views::goroutines(process_id(args.pid)?)?;
+    let output = match args.format {
+        GoroutineFormat::Text => {
+            let mut output = goroutines::text(&seen, args.groups);
+            if args.threads {
+                output.push('\n');
+                match &seen.threads {
+                    Some(seen) => output.push_str(&threads::text(seen)),
+                    None => output.push_str("The OS threads could not be read.\n"),
+                }
+            }
+            output
+        }
+        GoroutineFormat::Json => goroutines::json(&seen)?,
+        GoroutineFormat::Pprof => return give_profile(&goroutines::profile(&seen), args.output.as_deref()),
+        GoroutineFormat::Folded => folded::folded(&goroutines::profile(&seen), 0),
+        GoroutineFormat::Debug1 => goroutines::debug1(&seen),
+        GoroutineFormat::Debug2 => goroutines::debug2(&seen),
+    };
+    give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
+    let seen = views::heap(process_id(args.pid)?)?;
+    let profile = || {
+        let why = || seen.samples.as_ref().err().map_or("", String::as_str);
+        heap::profile(&seen).ok_or_else(|| anyhow!(heap::no_samples(why())))
+    };
+    let output = match args.format {
+        ProfileFormat::Text => heap::text(&seen, args.stacks),
+        ProfileFormat::Json => heap::json(&seen)?,
+        ProfileFormat::Pprof => return give_profile(&profile()?, args.output.as_deref()),
+        ProfileFormat::Folded => {
+            let profile = profile()?;
+            folded::folded(&profile, profile.value_index(None).unwrap_or(0))
+        }
+    };
+    give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn process_id(pid: i32) -> anyhow::Result<i32> {
+    ensure!(pid > 0, "{pid} is no process id: process ids are positive");
+    Ok(pid)
+}
+
+fn give_profile(profile: &pprof::Profile, output: Option<&Path>) -> anyhow::Result<u8> {
+    ensure!(
+        output.is_some() || !io::stdout().is_terminal(),
+        "a profile is no text: write it to a file (--output FILE) or into a pipe"
+    );
+    let mut bytes = Vec::new();
+    pprof::encode(profile, &mut bytes).context("encode the profile")?;
+    give(output, &bytes)?;
+    Ok(EXIT_NO_LEAK)
+}
+
 fn show_checks(args: &cli::Doctor) -> anyhow::Result<u8> {
     let checks = Observer::start(Selection::AllGo, 8)?.checks();
     let output = match args.format {
@@ -129,6 +193,17 @@ fn print(output: Option<&Path>, text: &str) -> io::Result<()> {
             let mut stdout = io::stdout().lock();
             stdout.write_all(text.as_bytes())?;
             stdout.flush()
+        }
+    }
+}
+
+/// Writes what was asked for to where it was asked for.
+fn give(output: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
+    match output {
+        Some(path) => std::fs::write(path, bytes).with_context(|| format!("write {}", path.display())),
+        None => {
+            let mut stdout = io::stdout().lock();
+            written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod diagnose;
 pub mod observer;
 pub mod progress;
 pub mod run;
+pub mod views;
 
 use anyhow::Context;
 use observer::Observer;

@@ -338,7 +338,7 @@ impl<'a> CheckObject<'a> {
 }
 
 /// RFC 3339 in UTC, to the millisecond; `None` for a time that no calendar has.
-fn timestamp(time: SystemTime) -> Option<String> {
+pub(super) fn timestamp(time: SystemTime) -> Option<String> {
     let timestamp = jiff::Timestamp::try_from(time).ok()?;
     Some(timestamp.round(jiff::Unit::Millisecond).unwrap_or(timestamp).to_string())
 }

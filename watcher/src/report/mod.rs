@@ -2,11 +2,15 @@
 
 pub mod doctor;
 pub mod folded;
+pub mod goroutines;
+pub mod heap;
 pub mod json;
 pub mod list;
 pub mod news;
 pub mod pprof;
+pub mod stack;
 pub mod text;
+pub mod threads;
 
 use crate::explain::Verdict;
 

@@ -11,6 +11,12 @@ pub fn now() -> Moment {
     Moment { since_boot: read(ClockId::CLOCK_BOOTTIME), wall: SystemTime::now() }
 }
 
+/// CLOCK_MONOTONIC, on which Go's runtime counts (`nanotime` in `runtime/sys_linux_amd64.s`). A process in a time
+/// namespace of its own may see another one.
+pub fn monotonic() -> Duration {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
 /// CPU time that the calling thread has used so far, in user space and in the kernel.
 pub fn thread_cpu_time() -> Duration {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)
@@ -22,7 +28,7 @@ pub fn process_cpu_time() -> Duration {
 }
 
 fn read(clock: ClockId) -> Duration {
-    // Both clocks are older than any kernel we run on (2.6.39), and neither takes a permission.
+    // All of them are older than any kernel we run on (2.6.39), and neither takes a permission.
     clock_gettime(clock).expect("Linux has this clock").into()
 }
 

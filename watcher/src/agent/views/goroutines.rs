@@ -1,0 +1,99 @@
+//! Every goroutine of one process.
+
+use super::stacks::Converter;
+use super::{Subject, ViewError, threads};
+use crate::golang::goroutines::{GoroutineSnapshot, StackReading, Status};
+use crate::report::goroutines::{Effort, Goroutines, Group, Member, StackState};
+use crate::source::clock;
+use std::time::Duration;
+
+/// Reads every goroutine of the process with this pid, and its threads.
+///
+/// # Errors
+/// See [`ViewError`].
+pub fn goroutines(pid: i32) -> Result<Goroutines, ViewError> {
+    let mut subject = Subject::open(pid)?.attach()?;
+    let began = clock::now();
+    let monotonic = clock::monotonic();
+    let read = subject.runtime.goroutines(&subject.file, &subject.memory);
+    let elapsed = Duration::from_secs_f64(clock::now().seconds_since(&began));
+    let os_threads = subject.runtime.threads(&subject.file, &subject.memory);
+    let tasks = threads::tasks(&subject.subject.process);
+    subject.subject.verify()?;
+    let snapshot = read.map_err(|source| ViewError::Goroutines { who: subject.who(), source })?;
+    let mappings = subject.mappings();
+    let remarks = subject.remarks();
+    let mut converter = Converter::new(subject.runtime.symbols(&subject.file, &subject.memory));
+    let groups = groups(&snapshot, &mut converter, monotonic);
+    Ok(Goroutines {
+        process: subject.subject.target.clone(),
+        taken: began.wall,
+        threads: os_threads.map(|os_threads| threads::view(&os_threads, &tasks, &snapshot, &groups)),
+        groups,
+        effort: effort(&snapshot, elapsed),
+        remarks,
+        mappings,
+    })
+}
+
+fn groups(snapshot: &GoroutineSnapshot, converter: &mut Converter, now: Duration) -> Vec<Group> {
+    let mut groups: Vec<Group> = snapshot
+        .groups
+        .iter()
+        .map(|group| Group {
+            status: status_word(group.status),
+            wait_reason: group.wait_reason.clone(),
+            stack: converter.stack(&group.frames, &group.addresses).into(),
+            stack_state: match group.reading {
+                StackReading::Complete => StackState::Complete,
+                StackReading::Incomplete => StackState::Incomplete,
+                StackReading::Running => StackState::Running,
+                StackReading::Torn => StackState::Torn,
+                StackReading::Unreadable => StackState::Unreadable,
+            },
+            created_by: converter.place(&group.created_by).into(),
+            start: group.start.as_ref().map(|start| converter.frame(start)),
+            labels: group.labels.clone(),
+            is_system: group.is_system,
+            members: Vec::new(),
+        })
+        .collect();
+    for goroutine in &snapshot.goroutines {
+        let since = goroutine.waiting_since_nanos.map(Duration::from_nanos);
+        let Some(group) = groups.get_mut(goroutine.group as usize) else { continue };
+        group.members.push(Member {
+            id: goroutine.id,
+            parent_id: goroutine.parent_id,
+            waited: since.and_then(|since| now.checked_sub(since)),
+            is_locked: goroutine.locked_thread.is_some(),
+        });
+    }
+    groups
+}
+
+/// Go's own words (`gStatusStrings` in `runtime/traceback.go`).
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Runnable => "runnable",
+        Status::Running => "running",
+        Status::Syscall => "syscall",
+        Status::Waiting => "waiting",
+        Status::CopyStack => "copystack",
+        Status::Preempted => "preempted",
+        Status::Leaked => "leaked",
+    }
+}
+
+fn effort(snapshot: &GoroutineSnapshot, elapsed: Duration) -> Effort {
+    let effort = &snapshot.effort;
+    Effort {
+        elapsed,
+        bytes_read: effort.bytes_read,
+        retried: effort.retried,
+        given_up: effort.given_up,
+        running: effort.running,
+        unreadable: effort.unreadable,
+        incomplete: effort.incomplete_stacks,
+        labels_skipped: effort.labels_skipped,
+    }
+}

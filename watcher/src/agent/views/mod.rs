@@ -1,0 +1,259 @@
+//! One process, read once: opened, identified, attached to, read, and identified again, since a pid alone says
+//! nothing about whose memory was read.
+
+mod goroutines;
+mod heap;
+mod stacks;
+mod threads;
+
+pub use goroutines::goroutines;
+pub use heap::heap;
+
+use crate::config::Selection;
+use crate::discover::{Changes, Discovery};
+use crate::golang::runtime::{AttachError, AttachOptions, GoroutineError, Remark, Runtime};
+use crate::process::{Target, printable};
+use crate::reading::Reading;
+use crate::report::pprof::Mapping;
+use crate::source::host::Host;
+use crate::source::memory::{ProcessMemory, entry_address};
+use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
+use std::fs::File;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+/// A program that has only just been started has not set its runtime up yet.
+const ATTEMPTS: usize = 5;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(60);
+
+/// Why a process could not be read: one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// There is no `/proc`.
+    #[error("open /proc: {0}")]
+    NoProc(io::Error),
+    /// Nobody has this pid, or we may not see who does.
+    #[error("there is no process {0} that we can see")]
+    NoProcess(i32),
+    /// It has exited and nobody has waited for it, or it is about to.
+    #[error("process {0} has exited: its memory is gone")]
+    Exited(i32),
+    /// A capability is missing.
+    #[error("the memory of {who} may not be read: run as root, or give watcher CAP_SYS_PTRACE")]
+    Denied {
+        /// Which process.
+        who: String,
+    },
+    /// Its executable is none of Go's.
+    #[error("{who} is no Go program")]
+    NotGo {
+        /// Which process.
+        who: String,
+    },
+    /// Its executable, or where it was put, could not be read.
+    #[error("the executable of {who} cannot be read{why}")]
+    Executable {
+        /// Which process.
+        who: String,
+        /// A colon and what is wrong with it, where that is known.
+        why: String,
+    },
+    /// Its runtime could not be found.
+    #[error("{who} cannot be read: {source}")]
+    Runtime {
+        /// Which process.
+        who: String,
+        /// What was not found.
+        source: AttachError,
+    },
+    /// Its goroutines could not be read.
+    #[error("the goroutines of {who} cannot be read: {source}")]
+    Goroutines {
+        /// Which process.
+        who: String,
+        /// Why.
+        source: GoroutineError,
+    },
+    /// It left meanwhile.
+    #[error("{who} exited while it was read")]
+    Left {
+        /// Which process.
+        who: String,
+    },
+    /// It executes another program by now.
+    #[error("{who} began to run another program while it was read")]
+    Replaced {
+        /// Which process.
+        who: String,
+    },
+}
+
+/// A process that is there and ours to read.
+#[derive(Debug)]
+pub struct Subject {
+    target: Target,
+    process: ProcessDir,
+    executable: Option<FileIdentity>,
+    proc: ProcRoot,
+}
+
+/// A process whose Go runtime has been attached to.
+pub struct GoSubject {
+    subject: Subject,
+    file: File,
+    memory: ProcessMemory,
+    runtime: Runtime,
+}
+
+impl Subject {
+    /// Opens and identifies the process with this pid.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub fn open(pid: i32) -> Result<Subject, ViewError> {
+        let proc = ProcRoot::host().map_err(ViewError::NoProc)?;
+        let host = Host::read(proc.path());
+        let mut changes = Changes::default();
+        Discovery::new(Selection::Pid(pid)).look_at(&proc, &host, pid, &mut changes);
+        let Some(target) = changes.came.pop() else {
+            return Err(match proc.stat(pid) {
+                Reading::Seen(_) => ViewError::Exited(pid),
+                _ => ViewError::NoProcess(pid),
+            });
+        };
+        let target = Target::clone(&target);
+        let who = who(&target);
+        if target.go.is_none() && changes.denied > 0 {
+            return Err(ViewError::Denied { who });
+        }
+        if let Some(why) = changes.not_understood.into_values().next() {
+            return Err(ViewError::Executable { who, why: format!(": {why}") });
+        }
+        let Reading::Seen(process) = proc.open(pid) else { return Err(ViewError::Left { who }) };
+        let executable = process.executable_identity().into_seen();
+        let subject = Subject { target, process, executable, proc };
+        subject.verify()?;
+        Ok(subject)
+    }
+
+    /// Makes sure that it is still the same process, and that it runs the same program.
+    fn verify(&self) -> Result<(), ViewError> {
+        let who = || who(&self.target);
+        if self.process.id().into_seen() != Some(self.target.id) {
+            return Err(ViewError::Left { who: who() });
+        }
+        match self.process.executable_identity() {
+            Reading::Gone => Err(ViewError::Left { who: who() }),
+            identity if identity.seen() != self.executable.as_ref() => {
+                Err(ViewError::Replaced { who: who() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Attaches to its runtime.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub fn attach(self) -> Result<GoSubject, ViewError> {
+        let who = who(&self.target);
+        if self.target.go.is_none() {
+            return Err(ViewError::NotGo { who });
+        }
+        let unreadable = |reading: Reading<()>| match reading {
+            Reading::Denied => ViewError::Denied { who: who.clone() },
+            Reading::Gone => ViewError::Left { who: who.clone() },
+            _ => ViewError::Executable { who: who.clone(), why: String::new() },
+        };
+        let file = match self.process.executable() {
+            Reading::Seen(file) => file,
+            other => return Err(unreadable(other.map(drop))),
+        };
+        let entry = match entry_address(self.proc.path(), self.target.id.pid) {
+            Reading::Seen(entry) => entry,
+            other => return Err(unreadable(other.map(drop))),
+        };
+        let memory = ProcessMemory::new(self.target.id.pid);
+        if let refused @ (Reading::Denied | Reading::Gone) = memory.probe(entry) {
+            return Err(unreadable(refused));
+        }
+        let mut attempt = 1;
+        let runtime = loop {
+            match Runtime::attach(&file, entry, &memory, AttachOptions::default()) {
+                Ok(runtime) => break runtime,
+                Err(source) => {
+                    self.verify()?;
+                    if attempt == ATTEMPTS || !matches!(source, AttachError::NoRuntime { .. }) {
+                        return Err(ViewError::Runtime { who, source });
+                    }
+                }
+            }
+            attempt += 1;
+            thread::sleep(BETWEEN_ATTEMPTS);
+        };
+        Ok(GoSubject { subject: self, file, memory, runtime })
+    }
+}
+
+impl GoSubject {
+    fn who(&self) -> String {
+        who(&self.subject.target)
+    }
+
+    /// What makes a reading less sure, a sentence each.
+    fn remarks(&self) -> Vec<String> {
+        self.runtime.remarks().iter().map(sentence).collect()
+    }
+
+    /// The code of the executable, as profiles say where it is mapped.
+    fn mappings(&mut self) -> Vec<Mapping> {
+        const PAGE_BYTES: u64 = 4096;
+        let target = &self.subject.target;
+        let path = target.exe.as_ref().map(|exe| printable(exe.as_os_str().as_encoded_bytes()));
+        let (_, loaded) = self.runtime.symbols(&self.file, &self.memory);
+        let build_id = loaded.image.build_id(&self.file).unwrap_or_default();
+        let build_id = match (build_id.gnu, build_id.go) {
+            (Some(gnu), _) => gnu.iter().map(|byte| format!("{byte:02x}")).collect(),
+            (None, Some(go)) => printable(&go),
+            (None, None) => String::new(),
+        };
+        let code = loaded.image.segments.iter().filter(|segment| segment.executable);
+        code.map(|segment| {
+            let start = segment.address.wrapping_add(loaded.bias);
+            let before = start % PAGE_BYTES;
+            Mapping {
+                start: start - before,
+                end: start.saturating_add(segment.memory_bytes).next_multiple_of(PAGE_BYTES),
+                file_offset: segment.file_offset.saturating_sub(before),
+                file: path.clone().unwrap_or_default(),
+                build_id: build_id.clone(),
+            }
+        })
+        .collect()
+    }
+}
+
+fn who(target: &Target) -> String {
+    format!("process {} ({})", target.id.pid, target.name)
+}
+
+fn sentence(remark: &Remark) -> String {
+    match remark {
+        Remark::UnknownVersion { version } => {
+            format!("{version} is no version whose layout is known: offsets were found in the process.")
+        }
+        Remark::Disagreement { structure } => {
+            format!("The layout of runtime.{structure} is not that of its version: what was found is used.")
+        }
+        Remark::NotConfirmed { structure } => {
+            format!(
+                "The layout of runtime.{structure} is taken from its version: the process did not confirm it."
+            )
+        }
+        Remark::ByContentAlone { variable } => format!("runtime.{variable} was found by its content alone."),
+        Remark::NotFound { variable } => {
+            format!("runtime.{variable} was not found: what depends on it is missing.")
+        }
+    }
+}
