@@ -9,6 +9,7 @@ pub mod build;
 pub mod cache;
 pub mod case;
 pub mod cases;
+pub mod golang_heap;
 pub mod kernel_tables;
 pub mod need;
 pub mod program;

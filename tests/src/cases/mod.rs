@@ -5,6 +5,7 @@ pub mod detection;
 pub mod faults;
 pub mod fixtures;
 pub mod healthy;
+pub mod heap;
 pub mod kernel;
 pub mod leaks;
 pub mod privileges;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         fixtures::cases(),
         privileges::cases(),
         command::cases(),
+        heap::cases(),
         kernel::cases(),
         sampling::cases(),
     ]
