@@ -17,7 +17,8 @@ pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Ker
         cgroups(proc, hierarchies),
         network_namespaces(host),
     ];
-    checks.extend(kernel.probes().iter().map(probe));
+    let needed_first = missing_for_programs(host);
+    checks.extend(kernel.probes().iter().map(|row| probe(row, &needed_first)));
     checks
 }
 
@@ -71,7 +72,7 @@ fn readable_processes(proc: &ProcRoot, host: &Host) -> Check {
         essential: true,
         state,
         lost: "Whether those processes are Go, and what they hold open, stays unknown.".into(),
-        needs: "Root, or CAP_SYS_PTRACE.".into(),
+        needs: "Root, or CAP_SYS_PTRACE; for single processes all capabilities that they hold.".into(),
     }
 }
 
@@ -135,7 +136,16 @@ fn network_namespaces(host: &Host) -> Check {
     }
 }
 
-fn probe(probe: &Probe) -> Check {
+/// What this process lacks before any kernel program can be loaded; empty where it lacks nothing.
+fn missing_for_programs(host: &Host) -> String {
+    let held = |name| host.capabilities.is_none_or(|all| all.has(name) || all.has(Capabilities::SYS_ADMIN));
+    if held(Capabilities::BPF) && held(Capabilities::PERFMON) {
+        return String::new();
+    }
+    "Root, or CAP_BPF and CAP_PERFMON. Then: ".to_owned()
+}
+
+fn probe(probe: &Probe, needed_first: &str) -> Check {
     let state = match &probe.outcome {
         Outcome::Works => CheckState::Works,
         Outcome::Refused { why } => CheckState::Refused { why: why.clone() },
@@ -147,6 +157,6 @@ fn probe(probe: &Probe) -> Check {
         essential: false,
         state,
         lost: probe.lost.into(),
-        needs: probe.needs.into(),
+        needs: format!("{needed_first}{}", probe.needs),
     }
 }

@@ -59,7 +59,10 @@ struct Loading {
 
 impl Loading {
     fn new(capabilities: Capabilities) -> Self {
-        let probes = unasked("BPF does not work here.");
+        let probes = unasked(&match capabilities.missing() {
+            Some(missing) => format!("It takes a kernel program, and {missing}."),
+            None => "It takes a kernel program, and none could be loaded here.".to_owned(),
+        });
         Loading { capabilities, probes, unresolved: HashMap::new(), types: None, ebpf: None }
     }
 

@@ -214,7 +214,8 @@ impl Capabilities {
         Capabilities { bpf: has(Self::BPF), perfmon: has(Self::PERFMON) }
     }
 
-    fn missing(self) -> Option<&'static str> {
+    /// Which of them this process lacks, as the end of a sentence.
+    pub(super) fn missing(self) -> Option<&'static str> {
         match (self.bpf, self.perfmon) {
             (true, true) => None,
             (false, true) => Some("CAP_BPF is missing"),
