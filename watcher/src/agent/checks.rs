@@ -6,13 +6,15 @@ use crate::source::cgroup::Hierarchies;
 use crate::source::host::{Capabilities, Host};
 use crate::source::kernel::Kernel;
 use crate::source::kernel::probes::{Outcome, Probe};
-use crate::source::proc::ProcRoot;
+use crate::source::memory::{ProcessMemory, entry_address};
+use crate::source::proc::{ProcRoot, ProcessDir};
 
 /// Tries everything that watcher builds on.
 pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Kernel) -> Vec<Check> {
     let mut checks = vec![
         visible_processes(host),
         readable_processes(proc, host),
+        readable_memory(proc, host),
         descriptor_counts(proc),
         cgroups(proc, hierarchies),
         network_namespaces(host),
@@ -40,39 +42,55 @@ fn visible_processes(host: &Host) -> Check {
     }
 }
 
-/// Tries to read the executable and the descriptors of every process that has memory of its own.
+/// Tries to read the executable and the links of every process that has memory of its own.
 fn readable_processes(proc: &ProcRoot, host: &Host) -> Check {
+    Check {
+        name: "executables and descriptors of all processes".into(),
+        essential: true,
+        state: tried_on_all(proc, host, |process| {
+            process.exe().and_then(|_| process.network_namespace()).map(drop)
+        }),
+        lost: "Whether those processes are Go, and what they hold open, stays unknown.".into(),
+        needs: "Root, or CAP_SYS_PTRACE; for single processes all capabilities that they hold.".into(),
+    }
+}
+
+/// Tries to read one byte of the memory of every process that has any.
+fn readable_memory(proc: &ProcRoot, host: &Host) -> Check {
+    let first_byte = |process: &ProcessDir| {
+        let entry = entry_address(proc.path(), process.pid());
+        entry.and_then(|entry| ProcessMemory::new(process.pid()).probe(entry))
+    };
+    Check {
+        name: "memory of all processes, for the Go runtime's own counts".into(),
+        essential: true,
+        state: tried_on_all(proc, host, first_byte),
+        lost: "Goroutines and the live heap of those processes.".into(),
+        needs: "Root, or CAP_SYS_PTRACE; no seccomp filter that forbids process_vm_readv(2).".into(),
+    }
+}
+
+fn tried_on_all(proc: &ProcRoot, host: &Host, read: impl Fn(&ProcessDir) -> Reading<()>) -> CheckState {
     let (mut readable, mut denied) = (0_u64, 0_u64);
     for pid in proc.pids().unwrap_or_default() {
-        let Reading::Seen(process) = proc.open(pid) else { continue };
-        match process.exe().and_then(|_| process.network_namespace()) {
-            Reading::Seen(_) => readable += 1,
+        match proc.open(pid).and_then(|process| read(&process)) {
+            Reading::Seen(()) => readable += 1,
             Reading::Denied => denied += 1,
+            // Kernel threads and processes that are leaving have neither executable nor memory.
             Reading::Gone | Reading::Unsupported => {}
         }
     }
     let holds_ptrace = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
-    let state = match (readable, denied) {
-        (0, 0) => CheckState::Absent { why: "No process could be found in /proc.".into() },
+    let all = readable + denied;
+    match (readable, denied) {
+        (0, 0) => CheckState::Absent { why: "It worked for no process.".into() },
         (_, 0) => CheckState::Works,
         // A process with a capability that we lack may not be read even so (`security/commoncap.c`,
         // cap_ptrace_access_check): a few of these do not make us blind.
         (readable, denied) if holds_ptrace && denied < readable => CheckState::Partly {
-            why: format!(
-                "{denied} of {} processes may not be read: they hold capabilities that we lack.",
-                readable + denied
-            ),
+            why: format!("{denied} of {all} processes may not be read: they hold capabilities that we lack."),
         },
-        (readable, denied) => CheckState::Refused {
-            why: format!("{denied} of {} processes may not be read.", readable + denied),
-        },
-    };
-    Check {
-        name: "executables and descriptors of all processes".into(),
-        essential: true,
-        state,
-        lost: "Whether those processes are Go, and what they hold open, stays unknown.".into(),
-        needs: "Root, or CAP_SYS_PTRACE; for single processes all capabilities that they hold.".into(),
+        (_, denied) => CheckState::Refused { why: format!("{denied} of {all} processes may not be read.") },
     }
 }
 
