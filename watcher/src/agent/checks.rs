@@ -117,12 +117,10 @@ fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
     });
     let state = match usage {
         Reading::Seen(usage) if usage.memory_bytes.is_some() && usage.pids.is_some() => CheckState::Works,
-        // The root of the hierarchy has no memory.current: that is no lack of the kernel's.
-        Reading::Seen(_) => CheckState::Absent {
-            why:
-                "Of our own cgroup not both memory and tasks are counted (at the root of the hierarchy they \
-                  never are)."
-                    .into(),
+        Reading::Seen(_) => CheckState::Partly {
+            why: "Our own cgroup does not count both memory and tasks. At the root of a hierarchy the kernel never \
+                  does; the cgroups below are not affected."
+                .into(),
         },
         Reading::Denied => CheckState::Refused { why: "The files of our own cgroup may not be read.".into() },
         Reading::Gone | Reading::Unsupported => {
