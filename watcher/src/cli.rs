@@ -35,6 +35,8 @@ pub enum Command {
     ///
     /// Reads its memory from outside. Stacks are known where the program itself can report a heap profile.
     Heap(Heap),
+    /// Show what grew between two captures: profiles of any Go program, or JSON of `goroutines` or `heap`.
+    Diff(Diff),
     /// Show what this kernel and these privileges allow, and what is lost without the rest.
     Doctor(Doctor),
     /// Measure what one sweep over the matching processes costs (used by `cargo xtask bench`).
@@ -128,6 +130,27 @@ pub struct Heap {
     pub output: Option<PathBuf>,
 }
 
+/// `watcher diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The older capture.
+    pub before: PathBuf,
+    /// The newer one.
+    pub after: PathBuf,
+    /// Compare this value of the captures, such as alloc_space; by default what the newer one shows.
+    #[arg(long, value_name = "NAME")]
+    pub sample_type: Option<String>,
+    /// text for people; pprof for `go tool pprof`; json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: DiffFormat,
+    /// How many stacks and functions the text shows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub stacks: usize,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// `watcher doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -214,6 +237,17 @@ pub enum ProfileFormat {
     Pprof,
     /// For flame graphs.
     Folded,
+}
+
+/// Form of a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For `go tool pprof`: gzipped.
+    Pprof,
 }
 
 /// Reads `45`, `45s`, `500ms`, `5m`, `2h` or `1d`.

@@ -4,13 +4,13 @@ use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
 use crate::agent::{bench, views};
-use crate::cli::{self, Command, Format, GoroutineFormat, ProfileFormat};
+use crate::cli::{self, Command, DiffFormat, Format, GoroutineFormat, ProfileFormat};
 use crate::config::{Config, Selection};
 use crate::explain::words::counted;
 use crate::health::all_essential_work;
 use crate::report::{
-    EXIT_FAILED, EXIT_NO_LEAK, doctor, exit_status, folded, goroutines, heap, json, list, news, pprof, text,
-    threads,
+    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, folded, goroutines, heap, json, list, news, pprof,
+    text, threads,
 };
 use anyhow::{Context, anyhow, ensure};
 use std::fs::File;
@@ -29,6 +29,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Diagnose(args) => diagnose_processes(args),
         Command::Goroutines(args) => show_goroutines(args),
         Command::Heap(args) => show_heap(args),
+        Command::Diff(args) => show_difference(args),
         Command::Doctor(args) => show_checks(args),
         Command::BenchSweep(args) => bench_sweep(args),
     }
@@ -136,6 +137,21 @@ fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
             let profile = profile()?;
             folded::folded(&profile, profile.value_index(None).unwrap_or(0))
         }
+    };
+    give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_difference(args: &cli::Diff) -> anyhow::Result<u8> {
+    let load = |path: &Path| {
+        let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        diff::load(&bytes).with_context(|| format!("read {}", path.display()))
+    };
+    let comparison = diff::compare(&load(&args.before)?, &load(&args.after)?, args.sample_type.as_deref())?;
+    let output = match args.format {
+        DiffFormat::Text => comparison.text(args.stacks),
+        DiffFormat::Json => comparison.json()?,
+        DiffFormat::Pprof => return give_profile(&comparison.profile(), args.output.as_deref()),
     };
     give(args.output.as_deref(), output.as_bytes())?;
     Ok(EXIT_NO_LEAK)

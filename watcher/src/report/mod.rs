@@ -1,5 +1,6 @@
 //! What people and programs are given to read. Values in, text or bytes out.
 
+pub mod diff;
 pub mod doctor;
 pub mod folded;
 pub mod goroutines;

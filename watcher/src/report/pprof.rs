@@ -148,7 +148,12 @@ pub struct Frame<'a> {
 impl Profile {
     /// The frames of a sample, leaf first, inlined calls each as a frame of their own.
     pub fn frames<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = Frame<'a>> {
-        sample.stack.iter().filter_map(|&index| self.locations.get(index as usize)).flat_map(|location| {
+        self.frames_of(&sample.stack)
+    }
+
+    /// The frames of a stack of [`Profile::locations`], leaf first.
+    pub fn frames_of<'a>(&'a self, stack: &'a [u32]) -> impl Iterator<Item = Frame<'a>> {
+        stack.iter().filter_map(|&index| self.locations.get(index as usize)).flat_map(|location| {
             let unknown = location.lines.is_empty().then_some(Frame {
                 function: None,
                 line: 0,
