@@ -35,6 +35,8 @@ pub enum Command {
     ///
     /// Reads its memory from outside. Stacks are known where the program itself can report a heap profile.
     Heap(Heap),
+    /// Show what the resident memory of a process is made of, and what of it nothing explains.
+    Memory(Memory),
     /// Show what grew between two captures: profiles of any Go program, or JSON of `goroutines` or `heap`.
     Diff(Diff),
     /// Show what this kernel and these privileges allow, and what is lost without the rest.
@@ -125,6 +127,20 @@ pub struct Heap {
     /// How many stacks the text shows.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub stacks: usize,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `watcher memory`.
+#[derive(Debug, Args)]
+pub struct Memory {
+    /// The process with this id, Go or not.
+    #[arg(short, long)]
+    pub pid: i32,
+    /// text for people, json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

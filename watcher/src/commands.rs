@@ -9,8 +9,8 @@ use crate::config::{Config, Selection};
 use crate::explain::words::counted;
 use crate::health::all_essential_work;
 use crate::report::{
-    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, folded, goroutines, heap, json, list, news, pprof,
-    text, threads,
+    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, folded, goroutines, heap, json, list, memory, news,
+    pprof, text, threads,
 };
 use anyhow::{Context, anyhow, ensure};
 use std::fs::File;
@@ -29,6 +29,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Diagnose(args) => diagnose_processes(args),
         Command::Goroutines(args) => show_goroutines(args),
         Command::Heap(args) => show_heap(args),
+        Command::Memory(args) => show_memory(args),
         Command::Diff(args) => show_difference(args),
         Command::Doctor(args) => show_checks(args),
         Command::BenchSweep(args) => bench_sweep(args),
@@ -137,6 +138,16 @@ fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
             let profile = profile()?;
             folded::folded(&profile, profile.value_index(None).unwrap_or(0))
         }
+    };
+    give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_memory(args: &cli::Memory) -> anyhow::Result<u8> {
+    let seen = views::memory(process_id(args.pid)?)?;
+    let output = match args.format {
+        Format::Text => memory::text(&seen),
+        Format::Json => memory::json(&seen)?,
     };
     give(args.output.as_deref(), output.as_bytes())?;
     Ok(EXIT_NO_LEAK)

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod leaks;
 pub mod privileges;
 pub mod sampling;
+pub mod views;
 
 use crate::case::Case;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Case> {
         command::cases(),
         heap::cases(),
         kernel::cases(),
+        views::cases(),
         sampling::cases(),
     ]
     .into_iter()

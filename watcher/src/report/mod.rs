@@ -7,6 +7,7 @@ pub mod goroutines;
 pub mod heap;
 pub mod json;
 pub mod list;
+pub mod memory;
 pub mod news;
 pub mod pprof;
 pub mod stack;

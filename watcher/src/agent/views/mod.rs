@@ -3,11 +3,13 @@
 
 mod goroutines;
 mod heap;
+mod memory;
 mod stacks;
 mod threads;
 
 pub use goroutines::goroutines;
 pub use heap::heap;
+pub use memory::memory;
 
 use crate::config::Selection;
 use crate::discover::{Changes, Discovery};
@@ -20,6 +22,7 @@ use crate::source::memory::{ProcessMemory, entry_address};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -74,6 +77,12 @@ pub enum ViewError {
         who: String,
         /// Why.
         source: GoroutineError,
+    },
+    /// The kernel's list of its mappings makes no sense, or this kernel has none.
+    #[error("which memory of {who} is resident cannot be read: this kernel has no /proc/PID/smaps")]
+    NoMappings {
+        /// Which process.
+        who: String,
     },
     /// It left meanwhile.
     #[error("{who} exited while it was read")]
@@ -204,6 +213,18 @@ impl GoSubject {
     /// What makes a reading less sure, a sentence each.
     fn remarks(&self) -> Vec<String> {
         self.runtime.remarks().iter().map(sentence).collect()
+    }
+
+    /// Where the variables of the executable lie.
+    fn variables(&mut self) -> Vec<Range<u64>> {
+        let (_, loaded) = self.runtime.symbols(&self.file, &self.memory);
+        let writable = loaded.image.segments.iter().filter(|segment| segment.writable);
+        writable
+            .map(|segment| {
+                let start = segment.address.wrapping_add(loaded.bias);
+                start..start.saturating_add(segment.memory_bytes)
+            })
+            .collect()
     }
 
     /// The code of the executable, as profiles say where it is mapped.

@@ -5,14 +5,15 @@ use super::file::{
     understood,
 };
 use super::program::{self, CgroupPath, ExePath};
-use super::{FileIdentity, ProcRoot, Stat, Status, descriptors, stat, status};
+use super::{FileIdentity, MappingUse, ProcRoot, Stat, Status, descriptors, smaps, stat, status};
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
 use crate::reading::Reading;
 use crate::task::Task;
 use rustix::fs::{AtFlags, statat};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -82,6 +83,18 @@ impl ProcessDir {
     /// Costs the kernel about a microsecond per mapping. Needs ptrace access (PTRACE_MODE_READ).
     pub fn mapping_count(&self) -> Reading<u64> {
         open_file(&self.dir, "maps").and_then(count_mappings).into()
+    }
+
+    /// Every mapping with what of it is resident. `Gone` for a process without memory.
+    ///
+    /// Walks all page tables of the process under its lock: for single looks only. Needs ptrace access.
+    pub fn mapping_use(&self) -> Reading<Vec<MappingUse>> {
+        open_file(&self.dir, "smaps").and_then(|file| smaps::read(BufReader::new(file))).into()
+    }
+
+    /// How much of these ranges of addresses, which are ascending, is resident. Needs ptrace access.
+    pub fn resident_bytes(&self, ranges: &[Range<u64>]) -> Reading<u64> {
+        open_file(&self.dir, "pagemap").and_then(|pagemap| smaps::resident_bytes(&pagemap, ranges)).into()
     }
 
     /// Soft limits; that on mappings is the host's and stays `None`.
@@ -229,7 +242,8 @@ mod tests {
     use rustix::fs::{Mode, OFlags};
     use std::collections::BTreeMap;
     use std::ffi::OsStr;
-    use std::io::{self, Read};
+    use std::io::{self, BufReader, Read};
+    use std::ops::Range;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::process::{Child, Command};
