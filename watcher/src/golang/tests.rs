@@ -94,6 +94,15 @@ fn check(process: &FakeProcess, options: AttachOptions) {
 }
 
 #[test]
+fn a_creator_that_has_ended_may_have_the_highest_number() {
+    let mut goroutines = goroutines();
+    goroutines[14].parent = 29;
+    let process = FakeProcess::new("go1.26.6", &layouts(), &goroutines);
+    let (_, snapshot) = snapshot(&process, AttachOptions::default());
+    assert!(snapshot.goroutines.iter().all(|goroutine| goroutine.parent_id.is_some()));
+}
+
+#[test]
 fn goroutines_read_as_go_shows_them() {
     let (runtime, snapshot) = snapshot(&reference(), AttachOptions::default());
     expect![[r#"
