@@ -38,6 +38,8 @@ pub enum What {
     Memory,
     /// Usage and limits of the cgroup.
     Cgroup,
+    /// The Go runtime's own totals.
+    Runtime,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -49,7 +51,7 @@ enum Outcome {
 
 /// All gaps of a window, one for each reading that has any.
 pub fn of(window: &Window) -> Vec<Gap> {
-    let rows: [(What, OutcomeOf); 9] = [
+    let rows: [(What, OutcomeOf); 10] = [
         (What::Descriptors, |sample| outcome(&sample.descriptors)),
         (What::DescriptorTypes, |sample| outcome(&sample.descriptor_types)),
         (What::Connections, |sample| outcome(&sample.connections)),
@@ -59,6 +61,7 @@ pub fn of(window: &Window) -> Vec<Gap> {
         (What::Mappings, |sample| outcome(&sample.mappings)),
         (What::Memory, |sample| outcome(&sample.memory)),
         (What::Cgroup, |sample| outcome(&sample.cgroup)),
+        (What::Runtime, |sample| outcome(&sample.runtime)),
     ];
     let count = |of: OutcomeOf, wanted| window.samples().filter(|sample| of(sample) == wanted).count();
     rows.iter()

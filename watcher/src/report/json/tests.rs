@@ -43,7 +43,7 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         beat.close_wait += 12 * second as u64;
         beat.anon_bytes += (second as u64) << 20;
     }));
-    let frame = Frame { function: "main.poll".to_owned(), file: "/src/main.go".to_owned(), line: 42 };
+    let frame = Frame::new("main.poll", "/src/main.go", 42);
     shown.findings[0].culprits = vec![Culprit { frame: frame.clone(), share: 0.98, stack: vec![frame] }];
     let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
