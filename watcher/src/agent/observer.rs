@@ -6,7 +6,7 @@ use crate::health::{Check, Losses};
 use crate::judge::{self, Bounds, Judgement, Thresholds};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
-use crate::sample::goroutines;
+use crate::sample::{goroutines, heap_sites};
 use crate::sample::sweep::{SweepReport, Sweeper};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
@@ -166,11 +166,18 @@ impl Observer {
             return false;
         }
         let Some(runtime) = self.sweeper.runtimes().attached(id) else { return false };
-        let goroutines = goroutines::capture(runtime, &process, id);
+        let goroutines = goroutines::capture(runtime, &process, id).into_seen();
+        let heap = heap_sites::capture(runtime, &process, id).into_seen();
         let Some(window) = self.windows.get_mut(&id) else { return false };
-        let Some(goroutines) = goroutines.into_seen() else { return false };
-        window.captures_mut().goroutines.push(goroutines);
-        true
+        let captures = window.captures_mut();
+        let anything = goroutines.is_some() || heap.is_some();
+        if let Some(goroutines) = goroutines {
+            captures.goroutines.push(goroutines);
+        }
+        if let Some(heap) = heap {
+            captures.heap.push(heap);
+        }
+        anything
     }
 
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.

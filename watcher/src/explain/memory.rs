@@ -31,7 +31,11 @@ pub struct Part {
 /// Splits resident memory. The kernel knows how much anonymous memory is resident, the Go runtime what it uses its
 /// own for; a page that it counts and that was never touched, or was swapped out, is not resident. So its parts are
 /// taken in the order of how surely they are, and what exceeds anonymous memory is left out.
-pub(super) fn balance(memory: &Memory, runtime: Option<&GoCounters>) -> MemoryBalance {
+pub(super) fn balance(
+    memory: &Memory,
+    runtime: Option<&GoCounters>,
+    mapped_bytes: Option<u64>,
+) -> MemoryBalance {
     let mut left = memory.anon_bytes;
     let mut not_resident = 0;
     let mut parts = Vec::new();
@@ -46,6 +50,10 @@ pub(super) fn balance(memory: &Memory, runtime: Option<&GoCounters>) -> MemoryBa
         take("live heap", live);
         take("garbage and new objects", heap.in_use_bytes - live);
         take("stacks", heap.stack_bytes);
+        if let Some(mapped) = mapped_bytes {
+            let heap_and_stacks = heap.in_use_bytes + heap.idle_bytes + heap.stack_bytes;
+            take("the runtime's own", mapped.saturating_sub(heap_and_stacks));
+        }
         take("idle heap not returned", heap.idle_bytes);
     }
     parts.push(Part { name: "mapped files", bytes: memory.file_bytes });

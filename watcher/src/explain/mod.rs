@@ -171,7 +171,9 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         findings,
         ruled_out,
         undecided,
-        memory: judgement.memory.as_ref().map(|memory| memory::balance(memory, judgement.runtime.as_ref())),
+        memory: judgement.memory.as_ref().map(|memory| {
+            memory::balance(memory, judgement.runtime.as_ref(), judgement.mapped_bytes)
+        }),
         unseen: missing,
     }
 }

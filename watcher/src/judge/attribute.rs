@@ -52,6 +52,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         gaps: gaps::of(window),
         memory: newest.and_then(|sample| sample.memory.seen()).copied(),
         runtime: newest.and_then(|sample| sample.runtime.seen()).copied(),
+        mapped_bytes: window.captures().heap.last().and_then(|heap| heap.mapped_bytes),
         lacking: lacking(window),
         sampled: newest.map(|sample| sample.at),
     }
@@ -149,8 +150,10 @@ fn lacking(window: &Window) -> Vec<Lacking> {
     if captures.goroutines.is_empty() {
         lacking.push(Lacking::Goroutines);
     }
-    if captures.heap.is_empty() {
-        lacking.push(Lacking::HeapProfile { because: captures.no_profile.clone() });
+    match captures.heap.last().map(|heap| &heap.sites) {
+        Some(Ok(_)) => {}
+        Some(Err(because)) => lacking.push(Lacking::HeapProfile { because: Some(because.clone()) }),
+        None => lacking.push(Lacking::HeapProfile { because: None }),
     }
     lacking
 }

@@ -9,10 +9,9 @@ use super::{
     culprit,
 };
 use crate::sample::code::Frame;
-use crate::sample::heap_sites::HeapCapture;
+use crate::sample::heap_sites::HeapSite;
 use crate::store::{Captures, Series, Window};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Fewer collections than this say nothing.
 pub const MIN_CYCLES: usize = 3;
@@ -152,7 +151,8 @@ fn range(values: &[f64]) -> (f64, f64) {
 /// Names the lines that allocated what stays, by two heap profiles.
 fn attribute(finding: &mut Finding, captures: &Captures) {
     let Some((first, last)) = captures.heap.ends() else { return };
-    let grown = grown(first, last);
+    let (Ok(before), Ok(now)) = (&first.sites, &last.sites) else { return };
+    let grown = grown(before, now);
     let all: u64 = grown.iter().map(|site| site.bytes).sum();
     let module = captures.main_module.as_deref();
     for site in grown.iter().take(MAX_SITES) {
@@ -192,19 +192,21 @@ struct Grown<'a> {
     objects: u64,
 }
 
+/// Bytes and objects in use by stack: a stack occurs once for each size of its objects.
+fn by_stack(sites: &[HeapSite]) -> HashMap<&[Frame], (u64, u64)> {
+    let mut by_stack: HashMap<&[Frame], (u64, u64)> = HashMap::new();
+    for site in sites {
+        let (bytes, objects) = by_stack.entry(&site.stack).or_default();
+        *bytes += site.bytes;
+        *objects += site.objects;
+    }
+    by_stack
+}
+
 /// Stacks that have more in use than before, those with most first.
-fn grown<'a>(first: &HeapCapture, last: &'a HeapCapture) -> Vec<Grown<'a>> {
-    let mut before: HashMap<&Arc<[Frame]>, (u64, u64)> = HashMap::new();
-    for site in &first.sites {
-        let entry = before.entry(&site.stack).or_default();
-        *entry = (entry.0 + site.bytes, entry.1 + site.objects);
-    }
-    let mut now: HashMap<&Arc<[Frame]>, (u64, u64)> = HashMap::new();
-    for site in &last.sites {
-        let entry = now.entry(&site.stack).or_default();
-        *entry = (entry.0 + site.bytes, entry.1 + site.objects);
-    }
-    let mut grown: Vec<Grown> = now
+fn grown<'a>(before: &[HeapSite], now: &'a [HeapSite]) -> Vec<Grown<'a>> {
+    let before = by_stack(before);
+    let mut grown: Vec<Grown> = by_stack(now)
         .into_iter()
         .map(|(stack, (bytes, objects))| {
             let (bytes_before, objects_before) = before.get(stack).copied().unwrap_or_default();

@@ -67,6 +67,8 @@ pub struct Judgement {
     pub memory: Option<Memory>,
     /// The Go runtime's totals in the newest sample, where they were read.
     pub runtime: Option<GoCounters>,
+    /// All memory that the Go runtime has mapped, by the newest capture.
+    pub mapped_bytes: Option<u64>,
     /// What the captures lack.
     pub lacking: Vec<Lacking>,
     /// When the newest sample was taken.

@@ -13,8 +13,6 @@ pub struct Captures {
     pub goroutines: Run<GoroutineCapture>,
     /// What the heap holds, by stack.
     pub heap: Run<HeapCapture>,
-    /// Why there is no heap profile, completing "no heap samples are recorded in this program, because …".
-    pub no_profile: Option<String>,
     /// Path of the main module, where the program was built from one: what belongs to it is the program's own.
     pub main_module: Option<Arc<str>>,
 }

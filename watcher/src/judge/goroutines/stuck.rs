@@ -96,19 +96,26 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
         return None;
     }
     let members: Vec<&Member> = last.members.iter().filter(|member| member.site == index).collect();
-    let earlier = captures.goroutines.earlier().find(|earlier| holds(earlier, site, last, &members))?;
-    let seconds = last.at.seconds_since(&earlier.at);
-    let motion = motion(earlier, &members);
-    // Whoever waits for ever need not be watched.
-    if wait != Wait::ForEver {
-        match motion {
-            Motion::None if seconds >= MIN_SECONDS => {}
+    let mut known = None;
+    for earlier in captures.goroutines.earlier().filter(|earlier| holds(earlier, site, last, &members)) {
+        let seconds = last.at.seconds_since(&earlier.at);
+        match motion(earlier, &members) {
+            _ if wait == Wait::ForEver => {}
             Motion::Some => return None,
+            Motion::None if seconds >= MIN_SECONDS => {}
             Motion::None | Motion::Unknown => {
-                return Some(Verdict::Unknown { count: site.count });
+                known = known.or(Some(Known::No));
+                continue;
             }
         }
+        // The oldest that knows.
+        known = Some(Known::StillFor(seconds));
+        break;
     }
+    let seconds = match known? {
+        Known::StillFor(seconds) => seconds,
+        Known::No => return Some(Verdict::Unknown { count: site.count }),
+    };
     let mut culprits = Vec::new();
     let share = site.count as f64 / last.total.max(1) as f64;
     add_lines(&mut culprits, &site.created_by, Some(site), share, module);
@@ -147,6 +154,14 @@ fn holds(
         before.contains_key(&member.id) || !member.id.is_multiple_of(earlier.one_in)
     };
     now <= then && !members.is_empty() && members.iter().all(was_there)
+}
+
+/// What the earlier captures say.
+enum Known {
+    /// None of them has run for so many seconds.
+    StillFor(f64),
+    /// No collection has taken the note.
+    No,
 }
 
 enum Motion {
