@@ -232,10 +232,9 @@ fn what_could_not_be_read_is_said_once_with_its_reason() {
     expect![[r#"
         number of open descriptors: in 6 of 46 samples the kernel denied it; root, or the capabilities that `watcher doctor` names, would bring it
         children: this kernel or this process does not offer it
+        goroutines and Go heap: the Go runtime was not found in the process's memory: other than Go 1.18 to 1.27 on x86-64, or just starting
         kernel programs: refused by this kernel
-        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code
-        goroutines: this version does not read the Go runtime's memory, so goroutines are neither counted nor judged
-        Go heap: this version does not read the live heap, so resident memory that grows is not told apart
+        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
     "#]].assert_eq(&text);
 }
 

@@ -92,13 +92,15 @@ mod tests {
     use super::{Gap, What, of};
     use crate::judge::simulation::{Beat, PROCESS, sample};
     use crate::reading::Reading;
+    use crate::sample::runtime::GoCounters;
     use crate::store::Window;
 
     #[test]
     fn what_failed_is_counted_and_what_left_is_not() {
         let mut window = Window::new(PROCESS, 16);
         for second in 0..10_u32 {
-            let mut sample = sample(f64::from(second), &Beat::default());
+            let runtime = Some(GoCounters::default());
+            let mut sample = sample(f64::from(second), &Beat { runtime, ..Beat::default() });
             sample.memory.reading = Reading::Gone;
             if second >= 3 {
                 sample.threads.reading = Reading::Denied;

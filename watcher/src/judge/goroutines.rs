@@ -112,6 +112,9 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         if share < MIN_SHARE {
             break;
         }
+        if let Some(caller) = caller(captures, origin.created_by) {
+            finding.culprits.push(culprit::culprit(caller.0, caller.1, share));
+        }
         add_lines(&mut finding.culprits, origin.created_by, origin.fullest, share, module);
     }
     let Some(top) = origins.first() else { return };
@@ -155,6 +158,27 @@ fn add_lines(
     }
     lines.dedup();
     culprits.extend(lines.into_iter().map(|frame| culprit::culprit(frame, &stack, share)));
+}
+
+/// The program's own line that calls the dependency whose `go` statement this is, and its stack. A goroutine knows who
+/// created it, not who called that; what is allocated beside it in the same function does, and stands in the heap
+/// profile. Of several lines the one with most bytes.
+fn caller<'a>(captures: &'a Captures, created_by: &[Frame]) -> Option<(&'a Frame, &'a [Frame])> {
+    let module = captures.main_module.as_deref();
+    let is_own = |frame: &Frame| owner(&frame.function, module) == Owner::Own;
+    if created_by.is_empty() || created_by.iter().any(is_own) {
+        return None;
+    }
+    let sites = captures.heap.last()?.sites.as_ref().ok()?;
+    let creates = |frame: &Frame| created_by.iter().any(|creator| creator.function == frame.function);
+    let mut bytes: HashMap<&Frame, (u64, &[Frame])> = HashMap::new();
+    for site in sites.iter().filter(|site| site.stack.iter().any(creates)) {
+        if let Some(line) = culprit::line(&site.stack, module).filter(|line| is_own(line)) {
+            bytes.entry(line).or_insert((0, &site.stack)).0 += site.bytes;
+        }
+    }
+    let (line, (_, stack)) = bytes.into_iter().max_by(|a, b| a.1.0.cmp(&b.1.0).then(b.0.cmp(a.0)))?;
+    Some((line, stack))
 }
 
 /// Those of one origin that came in the first half of the window, and of them those that are still there.

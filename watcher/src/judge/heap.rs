@@ -8,6 +8,7 @@ use super::{
     Culprit, Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy,
     culprit,
 };
+use crate::sample::Sample;
 use crate::sample::code::Frame;
 use crate::sample::heap_sites::HeapSite;
 use crate::store::{Captures, Series, Window};
@@ -19,13 +20,12 @@ pub const MIN_CYCLES: usize = 3;
 const SERIES_CYCLES: usize = 12;
 /// The live heap is exact; what varies is what requests hold at the moment of a collection.
 const MIN_RISE_BYTES: f64 = 1024.0 * 1024.0;
-/// Rise against the first value that three collections must show; by GOGC=100 three collections in a row are as far
-/// apart as the heap is large, so that a leak that matters shows at least that.
-const MIN_RISE_OF_FEW: f64 = 0.4;
-/// The same from five on: five values rise by chance once in 120 times.
-const MIN_RISE_OF_SOME: f64 = 0.15;
+/// Rise against the first value that so many collections must show, each of them beyond the one before it: what
+/// requests hold breathes, and three values rise by chance once in six times. By GOGC=100 collections in a row are as
+/// far apart as the heap is large, so that a leak that matters shows at least that.
+const MIN_RISE_OF_FEW: [(usize, f64); 4] = [(3, 0.5), (4, 0.4), (6, 0.3), (usize::MAX, 0.2)];
 /// None may lie farther from the line than this part of the rise.
-const STRAIGHT: f64 = 0.2;
+const STRAIGHT: f64 = 0.15;
 /// What falls back by this part of what it rises is no leak.
 const FALLS_BACK: f64 = 0.3;
 /// The runtime collects at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
@@ -75,6 +75,13 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
     })
 }
 
+/// What the newest collection found live is far more than what the one before the window did.
+pub fn has_risen(window: &Window) -> bool {
+    let marked = |sample: &Sample| Some(sample.runtime.seen()?.heap?.marked_bytes as f64);
+    let (first, last) = (window.samples().find_map(marked), window.samples().rev().find_map(marked));
+    first.zip(last).is_some_and(|(first, last)| last - first >= (0.25 * first).max(4.0 * MIN_RISE_BYTES))
+}
+
 /// What to say of a heap that grew and was not collected often enough.
 pub fn too_few(window: &Window) -> Undecided {
     let have = collections(window).values.len();
@@ -122,7 +129,7 @@ fn by_few(series: &Series, window: &Window) -> Course {
     let per_second = rise / seconds;
     let off_line = times.iter().zip(values).map(|(time, value)| (value - from - per_second * (time - began)).abs());
     let straight = off_line.fold(0.0, f64::max) <= STRAIGHT * rise;
-    let least = if values.len() >= 5 { MIN_RISE_OF_SOME } else { MIN_RISE_OF_FEW };
+    let least = MIN_RISE_OF_FEW.iter().find(|(cycles, _)| values.len() <= *cycles).map_or(0.2, |(_, least)| *least);
     let long_enough = seconds >= 0.3 * window.seconds() && window.seconds() >= 25.0;
     if fallen > 0.0 || !straight || rise < least * from || !long_enough {
         return Course::Undecided(UndecidedWhy::Ambiguous {

@@ -62,6 +62,7 @@ fn told_apart(
         move |outcome: &&Outcome| matches!(outcome, Outcome::Steady(steady) if steady.kind == kind)
     };
     let heap = heap::judge(window, thresholds)
+        .or_else(|| heap::has_risen(window).then(|| Outcome::Undecided(heap::too_few(window))))
         .or_else(|| together.iter().find(of_kind(Kind::Heap)).cloned())
         .or_else(|| (!together.is_empty()).then(|| Outcome::Undecided(heap::too_few(window))));
     let native = match course(outside, Unit::Bytes, &beyond_a_cycle(thresholds)) {
