@@ -165,10 +165,12 @@ impl Observer {
         if process.id() != Reading::Seen(id) {
             return false;
         }
-        let Some(runtime) = self.sweeper.runtimes().attached(id) else { return false };
+        let Some(window) = self.windows.get_mut(&id) else { return false };
+        let runtimes = self.sweeper.runtimes();
+        window.captures_mut().no_runtime = runtimes.failure(id).map(str::to_owned);
+        let Some(runtime) = runtimes.attached(id) else { return false };
         let goroutines = goroutines::capture(runtime, &process, id).into_seen();
         let heap = heap_sites::capture(runtime, &process, id).into_seen();
-        let Some(window) = self.windows.get_mut(&id) else { return false };
         let captures = window.captures_mut();
         let anything = goroutines.is_some() || heap.is_some();
         if let Some(goroutines) = goroutines {

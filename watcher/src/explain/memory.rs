@@ -42,7 +42,7 @@ pub(super) fn balance(
     let mut take = |name, bytes: u64| {
         let resident = bytes.min(left);
         left -= resident;
-        not_resident += bytes - resident;
+        not_resident = u64::saturating_add(not_resident, bytes - resident);
         parts.push(Part { name, bytes: resident });
     };
     if let Some(heap) = runtime.and_then(|runtime| runtime.heap) {
@@ -51,8 +51,8 @@ pub(super) fn balance(
         take("garbage and new objects", heap.in_use_bytes - live);
         take("stacks", heap.stack_bytes);
         if let Some(mapped) = mapped_bytes {
-            let heap_and_stacks = heap.in_use_bytes + heap.idle_bytes + heap.stack_bytes;
-            take("the runtime's own", mapped.saturating_sub(heap_and_stacks));
+            let known = [heap.in_use_bytes, heap.idle_bytes, heap.stack_bytes];
+            take("the runtime's own", known.into_iter().fold(mapped, u64::saturating_sub));
         }
         take("idle heap not returned", heap.idle_bytes);
     }

@@ -13,7 +13,7 @@ pub mod words;
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use memory::{MemoryBalance, Part};
 
-use crate::judge::{Judgement, What};
+use crate::judge::{Judgement, Lacking, What};
 use crate::process::{Container, Target};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -152,10 +152,11 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
     let findings: Vec<Finding> = judgement.findings.iter().map(finding::explain).collect();
     let ruled_out = judgement.steady.iter().map(verdicts::ruled_out).collect();
     let undecided: Vec<Undecided> = judgement.undecided.iter().map(verdicts::undecided).collect();
+    let knows_why = judgement.lacking.iter().any(|one| matches!(one, Lacking::Runtime { .. }));
     let mut missing: Vec<Unseen> = judgement
         .gaps
         .iter()
-        .filter(|gap| gap.what != What::Runtime || target.go.is_some())
+        .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why))
         .map(unseen::of_gap)
         .collect();
     missing.extend(unseen.iter().cloned());

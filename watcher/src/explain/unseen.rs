@@ -3,6 +3,9 @@
 use super::Unseen;
 use crate::judge::{Gap, Lacking, What};
 
+/// What is missing where the Go runtime is not read.
+const RUNTIME: &str = "goroutines and Go heap";
+
 /// What could not be read, and why.
 pub(super) fn of_gap(gap: &Gap) -> Unseen {
     let what = match gap.what {
@@ -15,7 +18,7 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
         What::Mappings => "number of mappings",
         What::Memory => "resident memory",
         What::Cgroup => "cgroup usage and limits",
-        What::Runtime => "goroutines and Go heap",
+        What::Runtime => RUNTIME,
     };
     let reason = match gap.denied {
         0 if gap.what == What::Runtime => {
@@ -37,6 +40,7 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
 /// What the captures lack, and why.
 pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
     match lacking {
+        Lacking::Runtime { because } => Unseen { what: RUNTIME.to_owned(), why: because.clone() },
         Lacking::Goroutines => Unseen {
             what: "goroutines one by one".to_owned(),
             why: "the runtime's list of goroutines could not be read, or not in time, so no line is named for them"

@@ -141,6 +141,9 @@ fn share_a_line(one: &Finding, other: &Finding) -> bool {
 
 /// What would have named lines and is not there.
 fn lacking(window: &Window) -> Vec<Lacking> {
+    if let Some(because) = &window.captures().no_runtime {
+        return vec![Lacking::Runtime { because: because.clone() }];
+    }
     // Where no runtime was read at all, a gap says so.
     if window.samples().all(|sample| sample.runtime.seen().is_none()) {
         return Vec::new();

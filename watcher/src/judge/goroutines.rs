@@ -222,4 +222,4 @@ fn passes_through(captures: &Captures) -> bool {
 const STOPPED: Rate = Rate { per_second: 0.0, low: 0.0, high: 0.0 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

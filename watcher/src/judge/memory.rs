@@ -86,8 +86,9 @@ fn outside_go(window: &Window) -> Series {
         let memory = sample.memory.seen()?;
         let counters = sample.runtime.seen()?;
         let heap = counters.heap?;
-        let stacks = counters.goroutines.unwrap_or(0) * STACK_BYTES;
-        let within = heap.in_use_bytes + heap.idle_bytes + stacks;
+        let stacks = counters.goroutines.unwrap_or(0).saturating_mul(STACK_BYTES);
+        // Whatever a process makes of its counters.
+        let within = heap.in_use_bytes.saturating_add(heap.idle_bytes).saturating_add(stacks);
         Some((sample.memory.at, (memory.anon_bytes + memory.swap_bytes).saturating_sub(within) as f64))
     })
 }

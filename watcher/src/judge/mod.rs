@@ -78,6 +78,11 @@ pub struct Judgement {
 /// What the captures of a process lack, so that lines of code cannot be named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lacking {
+    /// The Go runtime was not found, or may not be read.
+    Runtime {
+        /// Why, in a sentence's part.
+        because: String,
+    },
     /// Goroutines were not captured.
     Goroutines,
     /// There is no heap profile, for this reason where it is known.

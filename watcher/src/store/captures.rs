@@ -13,6 +13,8 @@ pub struct Captures {
     pub goroutines: Run<GoroutineCapture>,
     /// What the heap holds, by stack.
     pub heap: Run<HeapCapture>,
+    /// Why the Go runtime is not read, in a sentence's part; `None` where it is.
+    pub no_runtime: Option<String>,
     /// Path of the main module, where the program was built from one: what belongs to it is the program's own.
     pub main_module: Option<Arc<str>>,
 }

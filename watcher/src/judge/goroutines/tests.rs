@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 /// A site: who created its goroutines and where they are, each innermost first, and for what they wait.
 #[derive(Clone, Copy)]
-struct Place {
+pub(crate) struct Place {
     created_by: &'static [&'static str],
     stack: &'static [&'static str],
     wait: &'static str,
 }
 
-const HANDLER: Place = Place {
+pub(crate) const HANDLER: Place = Place {
     created_by: &["main.handle"],
     stack: &["runtime.gopark", "runtime.chanrecv1", "main.await"],
     wait: "chan receive",
@@ -39,7 +39,7 @@ fn frames(functions: &[&str]) -> Arc<[Frame]> {
 }
 
 /// Goroutines of a place, by id and since when they wait.
-type Crowd = (Place, Vec<(u64, Option<u64>)>);
+pub(crate) type Crowd = (Place, Vec<(u64, Option<u64>)>);
 
 fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
     let mut crowds: Vec<&Crowd> = crowds.iter().collect();
@@ -73,7 +73,7 @@ fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
 }
 
 /// A window with this many goroutines in each second, and captures at its begin, in its middle and at its end.
-fn watched(count: impl Fn(usize) -> u64, crowds: impl Fn(usize) -> Vec<Crowd>) -> Window {
+pub(crate) fn watched(count: impl Fn(usize) -> u64, crowds: impl Fn(usize) -> Vec<Crowd>) -> Window {
     let mut window = window(|second, beat| {
         beat.runtime = Some(GoCounters { goroutines: Some(count(second)), ..GoCounters::default() });
     });
@@ -90,16 +90,15 @@ fn judged(window: &Window) -> Judgement {
 }
 
 fn lines(judgement: &Judgement) -> Vec<(&str, f64)> {
-    let lines = |culprit: &'_ crate::judge::Culprit| culprit.share;
     judgement.findings[0]
         .culprits
         .iter()
-        .map(|culprit| (&*culprit.frame.function, (lines(culprit) * 100.0).round() / 100.0))
+        .map(|culprit| (&*culprit.frame.function, (culprit.share * 100.0).round() / 100.0))
         .collect()
 }
 
 /// So many goroutines, numbered from `first`, that wait since the same moment.
-fn crowd(first: u64, count: u64, since: Option<u64>) -> Vec<(u64, Option<u64>)> {
+pub(crate) fn crowd(first: u64, count: u64, since: Option<u64>) -> Vec<(u64, Option<u64>)> {
     (first..first + count).map(|id| (id, since)).collect()
 }
 
