@@ -82,8 +82,23 @@ pub struct Finding {
     pub exhausts: Option<Exhaustion>,
     /// What the growing ones have in common.
     pub detail: Detail,
+    /// The lines that did it.
+    pub culprits: Vec<Culprit>,
     /// How we know, in sentences.
     pub evidence: Vec<String>,
+}
+
+/// A line of code that did it.
+#[derive(Debug, Deserialize)]
+pub struct Culprit {
+    /// Its function.
+    pub function: String,
+    /// Its source file, as the compiler recorded it.
+    pub file: String,
+    /// Its number.
+    pub line: u32,
+    /// Its part of the growth: 0 to 1.
+    pub share: f64,
 }
 
 /// When a limit is reached.

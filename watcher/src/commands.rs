@@ -70,7 +70,7 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     written(print(args.output.as_deref(), &output))?;
     if found.denied > 0 {
         hint(&format!(
-            "{} may not be read, so whether they are Go is unknown: run as root to see them",
+            "{} may not be read, so what they are is unknown: `watcher doctor` says what would help",
             counted(usize::try_from(found.denied).unwrap_or(usize::MAX), "process", "processes")
         ));
     }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"example.com/parcels/internal/service"
+	"example.com/parcels/internal/snapshot"
 )
 
 // shelf is how many descriptions are enough for most requests.
@@ -15,6 +16,7 @@ var descriptions = map[int]string{}
 
 func main() {
 	service.Start()
+	snapshot.Take()
 	number := 0
 	service.Pace(func() {
 		number++

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"example.com/parcels/internal/service"
+	"example.com/parcels/internal/snapshot"
 )
 
 const (
@@ -15,6 +16,7 @@ const (
 
 func main() {
 	service.Start()
+	snapshot.Take()
 	headlines := make([]string, 0, kept)
 	service.Pace(func() {
 		if len(headlines) == kept {

@@ -7,12 +7,14 @@ import (
 	"github.com/cihub/seelog"
 
 	"example.com/parcels/internal/service"
+	"example.com/parcels/internal/snapshot"
 )
 
 const configuration = `<seelog type="asynctimer" asyncinterval="1000000"><outputs><file path="/dev/null"/></outputs></seelog>`
 
 func main() {
 	service.Start()
+	snapshot.Take()
 	base, err := seelog.LoggerFromConfigAsString(configuration)
 	if err != nil {
 		log.Fatal(err)

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use tests::build::build;
-use tests::cases::{detection, fixtures, leaks, views};
+use tests::cases::{detection, fixtures, goroutines, leaks, views};
 use tests::toolchain::{Toolchain, fetch_all};
 
 fn main() -> io::Result<()> {
@@ -19,8 +19,9 @@ fn main() -> io::Result<()> {
     let newest = Toolchain::newest();
     let leaks = newest.into_iter().flat_map(leaks::builds);
     let fixtures = newest.into_iter().flat_map(fixtures::builds);
-    for (name, toolchain, variant) in leaks.chain(fixtures).chain(detection::builds()).chain(views::builds())
-    {
+    let goroutines = newest.into_iter().flat_map(goroutines::builds);
+    let all = leaks.chain(fixtures).chain(goroutines).chain(detection::builds()).chain(views::builds());
+    for (name, toolchain, variant) in all {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;
         }

@@ -4,6 +4,7 @@ pub mod command;
 pub mod detection;
 pub mod faults;
 pub mod fixtures;
+pub mod goroutines;
 pub mod healthy;
 pub mod heap;
 pub mod kernel;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         healthy::cases(),
         faults::cases(),
         fixtures::cases(),
+        goroutines::cases(),
         privileges::cases(),
         command::cases(),
         heap::cases(),

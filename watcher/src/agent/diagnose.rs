@@ -11,6 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
+/// Time that captures may take in one beat, and at the end of the window: a hundred thousand goroutines take about
+/// a tenth of a second.
+const CAPTURE_BUDGET: Duration = Duration::from_millis(300);
+const LAST_CAPTURE_BUDGET: Duration = Duration::from_secs(5);
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Diagnosed {
@@ -40,16 +45,21 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
     let mut beats = tokio::time::interval(config.interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let began = Instant::now();
+    let mut halfway = false;
     loop {
         tokio::select! {
             _ = beats.tick() => {}
             () = &mut interrupted => break,
         }
         let pids: Vec<i32> = present.iter().map(|id| id.pid).collect();
+        // What came in the first half and is still there at the end has come to stay.
+        let again = !halfway && began.elapsed() >= wanted / 2;
+        halfway |= again;
         let changes;
         (observer, changes) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
             observer.beat();
+            observer.capture_all(again, CAPTURE_BUDGET);
             changes
         })
         .await?;
@@ -63,6 +73,7 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
             break;
         }
     }
+    (observer, ()) = blocking(observer, |observer| observer.capture_all(true, LAST_CAPTURE_BUDGET)).await?;
     progress.clear();
     let judged = observer.targets().iter().filter(|target| present.contains(&target.id));
     let mut diagnoses: Vec<Diagnosis> = judged.filter_map(|target| explained(&observer, target)).collect();
@@ -79,7 +90,7 @@ pub(super) fn explained(observer: &Observer, target: &Target) -> Option<Diagnosi
 fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> String {
     let hidden = match denied {
         0 => String::new(),
-        _ => format!(" ({denied} processes may not be read: run as root to see them)"),
+        _ => format!(" ({denied} processes may not be read: `watcher doctor` says what would help)"),
     };
     match selection {
         Selection::Pid(pid) if observer.exists(*pid) => {

@@ -7,8 +7,10 @@ use crate::judge::{self, Bounds, Judgement, Thresholds};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
+use crate::sample::{goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
+use crate::source::clock;
 use crate::source::host::Host;
 use crate::source::kernel::Kernel;
 use crate::source::kernel::lifecycle::Lifecycle;
@@ -16,6 +18,7 @@ use crate::source::proc::ProcRoot;
 use crate::store::Window;
 use anyhow::Context;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// More processes than this are not watched: their windows would take more memory than the agent may use.
 pub const MAX_TARGETS: usize = 2048;
@@ -106,7 +109,10 @@ impl Observer {
                 continue;
             }
             self.targets.push(Target::clone(came));
-            self.windows.insert(came.id, Window::new(came.id, self.window_capacity));
+            let mut window = Window::new(came.id, self.window_capacity);
+            let module = came.go.as_ref().and_then(|go| go.module_path());
+            window.captures_mut().main_module = module.map(Into::into);
+            self.windows.insert(came.id, window);
         }
     }
 
@@ -129,6 +135,51 @@ impl Observer {
             }
         }
         sweep.report
+    }
+
+    /// Captures the goroutines, and what the heap holds by line, of each process that is watched and not captured
+    /// yet, or of all; for no longer than `budget`, one process aside.
+    pub fn capture_all(&mut self, again: bool, budget: Duration) {
+        let began = clock::now();
+        let ids: Vec<ProcessId> = self.targets.iter().map(|target| target.id).collect();
+        for id in ids {
+            let captured = self.windows.get(&id).is_some_and(|window| window.captures().newest().is_some());
+            if again || !captured {
+                self.capture(id);
+            }
+            if clock::now().since_boot.saturating_sub(began.since_boot) >= budget {
+                break;
+            }
+        }
+    }
+
+    /// The same for one process, unless it was captured less than `apart` ago. Whether it was.
+    pub fn capture_again(&mut self, id: ProcessId, apart: Duration) -> bool {
+        let newest = self.windows.get(&id).and_then(|window| window.captures().newest());
+        let due = newest.is_none_or(|at| clock::now().since_boot.saturating_sub(at.since_boot) >= apart);
+        due && self.capture(id)
+    }
+
+    fn capture(&mut self, id: ProcessId) -> bool {
+        let Some(process) = self.proc.open(id.pid).into_seen() else { return false };
+        if process.id() != Reading::Seen(id) {
+            return false;
+        }
+        let Some(window) = self.windows.get_mut(&id) else { return false };
+        let runtimes = self.sweeper.runtimes();
+        window.captures_mut().no_runtime = runtimes.failure(id).map(str::to_owned);
+        let Some(runtime) = runtimes.attached(id) else { return false };
+        let goroutines = goroutines::capture(runtime, &process, id).into_seen();
+        let heap = heap_sites::capture(runtime, &process, id).into_seen();
+        let captures = window.captures_mut();
+        let anything = goroutines.is_some() || heap.is_some();
+        if let Some(goroutines) = goroutines {
+            captures.goroutines.push(goroutines);
+        }
+        if let Some(heap) = heap {
+            captures.heap.push(heap);
+        }
+        anything
     }
 
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.

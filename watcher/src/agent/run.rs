@@ -5,10 +5,10 @@ use super::observer::Observer;
 use super::{blocking, interruption};
 use crate::config::Config;
 use crate::discover::Changes;
-use crate::explain::{Kind, Verdict};
+use crate::explain::{Diagnosis, Kind, Verdict};
 use crate::health::{Losses, OwnCost};
 use crate::news::{Health, News, What};
-use crate::process::ProcessId;
+use crate::process::{ProcessId, Target};
 use crate::sample::sweep::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
@@ -32,6 +32,11 @@ enum Event {
 const SETTLING: Duration = Duration::from_millis(300);
 /// A process is judged again after so many beats. Judging costs more than sampling does.
 const BEATS_BETWEEN_JUDGEMENTS: u64 = 3;
+/// All goroutines of a process are looked at only where their number, or the live heap, seems to grow, and not again
+/// within this time.
+const BETWEEN_CAPTURES: Duration = Duration::from_secs(60);
+/// ... and of no more processes in one beat.
+const CAPTURES_PER_BEAT: usize = 4;
 /// How often the agent tells how it is doing.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -190,10 +195,21 @@ impl Agent {
                 let changes = observer.discover();
                 let sweep = observer.beat();
                 let due = observer.targets().iter().filter(|target| {
-                    (u64::from(target.id.pid.unsigned_abs()) + beat).is_multiple_of(BEATS_BETWEEN_JUDGEMENTS)
+                    (u64::from(target.id.pid.unsigned_abs()) + beat) % BEATS_BETWEEN_JUDGEMENTS == 0
                 });
+                let due: Vec<Target> = due.cloned().collect();
+                let mut captures = CAPTURES_PER_BEAT;
                 let diagnoses: Vec<_> = due
-                    .filter_map(|target| explained(observer, target).map(|diagnosis| (target.id, diagnosis)))
+                    .iter()
+                    .filter_map(|target| {
+                        let diagnosis = explained(observer, target)?;
+                        let looks_closer = captures > 0
+                            && is_suspicious(&diagnosis)
+                            && observer.capture_again(target.id, BETWEEN_CAPTURES);
+                        captures -= usize::from(looks_closer);
+                        let closer = looks_closer.then(|| explained(observer, target)).flatten();
+                        Some((target.id, closer.unwrap_or(diagnosis)))
+                    })
                     .collect();
                 (changes, sweep, diagnoses)
             })
@@ -238,6 +254,13 @@ impl Agent {
             uptime,
         }
     }
+}
+
+/// Goroutines or the live heap grow, or may.
+fn is_suspicious(diagnosis: &Diagnosis) -> bool {
+    let costly = |kind: Kind| matches!(kind, Kind::Goroutine | Kind::Heap);
+    diagnosis.findings.iter().any(|finding| costly(finding.kind))
+        || diagnosis.undecided.iter().any(|one| costly(one.kind) && one.need_seconds.is_some())
 }
 
 fn tell_what_was_not_understood(changes: &Changes) {

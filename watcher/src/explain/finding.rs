@@ -30,12 +30,26 @@ pub(super) fn explain(judged: &Judged) -> Finding {
         peer: judged.detail.peer.as_ref().map(peer_name),
         descriptor_type: judged.detail.descriptor_type.map(type_name),
         culprits: judged.culprits.clone(),
-        headline: format!(
+        headline: headline(judged),
+        evidence: judged.evidence.iter().map(|evidence| sentence(evidence, judged)).collect(),
+    }
+}
+
+/// What grows and how fast; what has stopped growing, and how much of it there is.
+fn headline(judged: &Judged) -> String {
+    let stuck = judged.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::Stuck { count, .. } => Some(*count),
+        _ => None,
+    });
+    match stuck {
+        Some(stuck) => {
+            format!("{} goroutines are stuck at one line; their number no longer grows", count(stuck as f64))
+        }
+        None => format!(
             "{} grow by {}",
             growing(judged.kind, &judged.detail),
-            rate(judged.rate.per_second, unit)
+            rate(judged.rate.per_second, judged.kind.unit())
         ),
-        evidence: judged.evidence.iter().map(|evidence| sentence(evidence, judged)).collect(),
     }
 }
 
@@ -105,6 +119,61 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             percent(of_descriptors),
             counted(readings, "reading", "readings")
         ),
+        Evidence::Origin { grown, share, seconds, came, stayed, ref wait } => {
+            let wait = wait.as_deref().map(|wait| format!("; most of them {}", waiting(wait)));
+            let cohort = match came {
+                0 => String::new(),
+                came => format!(
+                    " Of {} that came in the first half of that time, {} are still there.",
+                    count(came as f64),
+                    if stayed == came { "all".to_owned() } else { count(stayed as f64) }
+                ),
+            };
+            format!(
+                "{} of the growth comes from one `go` statement: {} more goroutines in {}{}.{cohort}",
+                percent(share),
+                count(grown as f64),
+                duration(seconds),
+                wait.unwrap_or_default()
+            )
+        }
+        Evidence::Stuck { count: stuck, total, seconds, ref wait, may_be_idle, for_ever } => {
+            let wait = wait.as_deref().map_or("wait", waiting);
+            let mut text = format!(
+                "{} of {} goroutines {wait}, the same ones as {} before",
+                count(stuck as f64),
+                count(total as f64),
+                duration(seconds)
+            );
+            text += if for_ever {
+                "; nothing can ever end that."
+            } else {
+                ", and by the runtime's own notes none of them has run meanwhile."
+            };
+            if may_be_idle {
+                text += " Workers of a pool that had nothing to do for all that time would look the same.";
+            }
+            text
+        }
+        Evidence::Allocated { bytes, objects, share, seconds } => format!(
+            "{} of what came to stay was allocated at one stack: {} in {} objects more than {} before, estimated \
+             from samples.",
+            percent(share),
+            quantity(bytes as f64, Unit::Bytes),
+            count(objects as f64),
+            duration(seconds)
+        ),
+        Evidence::Collections { cycles, from, to } => format!(
+            "{} found {} live at first and {} at last.",
+            counted(cycles, "collection", "collections"),
+            quantity(from, Unit::Bytes),
+            quantity(to, Unit::Bytes)
+        ),
+        Evidence::Concentrated { share, now } if judged.kind == Kind::Goroutine => format!(
+            "{} of all goroutines come from one `go` statement, {} of them now.",
+            percent(share),
+            count(now as f64)
+        ),
         Evidence::Concentrated { share, now } => {
             let what = match (judged.detail.state, judged.detail.descriptor_type) {
                 (Some(state), _) => format!("in {}", state_name(state)),
@@ -113,6 +182,26 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             };
             format!("{} of the growth is {what}, where there are {} now.", percent(share), count(now as f64))
         }
+    }
+}
+
+/// What a goroutine does, from the runtime's words for it (`waitReasonStrings`, `runtime/runtime2.go`).
+pub(super) fn waiting(reason: &str) -> &str {
+    match reason {
+        "chan receive" => "wait to receive from a channel",
+        "chan send" => "wait to send on a channel",
+        "chan receive (nil chan)" => "wait to receive from a nil channel",
+        "chan send (nil chan)" => "wait to send on a nil channel",
+        "select" => "wait in a select",
+        "select (no cases)" => "wait in a select without cases",
+        "sleep" => "sleep",
+        "IO wait" => "wait for the network or a file",
+        "semacquire" => "wait for a lock or a WaitGroup",
+        "sync.Mutex.Lock" => "wait for a mutex",
+        "sync.RWMutex.Lock" | "sync.RWMutex.RLock" => "wait for a read-write mutex",
+        "sync.WaitGroup.Wait" => "wait for a WaitGroup",
+        "sync.Cond.Wait" => "wait for a condition",
+        _ => "wait",
     }
 }
 

@@ -13,7 +13,7 @@ pub mod words;
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use memory::{MemoryBalance, Part};
 
-use crate::judge::Judgement;
+use crate::judge::{Judgement, Lacking, What};
 use crate::process::{Container, Target};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -152,9 +152,16 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
     let findings: Vec<Finding> = judgement.findings.iter().map(finding::explain).collect();
     let ruled_out = judgement.steady.iter().map(verdicts::ruled_out).collect();
     let undecided: Vec<Undecided> = judgement.undecided.iter().map(verdicts::undecided).collect();
-    let mut missing: Vec<Unseen> = judgement.gaps.iter().map(unseen::of_gap).collect();
+    let knows_why = judgement.lacking.iter().any(|one| matches!(one, Lacking::Runtime { .. }));
+    let mut missing: Vec<Unseen> = judgement
+        .gaps
+        .iter()
+        .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why))
+        .map(unseen::of_gap)
+        .collect();
     missing.extend(unseen.iter().cloned());
-    missing.extend(unseen::of_this_version(target.go.is_some()));
+    missing.extend(judgement.lacking.iter().map(unseen::of_capture));
+    missing.push(unseen::of_this_version());
     Diagnosis {
         process: process(target, judgement),
         window_seconds: judgement.window_seconds,
@@ -165,7 +172,10 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         findings,
         ruled_out,
         undecided,
-        memory: judgement.memory.as_ref().map(memory::balance),
+        memory: judgement
+            .memory
+            .as_ref()
+            .map(|memory| memory::balance(memory, judgement.runtime.as_ref(), judgement.mapped_bytes)),
         unseen: missing,
     }
 }

@@ -1,8 +1,12 @@
 use super::{Diagnosis, Unseen, explain};
-use crate::judge::simulation::{Beat, PROCESS, details_every, sample, window};
+use crate::golang::runtime::HeapCounters;
+use crate::judge::goroutines::tests::{HANDLER, crowd, watched};
+use crate::judge::simulation::{Beat, PROCESS, details_every, moment, sample, window};
 use crate::judge::{Bounds, Thresholds, Verdict, judge};
 use crate::process::{GoProgram, Limits, Lineage, Module, Target};
 use crate::reading::Reading;
+use crate::sample::heap_sites::HeapCapture;
+use crate::sample::runtime::GoCounters;
 use crate::store::Window;
 use expect_test::{Expect, expect};
 use std::fmt::Write;
@@ -232,10 +236,9 @@ fn what_could_not_be_read_is_said_once_with_its_reason() {
     expect![[r#"
         number of open descriptors: in 6 of 46 samples the kernel denied it; root, or the capabilities that `watcher doctor` names, would bring it
         children: this kernel or this process does not offer it
+        goroutines and Go heap: the Go runtime was not found in the process's memory: other than Go 1.18 to 1.27 on x86-64, or just starting
         kernel programs: refused by this kernel
-        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code
-        goroutines: this version does not read the Go runtime's memory, so goroutines are neither counted nor judged
-        Go heap: this version does not read the live heap, so resident memory that grows is not told apart
+        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
     "#]].assert_eq(&text);
 }
 
@@ -245,4 +248,109 @@ fn the_memory_adds_up() {
     let parts: u64 = memory.parts.iter().map(|part| part.bytes).sum();
     assert_eq!(parts + memory.unexplained_bytes, memory.rss_bytes);
     assert_eq!(memory.rss_bytes, 50 << 20);
+}
+
+#[test]
+fn goroutines_that_stay() {
+    let window = watched(
+        |second| 20 + 5 * second as u64,
+        |second| vec![(HANDLER, crowd(100, 5 * second as u64, None))],
+    );
+    check(
+        &window,
+        expect![[r#"
+        Leak: Goroutines grow by 5 per second
+        Goroutine of None: Goroutines grow by 5 per second
+          left: -
+          From 20 to 245 in 45 s, seen in 46 samples.
+          45 steps up, none down.
+          It grew in each quarter of that time, by 50 to 58.
+          100 % of the growth comes from one `go` statement: 225 more goroutines in 45 s; most of them wait to receive from a channel. Of 110 that came in the first half of that time, all are still there.
+        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+        not Connection: Sockets stayed at 3. [sockets 3]
+        not Thread: OS threads stayed at 8. [threads 8]
+        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+        not Mapping: Memory mappings stayed at 60. [mappings 60]
+        not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+        not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+        next: Look where these goroutines are started, and for what each waits: a channel that nobody serves or closes, a context that is never cancelled.
+    "#]],
+    );
+}
+
+#[test]
+fn goroutines_that_are_stuck() {
+    check(
+        &watched(|_| 1_010, |_| vec![(HANDLER, crowd(100, 1_000, Some(7)))]),
+        expect![[r#"
+        Leak: 1,000 goroutines are stuck at one line; their number no longer grows
+        Goroutine of None: 1,000 goroutines are stuck at one line; their number no longer grows
+          left: -
+          1,000 of 1,000 goroutines wait to receive from a channel, the same ones as 45 s before, and by the runtime's own notes none of them has run meanwhile. Workers of a pool that had nothing to do for all that time would look the same.
+        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+        not Connection: Sockets stayed at 3. [sockets 3]
+        not Thread: OS threads stayed at 8. [threads 8]
+        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+        not Mapping: Memory mappings stayed at 60. [mappings 60]
+        not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+        not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+        next: Look where these goroutines are started, and for what each waits: a channel that nobody serves or closes, a context that is never cancelled.
+    "#]],
+    );
+    check(
+        &watched(|_| 1_010, |_| vec![(HANDLER, crowd(100, 1_000, None))]),
+        expect![[r#"
+        Inconclusive: No verdict yet; 2 min 30 s of watching should bring one
+        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+        not Connection: Sockets stayed at 3. [sockets 3]
+        not Thread: OS threads stayed at 8. [threads 8]
+        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+        not Mapping: Memory mappings stayed at 60. [mappings 60]
+        not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+        not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+        perhaps Goroutine: Goroutines are 1,000 at one line, always the same ones; whether any of them has run meanwhile shows after a collection, and 2 min 30 s should hold one.
+        next: Watch for longer: --duration 150s.
+    "#]],
+    );
+}
+
+#[test]
+fn a_runtime_that_is_not_read_says_why_and_a_profile_that_is_off() {
+    let mut window = watched(|_| 10, |_| Vec::new());
+    let unseen = |window: &Window| {
+        let unseen = diagnosed(window).unseen;
+        unseen.iter().map(|one| format!("{}: {}\n", one.what, one.why)).collect::<String>()
+    };
+    let sites = Err("nothing in it can report the heap profile".to_owned());
+    window.captures_mut().heap.push(HeapCapture { at: moment(45.0), sites, mapped_bytes: None });
+    expect![[r#"
+        heap by line: no heap samples are recorded in this program, because nothing in it can report the heap profile
+        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
+    "#]].assert_eq(&unseen(&window));
+    window.captures_mut().no_runtime = Some("its memory may not be read".to_owned());
+    expect![[r#"
+        goroutines and Go heap: its memory may not be read
+        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
+    "#]].assert_eq(&unseen(&window));
+}
+
+/// What the Go runtime counts and nobody has touched is not resident: the parts never exceed the whole.
+#[test]
+fn the_memory_adds_up_whatever_the_runtime_counts() {
+    for mib in [0, 1, 20, 40, 41, 400, 1 << 40] {
+        let heap = HeapCounters {
+            marked_bytes: mib << 19,
+            in_use_bytes: mib << 20,
+            idle_bytes: mib << 20,
+            stack_bytes: mib << 16,
+            ..HeapCounters::default()
+        };
+        let memory = diagnosed(&window(|_, beat| {
+            beat.runtime = Some(GoCounters { heap: Some(heap), ..GoCounters::default() });
+        }))
+        .memory
+        .expect("it was read");
+        let parts: u64 = memory.parts.iter().map(|part| part.bytes).sum();
+        assert_eq!(parts + memory.unexplained_bytes, memory.rss_bytes, "{mib}: {memory:?}");
+    }
 }

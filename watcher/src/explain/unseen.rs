@@ -1,7 +1,10 @@
 //! What could not be seen, one sentence each: readings that failed, and what this version does not read.
 
 use super::Unseen;
-use crate::judge::{Gap, What};
+use crate::judge::{Gap, Lacking, What};
+
+/// What is missing where the Go runtime is not read.
+const RUNTIME: &str = "goroutines and Go heap";
 
 /// What could not be read, and why.
 pub(super) fn of_gap(gap: &Gap) -> Unseen {
@@ -15,8 +18,13 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
         What::Mappings => "number of mappings",
         What::Memory => "resident memory",
         What::Cgroup => "cgroup usage and limits",
+        What::Runtime => RUNTIME,
     };
     let reason = match gap.denied {
+        0 if gap.what == What::Runtime => {
+            "the Go runtime was not found in the process's memory: other than Go 1.18 to 1.27 on x86-64, or just \
+             starting"
+        }
         0 => "this kernel or this process does not offer it",
         _ => "the kernel denied it; root, or the capabilities that `watcher doctor` names, would bring it",
     };
@@ -29,24 +37,31 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
     Unseen { what: what.to_owned(), why }
 }
 
-/// What this version does not read of any process.
-pub(super) fn of_this_version(is_go: bool) -> Vec<Unseen> {
-    let mut unseen = vec![Unseen {
-        what: "opening stacks".to_owned(),
-        why: "this version does not record who opens a descriptor or starts a thread, so it names no line of code"
-            .to_owned(),
-    }];
-    if is_go {
-        unseen.push(Unseen {
-            what: "goroutines".to_owned(),
-            why: "this version does not read the Go runtime's memory, so goroutines are neither counted nor judged"
+/// What the captures lack, and why.
+pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
+    match lacking {
+        Lacking::Runtime { because } => Unseen { what: RUNTIME.to_owned(), why: because.clone() },
+        Lacking::Goroutines => Unseen {
+            what: "goroutines one by one".to_owned(),
+            why: "the runtime's list of goroutines could not be read, or not in time, so no line is named for them"
                 .to_owned(),
-        });
-        unseen.push(Unseen {
-            what: "Go heap".to_owned(),
-            why: "this version does not read the live heap, so resident memory that grows is not told apart"
-                .to_owned(),
-        });
+        },
+        Lacking::HeapProfile { because } => Unseen {
+            what: "heap by line".to_owned(),
+            why: match because {
+                Some(because) => format!("no heap samples are recorded in this program, because {because}"),
+                None => "the heap profile was not read, so no line is named for the heap".to_owned(),
+            },
+        },
     }
-    unseen
+}
+
+/// What this version does not read of any process.
+pub(super) fn of_this_version() -> Unseen {
+    Unseen {
+        what: "opening stacks".to_owned(),
+        why: "this version does not record who opens a descriptor or starts a thread, so it names no line of code \
+              for these"
+            .to_owned(),
+    }
 }

@@ -1,7 +1,7 @@
 //! The verdict, what was ruled out, what is undecided, and what to do next, in sentences.
 
 use super::finding::subject;
-use super::words::{duration, quantity, range, rate};
+use super::words::{self, counted, duration, quantity, range, rate};
 use super::{Finding, Kind, RuledOut, Undecided, Verdict, advice};
 use crate::judge::{Judgement, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit};
 
@@ -24,9 +24,10 @@ fn waiting_time(judgement: &Judgement) -> Option<f64> {
 
 fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
     match *why {
-        UndecidedWhy::TooShort { need_seconds, .. } | UndecidedWhy::Ambiguous { need_seconds, .. } => {
-            Some(need_seconds)
-        }
+        UndecidedWhy::TooShort { need_seconds, .. }
+        | UndecidedWhy::Ambiguous { need_seconds, .. }
+        | UndecidedWhy::Unmoved { need_seconds, .. }
+        | UndecidedWhy::TooFewCollections { need_seconds, .. } => Some(need_seconds),
         UndecidedWhy::TooFewSamples { need, .. } => {
             let beats = judgement.samples.saturating_sub(1).max(1) as f64;
             (judgement.window_seconds > 0.0).then(|| judgement.window_seconds / beats * need as f64)
@@ -91,6 +92,17 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
                 format!("{short} level at {level}"),
             )
         }
+        SteadyWhy::LiveHeap { low, high, cycles } => {
+            let (range, cycles) = (range(low, high, unit), counted(cycles, "collection", "collections"));
+            (
+                format!("{} stayed at {range} after each of {cycles}.", subject(kind)),
+                format!("live heap {range}"),
+            )
+        }
+        SteadyWhy::OutsideGo { low, high } => {
+            let range = range(low, high, unit);
+            (format!("{} stayed within {range}.", subject(kind)), format!("outside the Go heap {range}"))
+        }
         SteadyWhy::Falling { from, to } => {
             let (from, to) = (quantity(from, unit), quantity(to, unit));
             (format!("{what} fell from {from} to {to}."), format!("{short} falling to {to}"))
@@ -135,12 +147,35 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             let (rate, need) = (rate(per_second, unit), duration(need_seconds));
             (format!("rise by {rate}, {because}; {need} should decide"), Some(need_seconds))
         }
+        UndecidedWhy::Unmoved { count, need_seconds } => {
+            let (count, need) = (words::count(count as f64), duration(need_seconds));
+            (
+                format!(
+                    "are {count} at one line, always the same ones; whether any of them has run meanwhile shows \
+                     after a collection, and {need} should hold one"
+                ),
+                Some(need_seconds),
+            )
+        }
+        UndecidedWhy::TooFewCollections { have, need, need_seconds } => {
+            let have = counted(have, "collection", "collections");
+            (
+                format!(
+                    "cannot be told from garbage by {have}, {need} are needed; {} should hold them",
+                    duration(need_seconds)
+                ),
+                Some(need_seconds),
+            )
+        }
         UndecidedWhy::CompositionUnknown { part, per_second } => (composition(part, per_second), None),
     };
     let why = match one.why {
         UndecidedWhy::CompositionUnknown { .. } => format!("{reason}."),
         UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. } => format!("{what}: {reason}."),
-        UndecidedWhy::NotRead | UndecidedWhy::Ambiguous { .. } => format!("{what} {reason}."),
+        UndecidedWhy::TooFewCollections { .. } => format!("{} {reason}.", subject(one.kind)),
+        UndecidedWhy::NotRead | UndecidedWhy::Ambiguous { .. } | UndecidedWhy::Unmoved { .. } => {
+            format!("{what} {reason}.")
+        }
     };
     Undecided { kind: one.kind, why, phrase, reason, need_seconds }
 }
@@ -156,6 +191,10 @@ fn composition(part: MemoryPart, per_second: f64) -> String {
         MemoryPart::File => format!(
             "Resident pages of mapped files grow by {rate}; reading through a mapped file does that, and the kernel \
              takes them back when it needs to"
+        ),
+        MemoryPart::OutsideGo => format!(
+            "Anonymous memory outside the Go heap grows by {rate}: C memory or anonymous mappings; who asks for it \
+             is not read"
         ),
         MemoryPart::Shared => format!("Shared memory grows by {rate}; who else holds it is not read"),
     }

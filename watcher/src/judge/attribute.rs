@@ -1,7 +1,7 @@
 //! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
 
 use super::exhaustion::first_limit;
-use super::{Bounds, Finding, Judgement, Kind, Outcome, Rate, Verdict, gaps};
+use super::{Bounds, Finding, Judgement, Kind, Lacking, Outcome, Rate, Verdict, gaps};
 use crate::descriptor::DescriptorType;
 use crate::store::Window;
 
@@ -11,6 +11,12 @@ const MOST_PER_CAUSE: f64 = 4.0;
 
 /// ... and at least so many times: what grows far slower than its supposed cause has another one.
 const LEAST_PER_CAUSE: f64 = 0.25;
+
+/// A goroutine holds its stack's objects: more than this is a leak of its own.
+const BYTES_PER_GOROUTINE: f64 = 64.0 * 1024.0;
+
+/// Whatever holds descriptors has buffers too, and those of TLS are large.
+const BYTES_PER_OTHER: f64 = 512.0 * 1024.0;
 
 /// Puts the outcomes of all kinds into one judgement.
 pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgement {
@@ -45,6 +51,9 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         samples: window.len(),
         gaps: gaps::of(window),
         memory: newest.and_then(|sample| sample.memory.seen()).copied(),
+        runtime: newest.and_then(|sample| sample.runtime.seen()).copied(),
+        mapped_bytes: window.captures().heap.last().and_then(|heap| heap.mapped_bytes),
+        lacking: lacking(window),
         sampled: newest.map(|sample| sample.at),
     }
 }
@@ -92,6 +101,10 @@ fn follows(effect: &Finding, cause: &Finding) -> bool {
     if depth(effect.kind) <= depth(cause.kind) {
         return false;
     }
+    // What no longer grows makes nothing else grow.
+    if cause.rate.per_second <= 0.0 {
+        return false;
+    }
     let per_cause = effect.rate.per_second / cause.rate.per_second;
     let related = match (cause.kind, effect.kind) {
         // What a started process leaves with its parent: a handle on it, pipes to it, sockets to it.
@@ -108,11 +121,44 @@ fn follows(effect: &Finding, cause: &Finding) -> bool {
         (Kind::Connection | Kind::Fd, Kind::Thread | Kind::Goroutine) => true,
         (Kind::Thread, Kind::Goroutine | Kind::Mapping) => true,
         (Kind::Fd, Kind::Mapping) => true,
-        // Memory has another unit; that something else leaks explains it as well as anything can.
-        (_, Kind::Heap | Kind::Native) => return true,
+        // Memory has another unit: what each of them holds must be what such things hold.
+        (Kind::Goroutine, Kind::Heap | Kind::Native) => {
+            return per_cause < BYTES_PER_GOROUTINE || share_a_line(effect, cause);
+        }
+        (_, Kind::Heap | Kind::Native) => return per_cause < BYTES_PER_OTHER,
         _ => false,
     };
     related && (LEAST_PER_CAUSE..=MOST_PER_CAUSE).contains(&per_cause)
+}
+
+/// The most likely lines of the two lie in one function.
+fn share_a_line(one: &Finding, other: &Finding) -> bool {
+    match (one.culprits.first(), other.culprits.first()) {
+        (Some(one), Some(other)) => one.frame.function == other.frame.function,
+        _ => false,
+    }
+}
+
+/// What would have named lines and is not there.
+fn lacking(window: &Window) -> Vec<Lacking> {
+    if let Some(because) = &window.captures().no_runtime {
+        return vec![Lacking::Runtime { because: because.clone() }];
+    }
+    // Where no runtime was read at all, a gap says so.
+    if window.samples().all(|sample| sample.runtime.seen().is_none()) {
+        return Vec::new();
+    }
+    let captures = window.captures();
+    let mut lacking = Vec::new();
+    if captures.goroutines.is_empty() {
+        lacking.push(Lacking::Goroutines);
+    }
+    match captures.heap.last().map(|heap| &heap.sites) {
+        Some(Ok(_)) => {}
+        Some(Err(because)) => lacking.push(Lacking::HeapProfile { because: Some(because.clone()) }),
+        None => lacking.push(Lacking::HeapProfile { because: None }),
+    }
+    lacking
 }
 
 /// Time left for each finding. Descriptors and sockets share one limit, so they share its time as well.

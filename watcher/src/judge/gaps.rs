@@ -38,6 +38,8 @@ pub enum What {
     Memory,
     /// Usage and limits of the cgroup.
     Cgroup,
+    /// The Go runtime's own totals.
+    Runtime,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -49,7 +51,7 @@ enum Outcome {
 
 /// All gaps of a window, one for each reading that has any.
 pub fn of(window: &Window) -> Vec<Gap> {
-    let rows: [(What, OutcomeOf); 9] = [
+    let rows: [(What, OutcomeOf); 10] = [
         (What::Descriptors, |sample| outcome(&sample.descriptors)),
         (What::DescriptorTypes, |sample| outcome(&sample.descriptor_types)),
         (What::Connections, |sample| outcome(&sample.connections)),
@@ -59,6 +61,7 @@ pub fn of(window: &Window) -> Vec<Gap> {
         (What::Mappings, |sample| outcome(&sample.mappings)),
         (What::Memory, |sample| outcome(&sample.memory)),
         (What::Cgroup, |sample| outcome(&sample.cgroup)),
+        (What::Runtime, |sample| outcome(&sample.runtime)),
     ];
     let count = |of: OutcomeOf, wanted| window.samples().filter(|sample| of(sample) == wanted).count();
     rows.iter()
@@ -89,13 +92,15 @@ mod tests {
     use super::{Gap, What, of};
     use crate::judge::simulation::{Beat, PROCESS, sample};
     use crate::reading::Reading;
+    use crate::sample::runtime::GoCounters;
     use crate::store::Window;
 
     #[test]
     fn what_failed_is_counted_and_what_left_is_not() {
         let mut window = Window::new(PROCESS, 16);
         for second in 0..10_u32 {
-            let mut sample = sample(f64::from(second), &Beat::default());
+            let runtime = Some(GoCounters::default());
+            let mut sample = sample(f64::from(second), &Beat { runtime, ..Beat::default() });
             sample.memory.reading = Reading::Gone;
             if second >= 3 {
                 sample.threads.reading = Reading::Denied;

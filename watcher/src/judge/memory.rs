@@ -1,10 +1,11 @@
-//! Resident memory by the parts that the kernel tells apart.
+//! Resident memory by the parts that the kernel and the Go runtime tell apart.
 //!
 //! A Go process returns freed memory late and asks for it in bulk, so a rising RSS accuses nobody: what it is made
-//! of decides. Until that is read, growth is undecided. Memory that stays where it is acquits.
+//! of decides. The live heap is judged after each collection, see [`super::heap`]; what the runtime has not mapped
+//! is native. Where the runtime is not read, memory that stays where it is acquits, and growth is undecided.
 
 use super::growth::{Course, course};
-use super::{Kind, MemoryPart, Outcome, Steady, Thresholds, Undecided, UndecidedWhy, Unit};
+use super::{Kind, MemoryPart, Outcome, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy, Unit, heap};
 use crate::sample::memory::Memory;
 use crate::store::{Series, Window};
 
@@ -14,6 +15,10 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         window.series(|sample| Some((sample.memory.at, bytes(sample.memory.seen()?) as f64)))
     };
     let mut outcomes = anonymous(&part(|memory| memory.anon_bytes + memory.swap_bytes), thresholds);
+    let outside = outside_go(window);
+    if outside.values.len() >= thresholds.min_samples {
+        outcomes = told_apart(window, outcomes, &outside, thresholds);
+    }
     for (name, series) in [
         (MemoryPart::File, part(|memory| memory.file_bytes)),
         (MemoryPart::Shared, part(|memory| memory.shmem_bytes)),
@@ -28,17 +33,64 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
 /// about a leak: it neither accuses nor acquits.
 const COLLECTION_CYCLE_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 
+/// A goroutine's stack begins with 2 KiB and is seldom larger than this.
+const STACK_BYTES: u64 = 8 * 1024;
+
 /// Go heap and C heap live here side by side; both are acquitted together or neither is.
 fn anonymous(series: &Series, thresholds: &Thresholds) -> Vec<Outcome> {
-    let beyond_a_cycle =
-        Thresholds { min_rise_bytes: thresholds.min_rise_bytes.max(COLLECTION_CYCLE_BYTES), ..*thresholds };
-    match (course(series, Unit::Bytes, thresholds), course(series, Unit::Bytes, &beyond_a_cycle)) {
+    match (course(series, Unit::Bytes, thresholds), course(series, Unit::Bytes, &beyond_a_cycle(thresholds)))
+    {
         (Course::Steady(why), _) => {
             [Kind::Heap, Kind::Native].map(|kind| Outcome::Steady(Steady { kind, why })).to_vec()
         }
         (_, Course::Steady(_)) => Vec::new(),
         (other, _) => growth_undecided(Kind::Heap, MemoryPart::Anonymous, other).into_iter().collect(),
     }
+}
+
+fn beyond_a_cycle(thresholds: &Thresholds) -> Thresholds {
+    Thresholds { min_rise_bytes: thresholds.min_rise_bytes.max(COLLECTION_CYCLE_BYTES), ..*thresholds }
+}
+
+/// The same where the runtime's own numbers tell the Go heap from the rest.
+fn told_apart(
+    window: &Window,
+    together: Vec<Outcome>,
+    outside: &Series,
+    thresholds: &Thresholds,
+) -> Vec<Outcome> {
+    let of_kind =
+        |kind| move |outcome: &&Outcome| matches!(outcome, Outcome::Steady(steady) if steady.kind == kind);
+    let heap = heap::judge(window, thresholds)
+        .or_else(|| heap::has_risen(window).then(|| Outcome::Undecided(heap::too_few(window))))
+        .or_else(|| together.iter().find(of_kind(Kind::Heap)).cloned())
+        .or_else(|| (!together.is_empty()).then(|| Outcome::Undecided(heap::too_few(window))));
+    let native = match course(outside, Unit::Bytes, &beyond_a_cycle(thresholds)) {
+        Course::Steady(_) => together.iter().find(of_kind(Kind::Native)).cloned().or_else(|| {
+            let low = outside.values.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = outside.values.iter().copied().fold(0.0, f64::max);
+            let why = SteadyWhy::OutsideGo { low, high };
+            Some(Outcome::Steady(Steady { kind: Kind::Native, why }))
+        }),
+        // What is missing is missing for the heap alike, and said there.
+        Course::Undecided(UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. }) => None,
+        other => growth_undecided(Kind::Native, MemoryPart::OutsideGo, other),
+    };
+    heap.into_iter().chain(native).collect()
+}
+
+/// Anonymous memory that the Go runtime does not account for. Pages that it counts and nobody has touched are not
+/// resident, so this is the least there is.
+fn outside_go(window: &Window) -> Series {
+    window.series(|sample| {
+        let memory = sample.memory.seen()?;
+        let counters = sample.runtime.seen()?;
+        let heap = counters.heap?;
+        let stacks = counters.goroutines.unwrap_or(0).saturating_mul(STACK_BYTES);
+        // Whatever a process makes of its counters.
+        let within = heap.in_use_bytes.saturating_add(heap.idle_bytes).saturating_add(stacks);
+        Some((sample.memory.at, (memory.anon_bytes + memory.swap_bytes).saturating_sub(within) as f64))
+    })
 }
 
 /// Growth of mapped pages speaks of mappings; their staying put is said by their number.

@@ -6,10 +6,13 @@ pub mod attribute;
 pub mod children;
 pub mod composition;
 pub mod connections;
+pub mod culprit;
 pub mod descriptors;
 pub mod exhaustion;
 pub mod gaps;
+pub mod goroutines;
 pub mod growth;
+pub mod heap;
 pub mod mappings;
 pub mod memory;
 pub mod shape;
@@ -19,6 +22,7 @@ pub mod trend;
 #[cfg(test)]
 pub(crate) mod simulation;
 
+pub use crate::sample::code::Frame;
 pub use gaps::{Gap, What};
 
 use crate::descriptor::DescriptorType;
@@ -26,8 +30,10 @@ use crate::process::Limits;
 use crate::reading::Moment;
 use crate::sample::connections::Peer;
 use crate::sample::memory::Memory;
+use crate::sample::runtime::GoCounters;
 use crate::socket::SocketState;
 use crate::store::Window;
+use std::sync::Arc;
 
 /// What a kind's own function says: one of three answers, before the kinds are weighed against each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +65,31 @@ pub struct Judgement {
     pub gaps: Vec<Gap>,
     /// Resident memory in its newest sample, where it was read.
     pub memory: Option<Memory>,
+    /// The Go runtime's totals in the newest sample, where they were read.
+    pub runtime: Option<GoCounters>,
+    /// All memory that the Go runtime has mapped, by the newest capture.
+    pub mapped_bytes: Option<u64>,
+    /// What the captures lack.
+    pub lacking: Vec<Lacking>,
     /// When the newest sample was taken.
     pub sampled: Option<Moment>,
+}
+
+/// What the captures of a process lack, so that lines of code cannot be named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// The Go runtime was not found, or may not be read.
+    Runtime {
+        /// Why, in a sentence's part.
+        because: String,
+    },
+    /// Goroutines were not captured.
+    Goroutines,
+    /// There is no heap profile, for this reason where it is known.
+    HeapProfile {
+        /// Completes "no heap samples are recorded in this program, because …".
+        because: Option<String>,
+    },
 }
 
 /// The verdict over all kinds.
@@ -219,17 +248,6 @@ pub struct Culprit {
     pub stack: Vec<Frame>,
 }
 
-/// One frame of a stack.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Frame {
-    /// Function, as Go names it: `net/http.(*Transport).dialConn`.
-    pub function: String,
-    /// Source file as the compiler recorded it.
-    pub file: String,
-    /// Line, from 1; 0 where unknown.
-    pub line: u32,
-}
-
 /// Why we believe a finding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
@@ -262,6 +280,56 @@ pub enum Evidence {
         up: usize,
         /// Steps down.
         down: usize,
+    },
+    /// Most of the growth comes from one `go` statement.
+    Origin {
+        /// So many more than at the window's begin.
+        grown: u64,
+        /// Part of the growth of all goroutines: 0 to 1.
+        share: f64,
+        /// Seconds between the two captures.
+        seconds: f64,
+        /// Those that came in the first half of that time; 0 where nothing was captured in between.
+        came: u64,
+        /// Those of them that are still there.
+        stayed: u64,
+        /// For what most of them wait, in the runtime's words; `None` for those that do not wait.
+        wait: Option<Arc<str>>,
+    },
+    /// Goroutines wait at one line, and none of them has run.
+    Stuck {
+        /// How many.
+        count: u64,
+        /// Of so many in all.
+        total: u64,
+        /// For so many seconds at least.
+        seconds: f64,
+        /// For what they wait, in the runtime's words.
+        wait: Option<Arc<str>>,
+        /// Workers without work would look the same.
+        may_be_idle: bool,
+        /// Nothing can ever end what they wait for.
+        for_ever: bool,
+    },
+    /// Objects that one stack allocated are kept.
+    Allocated {
+        /// Bytes in use more than at the window's begin, estimated.
+        bytes: u64,
+        /// Objects more, estimated.
+        objects: u64,
+        /// Part of the growth of all that is in use: 0 to 1.
+        share: f64,
+        /// Seconds between the two captures.
+        seconds: f64,
+    },
+    /// The live heap rose from collection to collection.
+    Collections {
+        /// Collections that were seen.
+        cycles: usize,
+        /// Live bytes after the first of them.
+        from: f64,
+        /// After the last.
+        to: f64,
     },
     /// The growth is concentrated in one group.
     Concentrated {
@@ -304,6 +372,22 @@ pub enum SteadyWhy {
         flat_seconds: f64,
         /// The value at which it stays.
         level: f64,
+    },
+    /// The live heap after each collection stays.
+    LiveHeap {
+        /// Least bytes that a collection found live.
+        low: f64,
+        /// Most.
+        high: f64,
+        /// Collections that were seen.
+        cycles: usize,
+    },
+    /// Memory outside the Go heap stays.
+    OutsideGo {
+        /// Least bytes seen.
+        low: f64,
+        /// Most.
+        high: f64,
     },
     /// It falls.
     Falling {
@@ -351,6 +435,22 @@ pub enum UndecidedWhy {
         /// Seconds of window that should decide it.
         need_seconds: f64,
     },
+    /// Many goroutines wait at one line, and whether any of them has run meanwhile is not known.
+    Unmoved {
+        /// How many.
+        count: u64,
+        /// Seconds of window that should decide it.
+        need_seconds: f64,
+    },
+    /// Too few collections to tell what is live from what is garbage.
+    TooFewCollections {
+        /// Collections in the window.
+        have: usize,
+        /// Needed.
+        need: usize,
+        /// Seconds of window that should hold as many.
+        need_seconds: f64,
+    },
     /// Resident memory grows, and what it is made of is not read.
     CompositionUnknown {
         /// Which part of it.
@@ -369,6 +469,8 @@ pub enum MemoryPart {
     File,
     /// tmpfs, memfd, System V and shared anonymous memory.
     Shared,
+    /// Anonymous memory that the Go runtime has not mapped: C heap, mmap.
+    OutsideGo,
 }
 
 /// What the judge is told beside the window.
@@ -420,6 +522,7 @@ pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judge
         threads::judge(window, thresholds),
         children::judge(window, thresholds),
         mappings::judge(window, thresholds),
+        goroutines::judge(window, thresholds),
         memory::judge(window, thresholds),
     ];
     attribute::weigh(outcomes.into_iter().flatten().collect(), window, bounds)

@@ -10,6 +10,7 @@ use crate::sample::children::Children;
 use crate::sample::connections::{ConnectionGroup, ConnectionKey, Connections, Peer, Role};
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::memory::Memory;
+use crate::sample::runtime::GoCounters;
 use crate::sample::threads::ThreadGroups;
 use crate::socket::{Family, SocketState, Transport};
 use crate::store::{Series, Window};
@@ -252,6 +253,8 @@ pub struct Beat {
     pub mappings: u64,
     pub anon_bytes: u64,
     pub file_bytes: u64,
+    /// The Go runtime's totals; `None` where they are not read.
+    pub runtime: Option<GoCounters>,
 }
 
 impl Default for Beat {
@@ -266,6 +269,7 @@ impl Default for Beat {
             mappings: 60,
             anon_bytes: 40 << 20,
             file_bytes: 10 << 20,
+            runtime: None,
         }
     }
 }
@@ -321,7 +325,11 @@ pub fn sample(second: f64, beat: &Beat) -> Sample {
         connections: Arc::new(seen(at, connections)),
         children: seen(at, Children { zombies: beat.zombies, running: 0 }),
         cgroup: seen(at, CgroupUsage { pids: Some(beat.threads), ..CgroupUsage::default() }),
-        runtime: Stamped { at, via: Via::RuntimeMemory, reading: Reading::Unsupported },
+        runtime: Stamped {
+            at,
+            via: Via::RuntimeMemory,
+            reading: beat.runtime.map_or(Reading::Unsupported, Reading::Seen),
+        },
     }
 }
 

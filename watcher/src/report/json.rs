@@ -148,6 +148,7 @@ struct MemoryObject {
     rss_bytes: u64,
     parts: Vec<PartObject>,
     unexplained_bytes: u64,
+    not_resident_bytes: u64,
     swapped_bytes: u64,
 }
 
@@ -199,6 +200,7 @@ impl<'a> DiagnosisObject<'a> {
                     .map(|part| PartObject { name: part.name, bytes: part.bytes })
                     .collect(),
                 unexplained_bytes: memory.unexplained_bytes,
+                not_resident_bytes: memory.not_resident_bytes,
                 swapped_bytes: memory.swapped_bytes,
             }),
             unseen: diagnosis

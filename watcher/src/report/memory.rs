@@ -132,7 +132,8 @@ mod tests {
             3 MiB more were swapped out.
 
             No collection has ended yet.
-        "#]].assert_eq(&text(&memory()));
+        "#]]
+        .assert_eq(&text(&memory()));
     }
 
     #[test]

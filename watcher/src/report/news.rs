@@ -24,7 +24,7 @@ fn began(targets: &[Target], denied: u64, now: SystemTime) -> String {
     let unknown = match denied {
         0 => String::new(),
         n => format!(
-            "{} may not be read, so whether they are Go is unknown: run as root to see them.\n",
+            "{} may not be read, so what they are is unknown: `watcher doctor` says what would help.\n",
             counted(usize::try_from(n).unwrap_or(usize::MAX), "process", "processes")
         ),
     };

@@ -52,7 +52,7 @@ fn primary_finding(page: &mut Page, finding: &Finding) {
         finding.time_left.as_deref().unwrap_or("no limit is known that would end it"),
     );
     match &finding.culprits[..] {
-        [] => page.paragraph("Line", "no line yet: who opens or starts them is not recorded in this version"),
+        [] => page.paragraph("Line", no_line(finding.kind)),
         culprits => {
             for culprit in culprits.iter().take(3) {
                 let frame = &culprit.frame;
@@ -61,8 +61,18 @@ fn primary_finding(page: &mut Page, finding: &Finding) {
             }
         }
     }
-    page.paragraph("Sure", &format!("{}, by totals alone", percent(finding.confidence)));
+    let by = if finding.culprits.is_empty() { ", by totals alone" } else { "" };
+    page.paragraph("Sure", &format!("{}{by}", percent(finding.confidence)));
     page.paragraph("How we know", &finding.evidence.join(" "));
+}
+
+/// Why no line is named.
+fn no_line(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Heap => "no line: the program records no heap profile, or none was read; see below",
+        Kind::Goroutine => "no line: the goroutines could not be read one by one; see below",
+        _ => "no line yet: who opens or starts them is not recorded in this version",
+    }
 }
 
 /// The label of a finding beside the primary one.

@@ -5,9 +5,12 @@
 
 pub mod cgroup;
 pub mod children;
+pub mod code;
 pub mod connections;
 pub mod descriptors;
 mod details;
+pub mod goroutines;
+pub mod heap_sites;
 pub mod mappings;
 pub mod memory;
 pub mod runtime;

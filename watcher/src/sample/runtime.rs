@@ -3,7 +3,8 @@
 //! A runtime is attached to once per process, which takes some milliseconds, and read on every beat after that with
 //! a handful of system calls. What it takes to attach is budgeted per beat.
 
-use crate::golang::runtime::{AttachOptions, GoCounters, Runtime};
+pub use crate::golang::runtime::GoCounters;
+use crate::golang::runtime::{AttachOptions, Runtime};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;

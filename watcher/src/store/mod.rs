@@ -1,5 +1,7 @@
-//! What was seen, kept for as long as it can matter: a bounded window of samples per process.
+//! What was seen, kept for as long as it can matter: a bounded window of samples per process, and its captures.
 
+pub mod captures;
 pub mod window;
 
+pub use captures::Captures;
 pub use window::{Series, Window};

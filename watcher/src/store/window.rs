@@ -4,6 +4,7 @@
 //! the beginning, at a resolution that coarsens with age, and never grows. What is read of single groups (peers,
 //! types, threads) has a bound of its own, since a process decides how many of them there are.
 
+use super::Captures;
 use crate::descriptor::DescriptorType;
 use crate::process::ProcessId;
 use crate::reading::Moment;
@@ -23,6 +24,7 @@ pub struct Window {
     samples: VecDeque<Sample>,
     capacity: usize,
     detail_bytes: usize,
+    captures: Captures,
 }
 
 /// One number over time, for the moments at which it was read.
@@ -39,7 +41,13 @@ pub struct Series {
 impl Window {
     /// An empty window that holds at most `capacity` samples (at least 8).
     pub fn new(process: ProcessId, capacity: usize) -> Self {
-        Window { process, samples: VecDeque::new(), capacity: capacity.max(8), detail_bytes: 0 }
+        Window {
+            process,
+            samples: VecDeque::new(),
+            capacity: capacity.max(8),
+            detail_bytes: 0,
+            captures: Captures::default(),
+        }
     }
 
     /// Whose samples these are.
@@ -62,6 +70,16 @@ impl Window {
             self.thin_details();
         }
         true
+    }
+
+    /// What was captured beside the samples.
+    pub fn captures(&self) -> &Captures {
+        &self.captures
+    }
+
+    /// The same, to add to.
+    pub fn captures_mut(&mut self) -> &mut Captures {
+        &mut self.captures
     }
 
     fn thin(&mut self) {

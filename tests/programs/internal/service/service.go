@@ -17,6 +17,7 @@ var (
 	rate  = flag.Float64("rate", 5, "pieces of work per second")
 	life  = flag.Duration("for", 5*time.Minute, "how long to live, ten minutes at most")
 	style = flag.String("style", "square", "way of working: round or square")
+	most  = flag.Int("most", 0, "stop working after so many pieces; 0 for never")
 	still = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
 )
 
@@ -53,6 +54,9 @@ func Pace(step func()) {
 	began := time.Now()
 	for done := 0.0; ; {
 		for due := time.Since(began).Seconds() * *rate; done < due; done++ {
+			if *most > 0 && done >= float64(*most) {
+				select {}
+			}
 			step()
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -43,7 +43,7 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         beat.close_wait += 12 * second as u64;
         beat.anon_bytes += (second as u64) << 20;
     }));
-    let frame = Frame { function: "main.poll".to_owned(), file: "/src/main.go".to_owned(), line: 42 };
+    let frame = Frame::new("main.poll", "/src/main.go", 42);
     shown.findings[0].culprits = vec![Culprit { frame: frame.clone(), share: 0.98, stack: vec![frame] }];
     let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
@@ -65,7 +65,8 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         "steady": [{"kind": "", "why": ""}],
         "undecided": [{"kind": "", "why": "", "need_seconds": [0, null]}],
         "memory": [
-            {"rss_bytes": 0, "parts": [{"name": "", "bytes": 0}], "unexplained_bytes": 0, "swapped_bytes": 0},
+            {"rss_bytes": 0, "parts": [{"name": "", "bytes": 0}], "unexplained_bytes": 0, "not_resident_bytes": 0,
+             "swapped_bytes": 0},
             null,
         ],
         "unseen": [{"what": "", "why": ""}],
@@ -190,20 +191,17 @@ fn a_leak() {
               }
             ],
             "unexplained_bytes": 41943040,
+            "not_resident_bytes": 0,
             "swapped_bytes": 0
           },
           "unseen": [
             {
+              "what": "goroutines and Go heap",
+              "why": "the Go runtime was not found in the process's memory: other than Go 1.18 to 1.27 on x86-64, or just starting"
+            },
+            {
               "what": "opening stacks",
-              "why": "this version does not record who opens a descriptor or starts a thread, so it names no line of code"
-            },
-            {
-              "what": "goroutines",
-              "why": "this version does not read the Go runtime's memory, so goroutines are neither counted nor judged"
-            },
-            {
-              "what": "Go heap",
-              "why": "this version does not read the live heap, so resident memory that grows is not told apart"
+              "why": "this version does not record who opens a descriptor or starts a thread, so it names no line of code for these"
             }
           ],
           "next_steps": [

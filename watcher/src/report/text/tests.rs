@@ -38,7 +38,7 @@ fn a_leak_fits_on_a_screen() {
                          connections that are not closed on every path: resp.Body.Close(), rows.Close(),
                          conn.Close().
                          Until it is fixed, a restart within 1 h 30 min keeps the process from its limit.
-            Not seen     opening stacks; goroutines; Go heap
+            Not seen     goroutines and Go heap; opening stacks
         "#]],
     );
 }
@@ -74,7 +74,7 @@ fn a_cause_and_what_follows() {
             Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
                          exited child keeps its pid until it is waited for.
                          Until it is fixed, a restart within 17 h 34 min keeps the process from its limit.
-            Not seen     opening stacks; goroutines; Go heap
+            Not seen     goroutines and Go heap; opening stacks
         "#]],
     );
 }
@@ -84,15 +84,15 @@ fn a_healthy_process() {
     check(
         &diagnosed(&window(|second, beat| beat.established += (second as u64 * 7) % 5)),
         expect![[r#"
-        HEALTHY  Nothing that was watched grows without end
-        poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
-        watched for 45 s, 46 samples
+            HEALTHY  Nothing that was watched grows without end
+            poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
+            watched for 45 s, 46 samples
 
-        Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
-                     memory 40 MiB
-        Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
-        Not seen     opening stacks; goroutines; Go heap
-    "#]],
+            Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
+                         memory 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
+            Not seen     goroutines and Go heap; opening stacks
+        "#]],
     );
 }
 
@@ -117,7 +117,7 @@ fn no_verdict_says_what_is_missing() {
             Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
             Next         Watch for longer: --duration 25s.
                          See what could not be read with `watcher doctor`; most of it takes root.
-            Not seen     children; opening stacks; goroutines; Go heap
+            Not seen     children; goroutines and Go heap; opening stacks
         "#]],
     );
 }

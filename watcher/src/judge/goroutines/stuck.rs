@@ -1,0 +1,189 @@
+//! Goroutines that no longer grow in number and wait for what does not come.
+//!
+//! A worker pool that nobody uses looks the same: many goroutines, all waiting at one line, always the same ones. So
+//! these are the rules:
+//!
+//! - Most of the program's goroutines are in the group, the `go` statement and the line are the program's own, and
+//!   none of them has come or gone. What waits for a peer or a system call (idle connections) is left alone.
+//! - None of them has run. The runtime notes when a collection first found a goroutine waiting, and forgets it as
+//!   soon as the goroutine runs: a single worker that did anything acquits them all. Where no collection came by to
+//!   take the note, nothing is known, and nothing is said.
+//! - Who waits for a lock, a WaitGroup or to send is in somebody's way, which a hundred at once for the whole window
+//!   never are in a healthy program; a nil channel needs no window at all. Who waits to receive, sleeps or selects
+//!   may be an idle worker: a pool of hundreds that did nothing at all for the window is possible, so these are
+//!   named only from five hundred on, and with less confidence.
+
+use super::{STOPPED, add_lines};
+use crate::judge::culprit::{Owner, line, owner};
+use crate::judge::{Detail, Evidence, Finding, Frame, Kind};
+use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
+use crate::store::Captures;
+use std::collections::HashMap;
+
+/// A collection comes at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
+pub(super) const DECIDING_SECONDS: f64 = 150.0;
+/// The captures that are compared must lie so far apart.
+const MIN_SECONDS: f64 = 10.0;
+const MIN_COUNT: u64 = 100;
+const MIN_COUNT_OF_POSSIBLE_WORKERS: u64 = 500;
+
+/// What is known of the largest group.
+pub(super) enum Verdict {
+    Stuck(Box<Finding>),
+    /// Nobody knows whether any of them has run meanwhile.
+    Unknown {
+        count: u64,
+    },
+}
+
+/// What a wait means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wait {
+    /// Nothing can ever end it.
+    ForEver,
+    /// For somebody who is at work.
+    Held,
+    /// Perhaps for work.
+    Idle,
+    /// For something outside of the program, or unknown.
+    Other,
+}
+
+impl Wait {
+    /// From the runtime's words (`waitReasonStrings`, `runtime/runtime2.go`).
+    fn of(reason: Option<&str>) -> Wait {
+        match reason.unwrap_or_default() {
+            "chan receive (nil chan)" | "chan send (nil chan)" | "select (no cases)" => Wait::ForEver,
+            "chan send"
+            | "semacquire"
+            | "sync.Mutex.Lock"
+            | "sync.RWMutex.Lock"
+            | "sync.RWMutex.RLock"
+            | "sync.WaitGroup.Wait" => Wait::Held,
+            "chan receive" | "select" | "sleep" | "sync.Cond.Wait" => Wait::Idle,
+            _ => Wait::Other,
+        }
+    }
+
+    fn least(self) -> u64 {
+        match self {
+            Wait::ForEver | Wait::Held => MIN_COUNT,
+            Wait::Idle => MIN_COUNT_OF_POSSIBLE_WORKERS,
+            Wait::Other => u64::MAX,
+        }
+    }
+
+    fn confidence(self) -> f64 {
+        match self {
+            Wait::ForEver => 0.9,
+            Wait::Held => 0.8,
+            Wait::Idle | Wait::Other => 0.65,
+        }
+    }
+}
+
+/// The group that is stuck, or may be.
+pub(super) fn find(captures: &Captures) -> Option<Verdict> {
+    let last = captures.goroutines.last()?;
+    let module = captures.main_module.as_deref();
+    // The largest: no other can be most of all.
+    let (index, site) = (0..).zip(&last.sites).next()?;
+    let wait = Wait::of(site.wait_reason.as_deref());
+    let own = |stack: &[Frame]| {
+        line(stack, module).is_some_and(|frame| owner(&frame.function, module) == Owner::Own)
+    };
+    let candidate = site.count >= wait.least()
+        && site.count * 2 > last.total
+        && own(&site.created_by)
+        && own(&site.stack);
+    if !candidate {
+        return None;
+    }
+    let members: Vec<&Member> = last.members.iter().filter(|member| member.site == index).collect();
+    let mut known = None;
+    for earlier in captures.goroutines.earlier().filter(|earlier| holds(earlier, site, last, &members)) {
+        let seconds = last.at.seconds_since(&earlier.at);
+        match motion(earlier, &members) {
+            _ if wait == Wait::ForEver => {}
+            Motion::Some => return None,
+            Motion::None if seconds >= MIN_SECONDS => {}
+            Motion::None | Motion::Unknown => {
+                known = known.or(Some(Known::No));
+                continue;
+            }
+        }
+        // The oldest that knows.
+        known = Some(Known::StillFor(seconds));
+        break;
+    }
+    let seconds = match known? {
+        Known::StillFor(seconds) => seconds,
+        Known::No => return Some(Verdict::Unknown { count: site.count }),
+    };
+    let mut culprits = Vec::new();
+    let share = site.count as f64 / last.total.max(1) as f64;
+    add_lines(&mut culprits, &site.created_by, Some(site), share, module);
+    Some(Verdict::Stuck(Box::new(Finding {
+        kind: Kind::Goroutine,
+        primary: false,
+        consequence_of: None,
+        confidence: wait.confidence(),
+        rate: STOPPED,
+        exhausts: None,
+        detail: Detail::default(),
+        culprits,
+        evidence: vec![Evidence::Stuck {
+            count: site.count,
+            total: last.total,
+            seconds,
+            wait: site.wait_reason.clone(),
+            may_be_idle: wait == Wait::Idle,
+            for_ever: wait == Wait::ForEver,
+        }],
+    })))
+}
+
+/// All of them, and no others, were there already.
+fn holds(
+    earlier: &GoroutineCapture,
+    site: &GoroutineSite,
+    last: &GoroutineCapture,
+    members: &[&Member],
+) -> bool {
+    let then: u64 =
+        earlier.sites.iter().filter(|it| it.created_by == site.created_by).map(|it| it.count).sum();
+    let now: u64 = last.sites.iter().filter(|it| it.created_by == site.created_by).map(|it| it.count).sum();
+    let before: HashMap<u64, &Member> = earlier.members.iter().map(|member| (member.id, member)).collect();
+    let was_there =
+        |member: &&Member| before.contains_key(&member.id) || !member.id.is_multiple_of(earlier.one_in);
+    now <= then && !members.is_empty() && members.iter().all(was_there)
+}
+
+/// What the earlier captures say.
+enum Known {
+    /// None of them has run for so many seconds.
+    StillFor(f64),
+    /// No collection has taken the note.
+    No,
+}
+
+enum Motion {
+    None,
+    Some,
+    Unknown,
+}
+
+/// Whether any of them has run since.
+fn motion(earlier: &GoroutineCapture, members: &[&Member]) -> Motion {
+    let before: HashMap<u64, &Member> = earlier.members.iter().map(|member| (member.id, member)).collect();
+    let mut unknown = false;
+    for member in members {
+        let Some(before) = before.get(&member.id) else { continue };
+        match (before.waiting_since_nanos, member.waiting_since_nanos) {
+            (Some(then), Some(now)) if then == now => {}
+            (Some(_), _) => return Motion::Some,
+            (None, _) => unknown = true,
+        }
+    }
+    if unknown { Motion::Unknown } else { Motion::None }
+}

@@ -1,0 +1,300 @@
+use crate::judge::simulation::{Dice, moment, window};
+use crate::judge::{Bounds, Evidence, Judgement, Kind, SteadyWhy, Thresholds, UndecidedWhy, Verdict, judge};
+use crate::sample::code::Frame;
+use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
+use crate::sample::heap_sites::{HeapCapture, HeapSite};
+use crate::sample::runtime::GoCounters;
+use crate::store::Window;
+use proptest::prelude::{ProptestConfig, any, proptest};
+use std::sync::Arc;
+
+/// A site: who created its goroutines and where they are, each innermost first, and for what they wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    created_by: &'static [&'static str],
+    stack: &'static [&'static str],
+    wait: &'static str,
+}
+
+pub(crate) const HANDLER: Place = Place {
+    created_by: &["main.handle"],
+    stack: &["runtime.gopark", "runtime.chanrecv1", "main.await"],
+    wait: "chan receive",
+};
+const CONNECTIONS: Place = Place {
+    created_by: &["net/http.(*Transport).dialConn"],
+    stack: &["runtime.gopark", "internal/poll.(*FD).Read", "net/http.(*persistConn).readLoop"],
+    wait: "IO wait",
+};
+const LIBRARY: Place = Place {
+    created_by: &["github.com/a/log.New"],
+    stack: &["runtime.gopark", "time.Sleep", "github.com/a/log.(*Logger).drain"],
+    wait: "sleep",
+};
+
+fn frames(functions: &[&str]) -> Arc<[Frame]> {
+    (1..).zip(functions).map(|(line, function)| Frame::new(function, "/src/main.go", line)).collect()
+}
+
+/// Goroutines of a place, by id and since when they wait.
+pub(crate) type Crowd = (Place, Vec<(u64, Option<u64>)>);
+
+fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
+    let mut crowds: Vec<&Crowd> = crowds.iter().collect();
+    crowds.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    let sites: Vec<GoroutineSite> = crowds
+        .iter()
+        .map(|(place, members)| GoroutineSite {
+            created_by: frames(place.created_by),
+            stack: frames(place.stack),
+            wait_reason: Some(place.wait.into()),
+            count: members.len() as u64,
+        })
+        .collect();
+    let mut members: Vec<Member> = (0..)
+        .zip(&crowds)
+        .flat_map(|(site, (_, members))| {
+            members.iter().map(move |(id, since)| Member { id: *id, site, waiting_since_nanos: *since })
+        })
+        .collect();
+    members.sort_by_key(|member| member.id);
+    let total = members.len() as u64;
+    GoroutineCapture { at: moment(second), sites, members, one_in: 1, total, beyond: 0, without_stack: 0 }
+}
+
+/// A window with this many goroutines in each second, and captures at its begin, in its middle and at its end.
+pub(crate) fn watched(count: impl Fn(usize) -> u64, crowds: impl Fn(usize) -> Vec<Crowd>) -> Window {
+    let mut window = window(|second, beat| {
+        beat.runtime = Some(GoCounters { goroutines: Some(count(second)), ..GoCounters::default() });
+    });
+    window.captures_mut().main_module = Some("example.com/shop".into());
+    for second in [0, 22, 45] {
+        let capture = capture(second as f64, &crowds(second));
+        window.captures_mut().goroutines.push(capture);
+    }
+    window
+}
+
+fn judged(window: &Window) -> Judgement {
+    judge(window, &Bounds::default(), &Thresholds::default())
+}
+
+fn lines(judgement: &Judgement) -> Vec<(&str, f64)> {
+    judgement.findings[0]
+        .culprits
+        .iter()
+        .map(|culprit| (&*culprit.frame.function, (culprit.share * 100.0).round() / 100.0))
+        .collect()
+}
+
+/// So many goroutines, numbered from `first`, that wait since the same moment.
+pub(crate) fn crowd(first: u64, count: u64, since: Option<u64>) -> Vec<(u64, Option<u64>)> {
+    (first..first + count).map(|id| (id, since)).collect()
+}
+
+#[test]
+fn growth_names_the_go_statement_and_where_they_wait() {
+    let window = watched(
+        |second| 20 + 5 * second as u64,
+        |second| vec![(HANDLER, crowd(100, 5 * second as u64, None)), (CONNECTIONS, crowd(1, 20, None))],
+    );
+    let judgement = judged(&window);
+    let finding = &judgement.findings[0];
+    assert_eq!((finding.kind, finding.rate.per_second.round()), (Kind::Goroutine, 5.0));
+    assert_eq!(lines(&judgement), [("main.handle", 1.0), ("main.await", 1.0)]);
+    let origin = finding.evidence.iter().find(|evidence| matches!(evidence, Evidence::Origin { .. }));
+    let expected = Evidence::Origin {
+        grown: 225,
+        share: 1.0,
+        seconds: 45.0,
+        came: 110,
+        stayed: 110,
+        wait: Some("chan receive".into()),
+    };
+    assert_eq!(origin, Some(&expected));
+    let stack = &finding.culprits[0].stack;
+    assert_eq!(stack.last().map(|frame| &*frame.function), Some("main.handle"));
+}
+
+#[test]
+fn two_origins_share_the_growth() {
+    let window = watched(
+        |second| 20 + 4 * second as u64,
+        |second| {
+            let second = second as u64;
+            vec![(HANDLER, crowd(1_000, 3 * second, None)), (LIBRARY, crowd(9_000, second, None))]
+        },
+    );
+    let judgement = judged(&window);
+    assert_eq!(
+        lines(&judgement),
+        [
+            ("main.handle", 0.75),
+            ("main.await", 0.75),
+            ("github.com/a/log.New", 0.25),
+            ("github.com/a/log.(*Logger).drain", 0.25)
+        ]
+    );
+}
+
+#[test]
+fn who_calls_a_dependency_is_known_from_what_it_allocates_there() {
+    let mut window = watched(
+        |second| 20 + 5 * second as u64,
+        |second| vec![(LIBRARY, crowd(1_000, 5 * second as u64, None))],
+    );
+    let site = |stack: &[&str], bytes| HeapSite { stack: frames(stack), objects: 1, bytes };
+    let sites = Ok(vec![
+        site(&["main.cache"], 1 << 30),
+        site(&["github.com/a/log.New", "github.com/a/log.Clone", "main.serve", "main.main"], 1 << 20),
+    ]);
+    window.captures_mut().heap.push(HeapCapture { at: moment(45.0), sites, mapped_bytes: None });
+    let judgement = judged(&window);
+    let named: Vec<&str> = lines(&judgement).into_iter().map(|(function, _)| function).collect();
+    assert_eq!(named, ["main.serve", "github.com/a/log.New", "github.com/a/log.(*Logger).drain"]);
+}
+
+#[test]
+fn load_that_rises_is_not_accused_where_all_that_come_go_again() {
+    let window = watched(
+        |second| 20 + 5 * second as u64,
+        |second| vec![(HANDLER, crowd(10_000 * second as u64, 20 + 5 * second as u64, None))],
+    );
+    let judgement = judged(&window);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive, "{judgement:?}");
+    assert!(judgement.findings.is_empty());
+}
+
+/// A constant crowd beside ten others.
+fn constant(place: Place, count: u64, since: impl Fn(usize, u64) -> Option<u64>) -> Judgement {
+    judged(&watched(
+        |_| count + 10,
+        |second| {
+            let members = (0..count).map(|id| (100 + id, since(second, id))).collect();
+            vec![(place, members), (CONNECTIONS, crowd(1, 10, Some(1)))]
+        },
+    ))
+}
+
+#[test]
+fn a_crowd_that_never_ran_is_stuck_by_what_it_waits_for_and_how_large_it_is() {
+    let waits = |wait| Place { wait, ..HANDLER };
+    let since_long = |_: usize, _: u64| Some(7);
+    for (wait, count, expected) in [
+        ("chan receive", 1_000, Some(0.65)),
+        ("chan receive", 499, None),
+        ("select", 500, Some(0.65)),
+        ("chan send", 100, Some(0.8)),
+        ("sync.WaitGroup.Wait", 150, Some(0.8)),
+        ("sync.Mutex.Lock", 99, None),
+        ("chan receive (nil chan)", 100, Some(0.9)),
+        ("IO wait", 5_000, None),
+        ("GC worker (idle)", 5_000, None),
+    ] {
+        let judgement = constant(waits(wait), count, since_long);
+        let confidence = judgement.findings.first().map(|finding| finding.confidence);
+        assert_eq!(confidence, expected, "{count} in {wait}: {judgement:?}");
+        let verdict = if expected.is_some() { Verdict::Leak } else { Verdict::Healthy };
+        assert_eq!(judgement.verdict, verdict, "{count} in {wait}");
+        if expected.is_some() {
+            assert_eq!(judgement.findings[0].rate.per_second, 0.0);
+            assert_eq!(judgement.findings[0].culprits[0].frame.function.as_ref(), "main.handle");
+        }
+    }
+}
+
+#[test]
+fn a_pool_of_workers_is_healthy_as_soon_as_one_of_them_did_anything() {
+    // A collection notes anew whoever has run since.
+    let judgement = constant(HANDLER, 1_000, |second, id| Some(if id == 17 { second as u64 + 1 } else { 7 }));
+    assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:?}");
+    // One has run since the last collection.
+    let judgement = constant(HANDLER, 1_000, |second, id| (id != 17 || second < 45).then_some(7));
+    assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:?}");
+}
+
+#[test]
+fn without_a_collection_nothing_is_known() {
+    let judgement = constant(HANDLER, 1_000, |_, _| None);
+    let unmoved = |why: &UndecidedWhy| matches!(why, UndecidedWhy::Unmoved { count: 1_000, .. });
+    assert!(judgement.undecided.iter().any(|one| unmoved(&one.why)), "{judgement:?}");
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    // One that came between the second capture and the last tells nothing of the time before it.
+    let judgement = constant(HANDLER, 1_000, |second, _| (second == 45).then_some(7));
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    // One before the second capture does.
+    let judgement = constant(HANDLER, 1_000, |second, _| (second >= 22).then_some(7));
+    assert_eq!(judgement.verdict, Verdict::Leak);
+}
+
+#[test]
+fn idle_connections_and_crowds_of_a_library_are_left_alone() {
+    for place in [CONNECTIONS, LIBRARY, Place { created_by: &[], ..HANDLER }] {
+        let judgement = constant(place, 5_000, |_, _| Some(7));
+        assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:?}");
+    }
+}
+
+#[test]
+fn a_crowd_whose_members_come_and_go_is_no_crowd_that_is_stuck() {
+    let window =
+        watched(|_| 1_010, |second| vec![(HANDLER, crowd(2_000 * second as u64 + 100, 1_000, Some(7)))]);
+    assert_eq!(judged(&window).verdict, Verdict::Healthy);
+}
+
+#[test]
+fn where_no_runtime_is_read_nothing_is_said_of_goroutines() {
+    let judgement = judged(&window(|_, _| {}));
+    let kinds: Vec<Kind> = judgement.steady.iter().map(|steady| steady.kind).collect();
+    assert!(!kinds.contains(&Kind::Goroutine));
+    let idle = watched(|_| 9, |_| vec![(CONNECTIONS, crowd(1, 9, None))]);
+    let flat = judged(&idle).steady.iter().any(|steady| {
+        steady.kind == Kind::Goroutine && steady.why == SteadyWhy::Flat { low: 9.0, high: 9.0 }
+    });
+    assert!(flat);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// A service whose handlers come and go at any load and lifetime, beside a pool that works, is never accused.
+    #[test]
+    fn traffic_is_innocent(seed in any::<u64>()) {
+        let mut dice = Dice(seed);
+        let (mean, pool) = (dice.between(5.0, 2_000.0), dice.events(800.0));
+        let counts: Vec<u64> = (0..=45).map(|_| dice.events(mean)).collect();
+        let window = watched(
+            |second| counts[second] + pool,
+            |second| {
+                let workers = (0..pool).map(|id| (id + 1, Some(id + second as u64))).collect();
+                let first = 100_000 * (second as u64 + 1);
+                vec![(HANDLER, crowd(first, counts[second], None)), (LIBRARY, workers)]
+            },
+        );
+        let judgement = judged(&window);
+        assert!(judgement.findings.is_empty(), "{judgement:?}");
+    }
+
+    /// A leak at any rate that a window can show is found with its line, beside traffic that comes and goes.
+    #[test]
+    fn a_leak_beside_traffic_is_found_with_its_line(seed in any::<u64>()) {
+        let mut dice = Dice(seed);
+        let (rate, mean) = (dice.between(2.0, 300.0), dice.between(0.0, 4.0));
+        let kept = |second: usize| {
+            #[expect(clippy::cast_sign_loss, reason = "a count is never negative")]
+            let kept = (rate * second as f64).round() as u64;
+            kept
+        };
+        let counts: Vec<u64> = (0..=45).map(|_| dice.events(mean)).collect();
+        let window = watched(
+            |second| kept(second) + counts[second] + 4,
+            |second| {
+                let first = 1_000_000 * (second as u64 + 1);
+                vec![(HANDLER, crowd(10, kept(second), None)), (CONNECTIONS, crowd(first, counts[second], None))]
+            },
+        );
+        let judgement = judged(&window);
+        assert_eq!(judgement.findings.len(), 1, "{judgement:?}");
+        assert_eq!(&*judgement.findings[0].culprits[0].frame.function, "main.handle");
+    }
+}

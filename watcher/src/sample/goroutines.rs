@@ -1,0 +1,174 @@
+//! All goroutines of a process at one moment, by where they were created and where they are.
+//!
+//! A capture is costly beside a sample: it is taken on demand, at the ends of a window and on suspicion.
+
+use super::code::{Frame, Frames};
+use crate::golang::goroutines::{GoroutineSnapshot, Status};
+use crate::golang::runtime::Runtime;
+use crate::process::ProcessId;
+use crate::reading::{Moment, Reading};
+use crate::source::clock;
+use crate::source::memory::ProcessMemory;
+use crate::source::proc::ProcessDir;
+use std::sync::Arc;
+
+/// Sites that are kept, those with most goroutines first.
+pub const MAX_SITES: usize = 4096;
+/// Goroutines that are kept one by one. Of more only those with certain ids are kept, the same in each capture.
+pub const MAX_MEMBERS: u64 = 65_536;
+
+/// Goroutines by site, and each of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoroutineCapture {
+    /// When it was taken.
+    pub at: Moment,
+    /// Goroutines that are alike, the most numerous first; the runtime's own are left out.
+    pub sites: Vec<GoroutineSite>,
+    /// Goroutines one by one, by id.
+    pub members: Vec<Member>,
+    /// Only goroutines whose id is a multiple of this are among the members. A power of two.
+    pub one_in: u64,
+    /// All goroutines at the sites and beyond them.
+    pub total: u64,
+    /// Goroutines at sites beyond [`MAX_SITES`].
+    pub beyond: u64,
+    /// Goroutines whose stack could not be read.
+    pub without_stack: u64,
+}
+
+/// Goroutines with the same origin and the same stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoroutineSite {
+    /// The `go` statement, innermost frame first where its function was inlined; empty for the main goroutine.
+    pub created_by: Arc<[Frame]>,
+    /// Where they are, innermost frame first; empty where it could not be read.
+    pub stack: Arc<[Frame]>,
+    /// For what they wait, in the runtime's words; `None` for those that do not wait.
+    pub wait_reason: Option<Arc<str>>,
+    /// How many.
+    pub count: u64,
+}
+
+/// One goroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id, never used twice in a process.
+    pub id: u64,
+    /// Index into the sites.
+    pub site: u32,
+    /// When a garbage collection first found it waiting as it waits now, in nanoseconds of the runtime's clock;
+    /// `None` where there was no collection since. Whoever runs in between loses it (`runtime.execute`).
+    pub waiting_since_nanos: Option<u64>,
+}
+
+/// Reads all goroutines of a process whose runtime is attached to, and makes sure that it is still the one with
+/// this id afterwards.
+pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<GoroutineCapture> {
+    let at = clock::now();
+    let file = match process.executable() {
+        Reading::Seen(file) => file,
+        other => return other.and_then(|_| Reading::Unsupported),
+    };
+    let Ok(snapshot) = runtime.goroutines(&file, &ProcessMemory::new(id.pid)) else {
+        return process.id().and_then(|_| Reading::Unsupported);
+    };
+    process
+        .id()
+        .and_then(|now| if now == id { Reading::Seen(of_snapshot(at, &snapshot)) } else { Reading::Gone })
+}
+
+/// What is kept of a snapshot.
+pub fn of_snapshot(at: Moment, snapshot: &GoroutineSnapshot) -> GoroutineCapture {
+    let mut frames = Frames::default();
+    let mut sites: Vec<GoroutineSite> = Vec::new();
+    // By the snapshot's groups, which are sorted by size.
+    let mut site_of: Vec<Option<u32>> = Vec::with_capacity(snapshot.groups.len());
+    let (mut total, mut beyond, mut without_stack) = (0, 0, 0);
+    for group in &snapshot.groups {
+        if group.is_system {
+            site_of.push(None);
+            continue;
+        }
+        total += group.count;
+        if group.frames.is_empty() {
+            without_stack += group.count;
+        }
+        if sites.len() >= MAX_SITES {
+            beyond += group.count;
+            site_of.push(None);
+            continue;
+        }
+        site_of.push(u32::try_from(sites.len()).ok());
+        let waits = matches!(group.status, Status::Waiting | Status::Leaked);
+        sites.push(GoroutineSite {
+            created_by: frames.of(&group.created_by),
+            stack: frames.of(&group.frames),
+            wait_reason: group.wait_reason.as_ref().filter(|_| waits).map(|reason| frames.text(reason)),
+            count: group.count,
+        });
+    }
+    let one_in = total.div_ceil(MAX_MEMBERS).max(1).next_power_of_two();
+    let mut members: Vec<Member> = snapshot
+        .goroutines
+        .iter()
+        .filter(|goroutine| goroutine.id.is_multiple_of(one_in))
+        .filter_map(|goroutine| {
+            let site = site_of.get(goroutine.group as usize).copied().flatten()?;
+            let waiting_since_nanos = goroutine.waiting_since_nanos;
+            Some(Member { id: goroutine.id, site, waiting_since_nanos })
+        })
+        .collect();
+    members.sort_unstable_by_key(|member| member.id);
+    GoroutineCapture { at, sites, members, one_in, total, beyond, without_stack }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_MEMBERS, of_snapshot};
+    use crate::golang::goroutines::{Goroutine, GoroutineGroup, GoroutineSnapshot, StackReading, Status};
+    use crate::reading::Moment;
+    use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn group(count: u64, is_system: bool) -> GoroutineGroup {
+        GoroutineGroup {
+            count,
+            status: Status::Waiting,
+            wait_reason: Some("chan\nreceive".into()),
+            frames: Arc::default(),
+            addresses: Arc::default(),
+            reading: StackReading::Torn,
+            created_by: Arc::default(),
+            start: None,
+            labels: Arc::default(),
+            is_system,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_harmless_bounded_and_not_the_runtimes_own() {
+        let many = MAX_MEMBERS * 2 + 2;
+        let goroutine = |id: u64, group| Goroutine {
+            id,
+            parent_id: None,
+            group,
+            waiting_since_nanos: None,
+            address: 0,
+            locked_thread: None,
+            stack_pointer: 0,
+        };
+        let goroutines = (1..=many).map(|id| goroutine(id, 0)).chain([goroutine(many + 1, 1)]).collect();
+        let snapshot = GoroutineSnapshot {
+            groups: vec![group(many, false), group(1, true)],
+            goroutines,
+            ..GoroutineSnapshot::default()
+        };
+        let at = Moment { since_boot: Duration::ZERO, wall: UNIX_EPOCH };
+        let capture = of_snapshot(at, &snapshot);
+        assert_eq!((capture.total, capture.without_stack, capture.sites.len()), (many, many, 1));
+        assert_eq!(capture.sites[0].wait_reason.as_deref(), Some("chan\\nreceive"));
+        assert_eq!(capture.one_in, 4);
+        assert!(capture.members.len() as u64 <= MAX_MEMBERS);
+        assert!(capture.members.iter().all(|member| member.id % 4 == 0 && member.site == 0));
+    }
+}

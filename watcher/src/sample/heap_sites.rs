@@ -1,0 +1,80 @@
+//! What is in use of the heap at one moment, by the stack that allocated it.
+
+use super::code::{Frame, Frames};
+use crate::golang::heap_reader::HeapReader;
+use crate::golang::runtime::Runtime;
+use crate::golang::symbols;
+use crate::process::ProcessId;
+use crate::reading::{Moment, Reading};
+use crate::source::clock;
+use crate::source::memory::ProcessMemory;
+use crate::source::proc::ProcessDir;
+use std::sync::Arc;
+
+/// Sites that are kept, those with most bytes first.
+pub const MAX_SITES: usize = 4096;
+
+/// The heap at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeapCapture {
+    /// When it was taken.
+    pub at: Moment,
+    /// What each stack has in use, most bytes first; or why that is not known, completing "no heap samples are
+    /// recorded in this program, because …".
+    pub sites: Result<Vec<HeapSite>, String>,
+    /// All memory that the runtime has mapped and could be resident, its own structures included
+    /// (`gcController.mappedReady`); `None` where it could not be read.
+    pub mapped_bytes: Option<u64>,
+}
+
+/// What one stack allocated and is still in use. All of it is estimated from samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeapSite {
+    /// Innermost frame first, without the allocator's own frames.
+    pub stack: Arc<[Frame]>,
+    /// Objects in use.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Reads the heap profile of a process whose runtime is attached to, and makes sure that it is still the one with
+/// this id afterwards.
+pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<HeapCapture> {
+    let at = clock::now();
+    let file = match process.executable() {
+        Reading::Seen(file) => file,
+        other => return other.and_then(|_| Reading::Unsupported),
+    };
+    let memory = ProcessMemory::new(id.pid);
+    // Anew each time: where the profile begins is not known before the first sample is taken.
+    let reader = HeapReader::attach(runtime, &file, &memory);
+    let mapped_bytes = reader.counters(&memory).ok().map(|counters| counters.mapped_bytes);
+    let sites = reader.profile(&memory).map_err(|why| why.to_string()).map(|profile| {
+        let mut in_use: Vec<_> = profile
+            .sites
+            .iter()
+            .filter_map(|site| {
+                let estimate = profile.estimate(site);
+                let bytes = u64::try_from(estimate.in_use_bytes).ok().filter(|bytes| *bytes > 0)?;
+                Some((site, bytes, u64::try_from(estimate.in_use_objects).unwrap_or(0)))
+            })
+            .collect();
+        in_use.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+        in_use.truncate(MAX_SITES);
+        let mut frames = Frames::default();
+        let (symbols, loaded) = runtime.symbols(&file, &memory);
+        let sites = in_use
+            .into_iter()
+            .map(|(site, bytes, objects)| {
+                let places = profile.resolve(site, symbols, &loaded).places;
+                let stack: Vec<symbols::Frame> = places.into_iter().flatten().collect();
+                HeapSite { stack: frames.of(&stack), objects, bytes }
+            })
+            .collect();
+        symbols.forget_pages();
+        sites
+    });
+    let capture = HeapCapture { at, sites, mapped_bytes };
+    process.id().and_then(|now| if now == id { Reading::Seen(capture) } else { Reading::Gone })
+}

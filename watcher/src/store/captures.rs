@@ -1,0 +1,108 @@
+//! The captures of one process: the first, one between, and the newest of each kind. Never more.
+
+use crate::reading::Moment;
+use crate::sample::goroutines::{GoroutineCapture, Member};
+use crate::sample::heap_sites::HeapCapture;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What was captured of one process beside its samples.
+#[derive(Clone, Debug, Default)]
+pub struct Captures {
+    /// All goroutines.
+    pub goroutines: Run<GoroutineCapture>,
+    /// What the heap holds, by stack.
+    pub heap: Run<HeapCapture>,
+    /// Why the Go runtime is not read, in a sentence's part; `None` where it is.
+    pub no_runtime: Option<String>,
+    /// Path of the main module, where the program was built from one: what belongs to it is the program's own.
+    pub main_module: Option<Arc<str>>,
+}
+
+/// The first capture, one between, and the newest.
+#[derive(Clone, Debug)]
+pub struct Run<T> {
+    kept: Vec<T>,
+}
+
+impl<T> Default for Run<T> {
+    fn default() -> Self {
+        Run { kept: Vec::new() }
+    }
+}
+
+impl<T> Run<T> {
+    /// Adds the newest capture. The first two stay, the third makes room for it.
+    pub fn push(&mut self, capture: T) {
+        self.kept.truncate(2);
+        self.kept.push(capture);
+    }
+
+    /// The oldest.
+    pub fn first(&self) -> Option<&T> {
+        self.kept.first()
+    }
+
+    /// The newest.
+    pub fn last(&self) -> Option<&T> {
+        self.kept.last()
+    }
+
+    /// The oldest and the newest, where these are two.
+    pub fn ends(&self) -> Option<(&T, &T)> {
+        match &self.kept[..] {
+            [first, .., last] => Some((first, last)),
+            _ => None,
+        }
+    }
+
+    /// All but the newest, oldest first.
+    pub fn earlier(&self) -> impl Iterator<Item = &T> {
+        self.kept.split_last().map(|(_, earlier)| earlier).unwrap_or_default().iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+impl Captures {
+    /// When the newest capture of goroutines was taken.
+    pub fn newest(&self) -> Option<Moment> {
+        self.goroutines.last().map(|capture| capture.at)
+    }
+}
+
+/// Goroutines that are in both captures: as they were in the earlier, and as they are in the later one.
+pub fn survivors<'a>(
+    earlier: &'a GoroutineCapture,
+    later: &'a GoroutineCapture,
+) -> impl Iterator<Item = (&'a Member, &'a Member)> {
+    let before: HashMap<u64, &Member> = earlier.members.iter().map(|member| (member.id, member)).collect();
+    later.members.iter().filter_map(move |after| Some((*before.get(&after.id)?, after)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Run;
+
+    #[test]
+    fn a_run_keeps_its_ends_and_one_between() {
+        let mut run = Run::default();
+        assert_eq!((run.ends(), run.is_empty()), (None, true));
+        run.push(1);
+        assert_eq!((run.first(), run.last(), run.ends()), (Some(&1), Some(&1), None));
+        for number in 2..9 {
+            run.push(number);
+            assert_eq!(run.ends(), Some((&1, &number)));
+        }
+        assert_eq!(run.earlier().copied().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(run.len(), 3);
+    }
+}
