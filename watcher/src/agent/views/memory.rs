@@ -221,7 +221,6 @@ mod tests {
     use super::{Books, balance};
     use crate::golang::heap::Counters;
     use crate::golang::spans::Census;
-    use crate::process::Target;
     use crate::source::proc::MappingUse;
     use std::ops::Range;
 
@@ -278,10 +277,10 @@ mod tests {
             heap_bytes: 18 * MIB,
             stack_bytes: 2 * MIB,
             work_bytes: MIB,
-            ranges: vec![HEAP..HEAP + 21 * MIB],
+            ranges: Vec::from([HEAP..HEAP + 21 * MIB]),
             ..Census::default()
         };
-        let variables = vec![0x80_0000..0x90_0000];
+        let variables = Vec::from([0x80_0000..0x90_0000]);
         let books = Books { counters: &counters, census: &census, resident_bytes: Some(20 * MIB), variables };
         let expected = [
             ("live heap", 10),

@@ -29,7 +29,9 @@ pub(super) fn view(
         tasks.iter().filter_map(|task| Some((u64::try_from(task.tid).ok()?, task))).collect();
     // Inside of a pid namespace threads have other numbers, and matching them would name the wrong ones.
     let same_numbers = os_threads.iter().any(|thread| by_tid.contains_key(&thread.tid))
-        && tasks.iter().any(|task| task.is_leader() && os_threads.iter().any(|m| m.tid == task.tid as u64));
+        && tasks.iter().any(|task| {
+            task.is_leader() && os_threads.iter().any(|m| m.tid == u64::from(task.tid.unsigned_abs()))
+        });
     if !same_numbers {
         by_tid.clear();
     }

@@ -61,7 +61,8 @@ fn outcome(judgement: &Judgement) -> String {
 
 #[test]
 fn few_collections_accuse_only_where_the_shape_is_beyond_doubt() {
-    let rows: [(&str, &[(usize, f64)], &str); 9] = [
+    type Row = (&'static str, &'static [(usize, f64)], &'static str);
+    let rows: [Row; 9] = [
         ("a line", &[(5, 10.0), (15, 20.0), (35, 40.0)], "grows by 1.00 MiB/s, 0.65"),
         (
             "five on a line",

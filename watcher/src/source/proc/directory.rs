@@ -242,8 +242,7 @@ mod tests {
     use rustix::fs::{Mode, OFlags};
     use std::collections::BTreeMap;
     use std::ffi::OsStr;
-    use std::io::{self, BufReader, Read};
-    use std::ops::Range;
+    use std::io::{self, Read};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::process::{Child, Command};
