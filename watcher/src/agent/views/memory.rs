@@ -277,10 +277,10 @@ mod tests {
             heap_bytes: 18 * MIB,
             stack_bytes: 2 * MIB,
             work_bytes: MIB,
-            ranges: Vec::from([HEAP..HEAP + 21 * MIB]),
+            ranges: std::iter::once(HEAP..HEAP + 21 * MIB).collect(),
             ..Census::default()
         };
-        let variables = Vec::from([0x80_0000..0x90_0000]);
+        let variables: Vec<_> = std::iter::once(0x80_0000..0x90_0000).collect();
         let books = Books { counters: &counters, census: &census, resident_bytes: Some(20 * MIB), variables };
         let expected = [
             ("live heap", 10),
