@@ -195,7 +195,7 @@ impl Agent {
                 let changes = observer.discover();
                 let sweep = observer.beat();
                 let due = observer.targets().iter().filter(|target| {
-                    (u64::from(target.id.pid.unsigned_abs()) + beat) % BEATS_BETWEEN_JUDGEMENTS == 0
+                    (u64::from(target.id.pid.unsigned_abs()) + beat).is_multiple_of(BEATS_BETWEEN_JUDGEMENTS)
                 });
                 let due: Vec<Target> = due.cloned().collect();
                 let mut captures = CAPTURES_PER_BEAT;

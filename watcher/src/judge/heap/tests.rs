@@ -59,9 +59,12 @@ fn outcome(judgement: &Judgement) -> String {
         .join("; ")
 }
 
+/// Seconds of collections, and MiB that they find live.
+type Collections = &'static [(usize, f64)];
+
 #[test]
 fn few_collections_accuse_only_where_the_shape_is_beyond_doubt() {
-    let rows: [(&str, &[(usize, f64)], &str); 9] = [
+    let rows: [(&str, Collections, &str); 9] = [
         ("a line", &[(5, 10.0), (15, 20.0), (35, 40.0)], "grows by 1.00 MiB/s, 0.65"),
         (
             "five on a line",
