@@ -59,10 +59,12 @@ fn outcome(judgement: &Judgement) -> String {
         .join("; ")
 }
 
+/// Seconds of collections, and MiB that they find live.
+type Collections = &'static [(usize, f64)];
+
 #[test]
 fn few_collections_accuse_only_where_the_shape_is_beyond_doubt() {
-    type Row = (&'static str, &'static [(usize, f64)], &'static str);
-    let rows: [Row; 9] = [
+    let rows: [(&str, Collections, &str); 9] = [
         ("a line", &[(5, 10.0), (15, 20.0), (35, 40.0)], "grows by 1.00 MiB/s, 0.65"),
         (
             "five on a line",
