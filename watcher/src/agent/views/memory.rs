@@ -277,10 +277,10 @@ mod tests {
             heap_bytes: 18 * MIB,
             stack_bytes: 2 * MIB,
             work_bytes: MIB,
-            ranges: std::iter::once(HEAP..HEAP + 21 * MIB).collect(),
+            ranges: vec![HEAP..HEAP + 8 * MIB, HEAP + 9 * MIB..HEAP + 22 * MIB],
             ..Census::default()
         };
-        let variables: Vec<_> = std::iter::once(0x80_0000..0x90_0000).collect();
+        let variables = vec![0x80_0000..0x88_0000, 0x88_0000..0x90_0000];
         let books = Books { counters: &counters, census: &census, resident_bytes: Some(20 * MIB), variables };
         let expected = [
             ("live heap", 10),
