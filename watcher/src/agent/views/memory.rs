@@ -136,11 +136,11 @@ fn balance(mappings: &[MappingUse], books: Option<&Books>) -> Balance {
         let heap_bytes = in_use.saturating_add(counters.free_bytes);
         let own = counters.mapped_bytes.saturating_sub(heap_bytes).saturating_sub(sums.named_runtime);
         let own = own.min(sums.unnamed);
-        part("Go runtime", sums.named_runtime + own, "the runtime's own structures");
+        part("Go runtime", sums.named_runtime + own, "the runtime's own structures, at most");
         part(
             "native",
             sums.native + sums.unnamed - own,
-            "outside of Go: C's malloc, mmap, stacks of threads",
+            "outside of Go, at least: C's malloc, mmap, stacks of threads",
         );
         unexplained_bytes = 0;
     } else {
