@@ -1,6 +1,7 @@
 //! The program headers of an ELF executable: which part of the file lies at which address.
 //!
-//! Only program headers are used: section headers may have been removed, and the kernel does not need them either.
+//! Nothing but build ids is taken from section headers: they may have been removed, and the kernel does not need them
+//! either.
 
 use super::ReadAt;
 use super::bytes::{u16_at, u32_at, u64_at};
@@ -11,6 +12,9 @@ use std::io;
 const MAX_PROGRAM_HEADERS: usize = 512;
 const FILE_HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
+/// Executables have about thirty.
+const MAX_SECTION_HEADERS: usize = 512;
+const SECTION_HEADER_BYTES: usize = 64;
 const MAX_NOTE_BYTES: u64 = 16 * 1024;
 
 /// What the kernel maps of an executable, and where.
@@ -158,7 +162,7 @@ impl Image {
         Some((segment.file_offset.checked_add(inside)?, segment.file_bytes - inside))
     }
 
-    /// Build ids, from the notes that are mapped with the executable.
+    /// Build ids, from the notes that the program headers name, and the section headers where there are any.
     ///
     /// # Errors
     /// Where the file cannot be read. Notes that make no sense are passed over.
@@ -167,17 +171,23 @@ impl Image {
         const NT_GO_BUILD_ID: u32 = 4;
         const NT_GNU_BUILD_ID: u32 = elf::NT_GNU_BUILD_ID.0;
         let mut id = BuildId::default();
-        for segment in &self.notes {
-            let length = usize::try_from(segment.file_bytes.min(MAX_NOTE_BYTES)).unwrap_or(0);
-            let bytes = read_up_to(file, segment.file_offset, length)?;
-            for (name, kind, content) in Notes(&bytes) {
-                match (name, kind) {
-                    (b"GNU\0", NT_GNU_BUILD_ID) => id.gnu = Some(content.to_vec()),
-                    (b"Go\0\0", NT_GO_BUILD_ID) => id.go = Some(content.to_vec()),
-                    _ => {}
+        let mut take = |places: &[Segment]| {
+            for segment in places {
+                let length = usize::try_from(segment.file_bytes.min(MAX_NOTE_BYTES)).unwrap_or(0);
+                let bytes = read_up_to(file, segment.file_offset, length)?;
+                for (name, kind, content) in Notes(&bytes) {
+                    match (name, kind) {
+                        (b"GNU\0", NT_GNU_BUILD_ID) => id.gnu = Some(content.to_vec()),
+                        (b"Go\0\0", NT_GO_BUILD_ID) => id.go = Some(content.to_vec()),
+                        _ => {}
+                    }
                 }
             }
-        }
+            Ok::<_, ImageError>(())
+        };
+        take(&self.notes)?;
+        // Go's own linker, from 1.24 on, maps its own note and leaves the other to the section headers alone.
+        take(&note_sections(file)?)?;
         Ok(id)
     }
 }
@@ -198,6 +208,33 @@ impl Segment {
     fn holds(&self, address: u64) -> bool {
         address.checked_sub(self.address).is_some_and(|inside| inside < self.file_bytes)
     }
+}
+
+/// Where notes lie by the section headers; nowhere in a file without any.
+fn note_sections(file: &(impl ReadAt + ?Sized)) -> Result<Vec<Segment>, ImageError> {
+    let header = read_up_to(file, 0, FILE_HEADER_BYTES)?;
+    let (Some(offset), Some(size), Some(count)) =
+        (u64_at(&header, 40), u16_at(&header, 58), u16_at(&header, 60))
+    else {
+        return Ok(Vec::new());
+    };
+    let count = usize::from(count).min(MAX_SECTION_HEADERS);
+    if offset == 0 || usize::from(size) != SECTION_HEADER_BYTES {
+        return Ok(Vec::new());
+    }
+    let table = read_up_to(file, offset, count * SECTION_HEADER_BYTES)?;
+    let is_note = |entry: &&[u8]| u32_at(entry, 4) == Some(elf::SHT_NOTE.0);
+    let place = |entry: &[u8]| {
+        Some(Segment {
+            file_offset: u64_at(entry, 24)?,
+            file_bytes: u64_at(entry, 32)?,
+            address: u64_at(entry, 16)?,
+            memory_bytes: u64_at(entry, 32)?,
+            writable: false,
+            executable: false,
+        })
+    };
+    Ok(table.chunks_exact(SECTION_HEADER_BYTES).filter(is_note).filter_map(place).collect())
 }
 
 /// The notes of one `PT_NOTE` segment: name, type, content. Ends at the first that does not fit.
@@ -264,6 +301,36 @@ mod tests {
         let id = image.build_id(&file[..]).unwrap();
         assert_eq!(id.gnu, Some(vec![0xab; 20]));
         assert_eq!(id.go, Some(b"a/b/c".to_vec()));
+    }
+
+    #[test]
+    fn a_build_id_that_only_a_section_names_is_found() {
+        let mut file = Elf::new().data(0x52_0000, b"data").note(b"Go\0\0", 4, b"a/b/c").build();
+        let mut append = |bytes: &[u8]| {
+            let start = file.len();
+            file.extend_from_slice(bytes);
+            start
+        };
+        let mut note = Vec::new();
+        for word in [4, 20, 3_u32] {
+            note.extend_from_slice(&word.to_le_bytes());
+        }
+        note.extend_from_slice(b"GNU\0");
+        note.extend_from_slice(&[0xcd; 20]);
+        let note_start = append(&note);
+        let mut section = [0; 64];
+        section[4..8].copy_from_slice(&7_u32.to_le_bytes());
+        section[24..32].copy_from_slice(&(note_start as u64).to_le_bytes());
+        section[32..40].copy_from_slice(&(note.len() as u64).to_le_bytes());
+        let table = append(&section);
+        file[40..48].copy_from_slice(&(table as u64).to_le_bytes());
+        file[58..60].copy_from_slice(&64_u16.to_le_bytes());
+        file[60..62].copy_from_slice(&1_u16.to_le_bytes());
+        let id = Image::read(&file[..]).unwrap().build_id(&file[..]).unwrap();
+        assert_eq!((id.gnu, id.go), (Some(vec![0xcd; 20]), Some(b"a/b/c".to_vec())));
+        // A table that lies behind the end of the file is none.
+        file[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(Image::read(&file[..]).unwrap().build_id(&file[..]).unwrap().gnu, None);
     }
 
     #[test]

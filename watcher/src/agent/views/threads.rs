@@ -28,11 +28,8 @@ pub(super) fn view(
     let mut by_tid: HashMap<u64, &Task> =
         tasks.iter().filter_map(|task| Some((u64::try_from(task.tid).ok()?, task))).collect();
     // Inside of a pid namespace threads have other numbers, and matching them would name the wrong ones.
-    let same_numbers = os_threads.iter().any(|thread| by_tid.contains_key(&thread.tid))
-        && tasks.iter().any(|task| {
-            task.is_leader() && os_threads.iter().any(|m| m.tid == u64::from(task.tid.unsigned_abs()))
-        });
-    if !same_numbers {
+    let leader = tasks.iter().find(|task| task.is_leader()).and_then(|task| u64::try_from(task.tid).ok());
+    if !os_threads.iter().any(|thread| Some(thread.tid) == leader) {
         by_tid.clear();
     }
     let mut threads: Vec<Thread> = os_threads
