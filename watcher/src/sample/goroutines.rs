@@ -22,6 +22,8 @@ pub const MAX_MEMBERS: u64 = 65_536;
 pub struct GoroutineCapture {
     /// When it was taken.
     pub at: Moment,
+    /// The same on the runtime's clock, in nanoseconds.
+    pub runtime_nanos: u64,
     /// Goroutines that are alike, the most numerous first; the runtime's own are left out.
     pub sites: Vec<GoroutineSite>,
     /// Goroutines one by one, by id.
@@ -65,6 +67,7 @@ pub struct Member {
 /// this id afterwards.
 pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<GoroutineCapture> {
     let at = clock::now();
+    let runtime_nanos = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
     let file = match process.executable() {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
@@ -72,13 +75,13 @@ pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Re
     let Ok(snapshot) = runtime.goroutines(&file, &ProcessMemory::new(id.pid)) else {
         return process.id().and_then(|_| Reading::Unsupported);
     };
-    process
-        .id()
-        .and_then(|now| if now == id { Reading::Seen(of_snapshot(at, &snapshot)) } else { Reading::Gone })
+    process.id().and_then(|now| {
+        if now == id { Reading::Seen(of_snapshot(at, runtime_nanos, &snapshot)) } else { Reading::Gone }
+    })
 }
 
 /// What is kept of a snapshot.
-pub fn of_snapshot(at: Moment, snapshot: &GoroutineSnapshot) -> GoroutineCapture {
+pub fn of_snapshot(at: Moment, runtime_nanos: u64, snapshot: &GoroutineSnapshot) -> GoroutineCapture {
     let mut frames = Frames::default();
     let mut sites: Vec<GoroutineSite> = Vec::new();
     // By the snapshot's groups, which are sorted by size.
@@ -119,7 +122,7 @@ pub fn of_snapshot(at: Moment, snapshot: &GoroutineSnapshot) -> GoroutineCapture
         })
         .collect();
     members.sort_unstable_by_key(|member| member.id);
-    GoroutineCapture { at, sites, members, one_in, total, beyond, without_stack }
+    GoroutineCapture { at, runtime_nanos, sites, members, one_in, total, beyond, without_stack }
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
             ..GoroutineSnapshot::default()
         };
         let at = Moment { since_boot: Duration::ZERO, wall: UNIX_EPOCH };
-        let capture = of_snapshot(at, &snapshot);
+        let capture = of_snapshot(at, 0, &snapshot);
         assert_eq!((capture.total, capture.without_stack, capture.sites.len()), (many, many, 1));
         assert_eq!(capture.sites[0].wait_reason.as_deref(), Some("chan\\nreceive"));
         assert_eq!(capture.one_in, 4);

@@ -7,7 +7,7 @@
 //!   none of them has come or gone. What waits for a peer or a system call (idle connections) is left alone.
 //! - None of them has run. The runtime notes when a collection first found a goroutine waiting, and forgets it as
 //!   soon as the goroutine runs: a single worker that did anything acquits them all. Where no collection came by to
-//!   take the note, nothing is known, and nothing is said.
+//!   take the note, nothing is known, and that is said.
 //! - Who waits for a lock, a WaitGroup or to send is in somebody's way, which a hundred at once for the whole window
 //!   never are in a healthy program; a nil channel needs no window at all. Who waits to receive, sleeps or selects
 //!   may be an idle worker: a pool of hundreds that did nothing at all for the window is possible, so these are
@@ -100,25 +100,19 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
         return None;
     }
     let members: Vec<&Member> = last.members.iter().filter(|member| member.site == index).collect();
-    let mut known = None;
-    for earlier in captures.goroutines.earlier().filter(|earlier| holds(earlier, site, last, &members)) {
-        let seconds = last.at.seconds_since(&earlier.at);
-        match motion(earlier, &members) {
-            _ if wait == Wait::ForEver => {}
-            Motion::Some => return None,
-            Motion::None if seconds >= MIN_SECONDS => {}
-            Motion::None | Motion::Unknown => {
-                known = known.or(Some(Known::No));
-                continue;
-            }
+    let earlier: Vec<&GoroutineCapture> =
+        captures.goroutines.earlier().filter(|earlier| holds(earlier, site, last, &members)).collect();
+    let watched = last.at.seconds_since(&earlier.first()?.at);
+    let mut still = earlier.iter().map(|earlier| motion(earlier, last, &members));
+    let seconds = if wait == Wait::ForEver {
+        watched
+    } else if still.clone().any(|motion| motion == Motion::Some) {
+        return None;
+    } else {
+        match still.find_map(|motion| motion.still_seconds().filter(|seconds| *seconds >= MIN_SECONDS)) {
+            Some(seconds) => seconds,
+            None => return Some(Verdict::Unknown { count: site.count }),
         }
-        // The oldest that knows.
-        known = Some(Known::StillFor(seconds));
-        break;
-    }
-    let seconds = match known? {
-        Known::StillFor(seconds) => seconds,
-        Known::No => return Some(Verdict::Unknown { count: site.count }),
     };
     let mut culprits = Vec::new();
     let share = site.count as f64 / last.total.max(1) as f64;
@@ -159,31 +153,54 @@ fn holds(
     now <= then && !members.is_empty() && members.iter().all(was_there)
 }
 
-/// What the earlier captures say.
-enum Known {
-    /// None of them has run for so many seconds.
-    StillFor(f64),
-    /// No collection has taken the note.
-    No,
-}
-
+/// Whether any of them has run since.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Motion {
-    None,
+    /// None has, for so many seconds.
+    None {
+        seconds: f64,
+    },
     Some,
     Unknown,
 }
 
-/// Whether any of them has run since.
-fn motion(earlier: &GoroutineCapture, members: &[&Member]) -> Motion {
+impl Motion {
+    fn still_seconds(self) -> Option<f64> {
+        match self {
+            Motion::None { seconds } => Some(seconds),
+            Motion::Some | Motion::Unknown => None,
+        }
+    }
+}
+
+/// A note younger than this may be of a collection that is still at it, and has not come to all of them.
+const SETTLED_NANOS: u64 = 1_000_000_000;
+
+/// Reads the runtime's notes. All members are older than the earlier capture, so that each collection since then came
+/// by all of them: who has no note of it although others have, or has a later one, has run since.
+fn motion(earlier: &GoroutineCapture, last: &GoroutineCapture, members: &[&Member]) -> Motion {
     let before: HashMap<u64, &Member> = earlier.members.iter().map(|member| (member.id, member)).collect();
-    let mut unknown = false;
+    let settled = |since: &u64| since.saturating_add(SETTLED_NANOS) <= last.runtime_nanos;
+    // Of collections since the earlier capture; a process whose clock has another zero shows none of these.
+    let mut notes: Vec<Option<u64>> = Vec::new();
     for member in members {
         let Some(before) = before.get(&member.id) else { continue };
         match (before.waiting_since_nanos, member.waiting_since_nanos) {
             (Some(then), Some(now)) if then == now => {}
             (Some(_), _) => return Motion::Some,
-            (None, _) => unknown = true,
+            (None, now) => notes.push(now.filter(settled)),
         }
     }
-    if unknown { Motion::Unknown } else { Motion::None }
+    notes.sort_unstable();
+    notes.dedup();
+    let watched = last.at.seconds_since(&earlier.at);
+    match notes[..] {
+        [] => Motion::None { seconds: watched },
+        [None] => Motion::Unknown,
+        [Some(note)] if note >= earlier.runtime_nanos => {
+            Motion::None { seconds: (last.runtime_nanos - note) as f64 / 1e9 }
+        }
+        [Some(_)] => Motion::Unknown,
+        _ => Motion::Some,
+    }
 }

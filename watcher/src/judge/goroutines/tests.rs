@@ -39,6 +39,13 @@ fn frames(functions: &[&str]) -> Arc<[Frame]> {
 /// Goroutines of a place, by id and since when they wait.
 pub(crate) type Crowd = (Place, Vec<(u64, Option<u64>)>);
 
+/// The runtime's clock at a second of the window.
+fn nanos(second: f64) -> u64 {
+    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "seconds of a window")]
+    let nanos = ((1_000.0 + second) * 1e9) as u64;
+    nanos
+}
+
 fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
     let mut crowds: Vec<&Crowd> = crowds.iter().collect();
     crowds.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
@@ -59,7 +66,16 @@ fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
         .collect();
     members.sort_by_key(|member| member.id);
     let total = members.len() as u64;
-    GoroutineCapture { at: moment(second), sites, members, one_in: 1, total, beyond: 0, without_stack: 0 }
+    GoroutineCapture {
+        at: moment(second),
+        runtime_nanos: nanos(second),
+        sites,
+        members,
+        one_in: 1,
+        total,
+        beyond: 0,
+        without_stack: 0,
+    }
 }
 
 /// A window with this many goroutines in each second, and captures at its begin, in its middle and at its end.
@@ -219,12 +235,25 @@ fn without_a_collection_nothing_is_known() {
     let unmoved = |why: &UndecidedWhy| matches!(why, UndecidedWhy::Unmoved { count: 1_000, .. });
     assert!(judgement.undecided.iter().any(|one| unmoved(&one.why)), "{judgement:?}");
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
-    // One that came between the second capture and the last tells nothing of the time before it.
+    // One that has only just come by, or is still at it, tells nothing of the time before.
+    for just_now in [40.0, 44.9, 45.2] {
+        let judgement = constant(HANDLER, 1_000, |second, _| (second == 45).then_some(nanos(just_now)));
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{just_now}");
+    }
+    // Nor does one whose moment lies before it can have been: that clock is another one.
     let judgement = constant(HANDLER, 1_000, |second, _| (second == 45).then_some(7));
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
-    // One before the second capture does.
-    let judgement = constant(HANDLER, 1_000, |second, _| (second >= 22).then_some(7));
-    assert_eq!(judgement.verdict, Verdict::Leak);
+    // One that came by in time does, whichever captures it lies between.
+    for collected in [10.0, 30.0] {
+        let judgement =
+            constant(HANDLER, 1_000, |second, _| (second as f64 >= collected).then_some(nanos(collected)));
+        assert_eq!(judgement.verdict, Verdict::Leak, "{collected}");
+        // And acquits them all where it missed one: that one has run since.
+        let judgement = constant(HANDLER, 1_000, |second, id| {
+            (second as f64 >= collected && id != 17).then_some(nanos(collected))
+        });
+        assert_eq!(judgement.verdict, Verdict::Healthy, "{collected}");
+    }
 }
 
 #[test]
