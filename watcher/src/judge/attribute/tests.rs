@@ -1,4 +1,5 @@
 use crate::descriptor::DescriptorType;
+use crate::golang::runtime::HeapCounters;
 use crate::judge::simulation::{Beat, Dice, details_every, window};
 use crate::judge::{
     Bounds, Evidence, Judgement, Kind, LimitName, MemoryPart, SteadyWhy, Thresholds, UndecidedWhy, Verdict,
@@ -7,6 +8,7 @@ use crate::judge::{
 use crate::process::Limits;
 use crate::reading::Reading;
 use crate::sample::connections::Peer;
+use crate::sample::runtime::GoCounters;
 use crate::socket::SocketState;
 use crate::store::Window;
 use std::sync::Arc;
@@ -305,4 +307,46 @@ fn one_leak_among_churn_is_found_by_kind_whatever_its_rate() {
     }
     println!("{found} of {runs} found");
     assert!(found >= runs * 95 / 100, "{found} of {runs}");
+}
+
+/// Goroutines, sockets and live heap that grow by so much a second; a collection comes each second.
+fn growing(goroutines: u64, sockets: u64, live_bytes: u64) -> Judgement {
+    judged(&window(|second, beat| {
+        let second = second as u64;
+        let marked_bytes = (20 << 20) + live_bytes * second;
+        let heap = HeapCounters { marked_bytes, in_use_bytes: 2 * marked_bytes, ..HeapCounters::default() };
+        let counters = GoCounters {
+            goroutines: Some(20 + goroutines * second),
+            heap: Some(heap),
+            gc_cycles: Some(second),
+        };
+        beat.established += sockets * second;
+        beat.anon_bytes = 2 * marked_bytes;
+        beat.runtime = Some(counters);
+    }))
+}
+
+#[test]
+fn heap_follows_from_goroutines_that_hold_little_each_and_not_from_those_that_cannot() {
+    let goroutine = (Kind::Goroutine, None);
+    for (live_bytes, expected) in
+        [(0, vec![goroutine]), (10 * 20 * 1024, vec![goroutine, (Kind::Heap, Some(Kind::Goroutine))])]
+    {
+        assert_eq!(kinds(&growing(10, 0, live_bytes)), expected, "{live_bytes} a second");
+    }
+    let mut apart = kinds(&growing(10, 0, 10 << 20));
+    apart.sort();
+    assert_eq!(apart, [(Kind::Heap, None), goroutine]);
+}
+
+#[test]
+fn a_connection_explains_its_two_goroutines_and_their_buffers() {
+    assert_eq!(
+        kinds(&growing(20, 10, 10 * 40 * 1024)),
+        [
+            (Kind::Connection, None),
+            (Kind::Goroutine, Some(Kind::Connection)),
+            (Kind::Heap, Some(Kind::Connection))
+        ]
+    );
 }
