@@ -28,6 +28,8 @@ const MIN_RISE_OF_FEW: [(usize, f64); 4] = [(3, 0.5), (4, 0.4), (6, 0.3), (usize
 const STRAIGHT: f64 = 0.15;
 /// What falls back by this part of what it rises is no leak.
 const FALLS_BACK: f64 = 0.3;
+/// What one or two collections show counts from here on: a program that has just started fills a few MiB.
+const CONSPICUOUS_RISE_BYTES: f64 = 16.0 * MIN_RISE_BYTES;
 /// The runtime collects at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
 const FORCED_COLLECTION_SECONDS: f64 = 120.0;
 /// A stack with less of the growth than this is no culprit.
@@ -79,7 +81,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
 pub fn has_risen(window: &Window) -> bool {
     let marked = |sample: &Sample| Some(sample.runtime.seen()?.heap?.marked_bytes as f64);
     let (first, last) = (window.samples().find_map(marked), window.samples().rev().find_map(marked));
-    first.zip(last).is_some_and(|(first, last)| last - first >= (0.25 * first).max(4.0 * MIN_RISE_BYTES))
+    first.zip(last).is_some_and(|(first, last)| last - first >= (0.25 * first).max(CONSPICUOUS_RISE_BYTES))
 }
 
 /// What to say of a heap that grew and was not collected often enough.
