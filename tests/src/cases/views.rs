@@ -8,12 +8,13 @@ use crate::need::{C_COMPILER, Need};
 use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::{MINORS, Toolchain};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 use watcher::report::pprof::{Limits, Profile, decode, diff};
 
@@ -36,6 +37,7 @@ pub fn cases() -> Vec<Case> {
     let others = [
         Case::new("views::captures_are_compared", [Need::Go], captures_are_compared),
         Case::new("views::what_cannot_be_shown_is_refused", [Need::Go], refused),
+        Case::new("views::exits_while_it_is_read", [Need::Go], exits_while_read),
     ];
     matrix.chain(others).collect()
 }
@@ -192,6 +194,26 @@ fn refused() -> Result<()> {
         .expect_refusal(&["no heap samples are recorded in this program, because"])?;
     let shown = view(&["heap"], quiet.pid())?;
     ensure!(shown.contains("No heap samples are recorded in this program, because"), "{shown}");
+    Ok(())
+}
+
+fn exits_while_read() -> Result<()> {
+    let executable = program::shipped(PROGRAM)?;
+    for round in 0..12 {
+        let mut program = start(&executable)?;
+        program.address()?;
+        let pid = program.pid().to_string();
+        let command = ["goroutines", "heap", "memory"][round % 3];
+        let killer = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(round as u64 * 6));
+            drop(program);
+        });
+        let outcome = agent::run(&[command, "--pid", &pid], LIMIT)?;
+        killer.join().map_err(|_| anyhow!("the thread that ends it panicked"))?;
+        if outcome.status != Some(0) {
+            outcome.expect_refusal(&["exited", "there is no process"])?;
+        }
+    }
     Ok(())
 }
 

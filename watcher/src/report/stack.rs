@@ -63,9 +63,12 @@ pub fn essential(stack: &[Frame]) -> Vec<&Frame> {
     if all.is_empty() { stack.iter().collect() } else { all }
 }
 
-/// The frame by which a person knows the stack.
+/// The frame by which a person knows the stack: the innermost that is not the runtime's, and of a stack of the
+/// runtime's own the outermost, which tells what it is for.
 pub fn leading(stack: &[Frame]) -> Option<&Frame> {
-    essential(stack).first().copied()
+    let shown = essential(stack);
+    let own = shown.iter().find(|frame| !frame.is_runtime());
+    own.or(shown.last()).copied()
 }
 
 /// The locations of a stack, calls that were inlined into one place together.
@@ -115,6 +118,33 @@ pub(super) fn objects(stack: &[Frame]) -> Vec<FrameObject<'_>> {
             inlined: frame.is_inlined,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::frame;
+    use super::{essential, leading};
+
+    #[test]
+    fn a_stack_is_known_by_its_innermost_frame_that_is_not_the_runtimes() {
+        let stack =
+            |names: &[&str]| names.iter().map(|name| frame(name, "x.go", 1, 0x10)).collect::<Vec<_>>();
+        for (names, shown, name) in [
+            (&["runtime.gopark", "main.serve", "runtime.main", "runtime.goexit"][..], 2, "main.serve"),
+            (&["internal/runtime/maps.grow", "main.fill"], 1, "main.fill"),
+            (
+                &["runtime.gopark", "runtime.ensureSigM.func1", "runtime.goexit"],
+                2,
+                "runtime.ensureSigM.func1",
+            ),
+            (&["runtime.goexit"], 1, "runtime.goexit"),
+        ] {
+            let stack = stack(names);
+            assert_eq!(essential(&stack).len(), shown, "{names:?}");
+            assert_eq!(leading(&stack).map(|frame| &*frame.function), Some(name));
+        }
+        assert_eq!(leading(&[]), None);
+    }
 }
 
 /// Frames, and a process, for tests.

@@ -5,6 +5,7 @@ use super::{Subject, ViewError, threads};
 use crate::golang::goroutines::{GoroutineSnapshot, StackReading, Status};
 use crate::report::goroutines::{Effort, Goroutines, Group, Member, StackState};
 use crate::source::clock;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Reads every goroutine of the process with this pid, and its threads.
@@ -17,8 +18,11 @@ pub fn goroutines(pid: i32) -> Result<Goroutines, ViewError> {
     let monotonic = clock::monotonic();
     let read = subject.runtime.goroutines(&subject.file, &subject.memory);
     let elapsed = Duration::from_secs_f64(clock::now().seconds_since(&began));
+    // Those that came or left meanwhile would look as if the runtime did not know them.
+    let before: HashSet<i32> = threads::tasks(&subject.subject.process).iter().map(|task| task.tid).collect();
     let os_threads = subject.runtime.threads(&subject.file, &subject.memory);
-    let tasks = threads::tasks(&subject.subject.process);
+    let mut tasks = threads::tasks(&subject.subject.process);
+    tasks.retain(|task| before.contains(&task.tid));
     subject.subject.verify()?;
     let snapshot = read.map_err(|source| ViewError::Goroutines { who: subject.who(), source })?;
     let mappings = subject.mappings();
