@@ -170,7 +170,7 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             quantity(to, Unit::Bytes)
         ),
         Evidence::Concentrated { share, now } if judged.kind == Kind::Goroutine => format!(
-            "{} of all goroutines come from one `go` statement, {} of them now.",
+            "{} of all goroutines come from one `go` statement, {} of them when they were looked at.",
             percent(share),
             count(now as f64)
         ),

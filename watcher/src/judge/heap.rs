@@ -3,6 +3,7 @@
 //! What is allocated between two collections accuses nobody. Where many collections fall into the window their
 //! results are a series like any other; where only some do, they must rise each time, along a line, and by much.
 
+use super::culprit::Owner;
 use super::growth::{Course, course};
 use super::{
     Culprit, Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy,
@@ -173,6 +174,8 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         }
         add_lines(&mut finding.culprits, site.stack, share, module);
     }
+    // The runtime's own objects, those of goroutines for one, come last. The sort keeps the order of the others.
+    finding.culprits.sort_by_key(|it| culprit::owner(&it.frame.function, module) == Owner::Runtime);
     if let Some(top) = grown.first() {
         finding.evidence.push(Evidence::Allocated {
             bytes: top.bytes,
@@ -189,7 +192,7 @@ fn add_lines(culprits: &mut Vec<Culprit>, stack: &[Frame], share: f64, module: O
     let owner = culprit::owner(&line.function, module);
     let callers = stack.iter().skip_while(|frame| *frame != line).skip(1);
     let caller = callers
-        .take_while(|frame| culprit::owner(&frame.function, module) == owner)
+        .take_while(|frame| owner < Owner::Runtime && culprit::owner(&frame.function, module) == owner)
         .find(|frame| frame.function != line.function);
     for frame in [Some(line), caller].into_iter().flatten() {
         culprits.push(culprit::culprit(frame, stack, share));

@@ -114,6 +114,7 @@ fn captured(second: f64, sites: &[(&[&str], u64)]) -> HeapCapture {
 #[test]
 fn the_stack_that_keeps_is_named_with_its_caller() {
     let mut window = collected(&[(5, 10.0 * MIB), (15, 20.0 * MIB), (35, 40.0 * MIB)]);
+    let goroutines: &[&str] = &["runtime.malg", "runtime.newproc1"];
     let (leak, cache, small): (&[&str], &[&str], &[&str]) = (
         &["strings.Repeat", "main.describe", "main.remember", "example.com/other.Pace", "main.main"],
         &["main.warm"],
@@ -121,12 +122,22 @@ fn the_stack_that_keeps_is_named_with_its_caller() {
     );
     let heap = &mut window.captures_mut().heap;
     heap.push(captured(0.0, &[(cache, 64 << 20), (leak, 1 << 20)]));
-    heap.push(captured(45.0, &[(cache, 64 << 20), (leak, 31 << 20), (small, 10 << 20)]));
+    let now = [(cache, 64 << 20), (leak, 16 << 20), (goroutines, 10 << 20), (small, 5 << 20)];
+    heap.push(captured(45.0, &now));
     let judgement = judged(&window);
     let finding = &judgement.findings[0];
     let lines: Vec<(&str, f64)> = finding.culprits.iter().map(|it| (&*it.frame.function, it.share)).collect();
-    assert_eq!(lines, [("main.describe", 0.75), ("main.remember", 0.75), ("main.serve", 0.25)]);
-    let expected = Evidence::Allocated { bytes: 30 << 20, objects: 30 << 10, share: 0.75, seconds: 45.0 };
+    assert_eq!(
+        lines,
+        [
+            ("main.describe", 0.5),
+            ("main.remember", 0.5),
+            ("main.serve", 5.0 / 30.0),
+            // What goroutines themselves are made of accuses nobody before the program's own lines do.
+            ("runtime.malg", 10.0 / 30.0)
+        ]
+    );
+    let expected = Evidence::Allocated { bytes: 15 << 20, objects: 15 << 10, share: 0.5, seconds: 45.0 };
     assert!(finding.evidence.contains(&expected), "{finding:?}");
 }
 
