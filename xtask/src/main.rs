@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_ebpf;
+mod fuzz;
 mod run;
 mod test;
 mod tidy;
@@ -23,6 +24,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Feed every parser with garbled input.
+    Fuzz(fuzz::Fuzz),
     /// Build the agent and run it on this host as root.
     Run(run::Run),
     /// Run every test that this machine allows, and say which it does not.
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Bench(bench) => bench.carry_out(),
         Command::BuildEbpf { check } => build_ebpf::run(check),
+        Command::Fuzz(fuzz) => fuzz.carry_out(),
         Command::Run(run) => run.carry_out(),
         Command::Test(test) => test.carry_out(),
         Command::Tidy => tidy::carry_out(),

@@ -28,8 +28,15 @@ mod modinfo;
 mod ranges;
 mod unwind;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, clippy::unwrap_used, reason = "made for tests; fuzz targets garble it")
+)]
 mod fixture;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]

@@ -15,8 +15,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Where our own code lies.
-const TREES: [&str; 6] =
-    ["watcher/src", "watcher-ebpf/src", "xtask/src", "tests/src", "tests/tests", "tests/programs"];
+const TREES: [&str; 8] = [
+    "watcher/src",
+    "watcher-ebpf/src",
+    "xtask/src",
+    "tests/src",
+    "tests/tests",
+    "tests/programs",
+    "tests/fuzz/src",
+    "tests/fuzz/fuzz_targets",
+];
 
 /// Something in a file that must not be there.
 #[derive(Debug)]

@@ -10,6 +10,9 @@
 
 mod btf;
 mod decode;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod iterator;
 pub mod lifecycle;
 mod load;

@@ -6,6 +6,9 @@
 mod descriptors;
 mod directory;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod program;
 mod smaps;

@@ -1,0 +1,15 @@
+//! ELF headers, notes and build information.
+#![no_main]
+
+use watcher::golang::{buildinfo, image::Image};
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| {
+    if let Ok(image) = Image::read(file) {
+        let _ = image.build_id(file);
+        let _ = buildinfo::read_image(file, &image);
+        for segment in &image.segments {
+            let _ = image.file_range(segment.address);
+            let _ = image.file_range(segment.address.wrapping_add(segment.memory_bytes));
+        }
+    }
+});

@@ -1,0 +1,197 @@
+//! Writes the inputs that fuzzing begins with into `corpus/`, one directory per target: small, and each of them
+//! understood by its parser. Executables of Go are given as arguments, and the beginnings of them are taken.
+
+use fuzz::{ALL_SPANS, BASE, CONTROLLER};
+use std::io::{self, Read};
+use std::path::Path;
+use std::{env, fs};
+use watcher::golang::fuzzing::{good_executable, good_symbol_tables};
+use watcher::report::pprof;
+use watcher_ebpf::{
+    DESCRIPTOR, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord,
+    EXEC, EXIT, InetTail, LifecycleRecord, NameTail, SocketTail, TASK, TaskRecord, UnixTail,
+};
+
+/// How much of an executable is taken: headers, notes and the beginning of the code.
+const EXECUTABLE_BYTES: u64 = 32 << 10;
+
+fn main() -> io::Result<()> {
+    for (index, executable) in env::args_os().skip(1).enumerate() {
+        let mut head = Vec::new();
+        fs::File::open(executable)?.take(EXECUTABLE_BYTES).read_to_end(&mut head)?;
+        write("image", &format!("go-{index}"), &head)?;
+    }
+    let executable = good_executable().unwrap_or_default();
+    write("image", "whole", &executable)?;
+    write("executable", "whole", &executable)?;
+    write("symbols", "whole", &good_symbol_tables().unwrap_or_default())?;
+    for options in 0..8 {
+        write("process", &format!("version-{options}"), &[options])?;
+    }
+    write(
+        "process",
+        "edits",
+        &[[0x17].as_slice(), &[0x01; 12], &[0x12; 12], &[0x23; 12], &[0xfc; 12]].concat(),
+    )?;
+    write("heap", "profile", &profile())?;
+    write("heap", "books", &books())?;
+    write("btf", "structures", &type_information())?;
+    for (name, record) in records() {
+        write("records", name, &record)?;
+    }
+    let mut packed = Vec::new();
+    pprof::encode(&a_profile(), &mut packed)?;
+    write("pprof", "packed", &packed)?;
+    for file in ["stat", "status", "limits"] {
+        write("proc", file, &fs::read(Path::new("/proc/self").join(file))?)?;
+    }
+    write("proc", "cmdline", b"/usr/bin/program\0--flag\0value of it\0")?;
+    write("proc", "cgroups", CGROUPS)?;
+    write("proc", "mountinfo", MOUNTS)
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&directory)?;
+    fs::write(directory.join(name), bytes)
+}
+
+const CGROUPS: &[u8] =
+    b"12:memory:/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n\
+    3:pids:/kubepods.slice/kubepods-burstable.slice\n1:name=systemd:/init.scope\n\
+    0::/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\n";
+const MOUNTS: &[u8] = b"29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n\
+    30 23 0:27 /a\\040b /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n\
+    31 23 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+
+/// Words of memory at their addresses, behind the byte that says the version.
+fn memory(bytes: usize, words: &[(u64, u64)]) -> Vec<u8> {
+    let mut memory = vec![0; bytes];
+    for (address, word) in words {
+        let at = usize::try_from(address - BASE).unwrap_or(usize::MAX);
+        memory[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    [[26].as_slice(), &memory].concat()
+}
+
+/// Two buckets of the heap profile (`runtime/mprof.go`).
+fn profile() -> Vec<u8> {
+    let (first, second) = (BASE + 0x500, BASE + 0x600);
+    let mut words = vec![(BASE, first), (BASE + 8, 524_288), (BASE + 16, 6)];
+    for (bucket, next) in [(first, second), (second, 0)] {
+        for (index, word) in (0..).zip([0, next, 1, 0xabcd, 48, 2, 0x40_1100, 0x40_1200, 9, 4, 432, 192]) {
+            words.push((bucket + index * 8, word));
+        }
+    }
+    memory(0x800, &words)
+}
+
+/// `gcController` and `mheap_.allspans` of a heap with 16 spans (`runtime/mgcpacer.go`, `runtime/mheap.go`).
+fn books() -> Vec<u8> {
+    let (minimum, list) = (4_u64 << 20, BASE + 0x500);
+    let mut words = vec![
+        (CONTROLLER, 100),
+        (CONTROLLER + 8, u64::try_from(i64::MAX).unwrap_or_default()),
+        (CONTROLLER + 16, minimum),
+        (CONTROLLER + 0x48, minimum),
+        (CONTROLLER + 0x48 + 0xc8, 16 * 8192),
+        (ALL_SPANS - 8, 2),
+        (ALL_SPANS, list),
+        (ALL_SPANS + 8, 16),
+        (ALL_SPANS + 16, 16),
+        (ALL_SPANS + 24, 16),
+    ];
+    for index in 0..16 {
+        let span = BASE + 0x600 + index * 0xa0;
+        words.push((list + index * 8, span));
+        words.push((span + 0x18, 0xc0_0000_0000 + index * 8192));
+        words.push((span + 0x20, 1));
+        // How many objects, their class, and that the span is in use; then their size.
+        words.push((span + 0x60, 100 | 10 << 16 | 1 << 24));
+        words.push((span + 0x68, 48));
+    }
+    memory(0x1200, &words)
+}
+
+/// BTF of an integer, a structure with another inside, and one with an anonymous union.
+fn type_information() -> Vec<u8> {
+    let strings = b"\0int\0path\0dentry\0file\0f_path\0task_struct\0tgid\0pid\0flags\0";
+    let at = |name: &str| {
+        let needle = [b"\0", name.as_bytes(), b"\0"].concat();
+        let found = strings.windows(needle.len()).position(|window| window == needle);
+        u32::try_from(found.map_or(0, |found| found + 1)).unwrap_or_default()
+    };
+    const STRUCT: u32 = 4 << 24;
+    const UNION: u32 = 5 << 24;
+    let types = [
+        &[at("int"), 1 << 24, 4, 32][..],
+        &[at("path"), STRUCT | 1, 16, at("dentry"), 1, 64],
+        &[0, UNION | 1, 16, at("f_path"), 2, 0],
+        &[at("file"), STRUCT | 1, 32, 0, 3, 128],
+        &[at("task_struct"), STRUCT | 3, 12, at("tgid"), 1, 0, at("pid"), 1, 32, at("flags"), 1, 64],
+    ]
+    .concat();
+    let (types_bytes, strings_bytes) = (types.len() * 4, strings.len());
+    let length = |bytes: usize| u32::try_from(bytes).unwrap_or_default();
+    let header = [24, 0, length(types_bytes), length(types_bytes), length(strings_bytes)];
+    let mut bytes = vec![0x9f, 0xeb, 1, 0];
+    bytes.extend(header.iter().chain(&types).flat_map(|word| word.to_le_bytes()));
+    bytes.extend_from_slice(strings);
+    bytes
+}
+
+fn records() -> Vec<(&'static str, Vec<u8>)> {
+    let descriptor = size_of::<DescriptorRecord>();
+    let kinds = [
+        ("task", TASK, size_of::<TaskRecord>()),
+        ("descriptor", DESCRIPTOR, descriptor),
+        ("named", DESCRIPTOR_NAMED, descriptor + size_of::<NameTail>()),
+        ("socket", DESCRIPTOR_SOCKET, descriptor + size_of::<SocketTail>()),
+        ("inet", DESCRIPTOR_INET, descriptor + size_of::<InetTail>()),
+        ("unix", DESCRIPTOR_UNIX, descriptor + size_of::<UnixTail>()),
+        ("exec", EXEC, size_of::<LifecycleRecord>()),
+        ("exit", EXIT, size_of::<LifecycleRecord>()),
+    ];
+    let record = |kind: u32, size: usize| {
+        let mut bytes = vec![1; size];
+        bytes[..4].copy_from_slice(&u32::try_from(size).unwrap_or_default().to_ne_bytes());
+        bytes[4..8].copy_from_slice(&kind.to_ne_bytes());
+        bytes
+    };
+    kinds.into_iter().map(|(name, kind, size)| (name, record(kind, size))).collect()
+}
+
+fn a_profile() -> pprof::Profile {
+    let value = |kind: &str| pprof::ValueType { kind: kind.to_owned(), unit: "count".to_owned() };
+    let function = |name: &str| pprof::Function {
+        name: name.to_owned(),
+        file: "/src/main.go".to_owned(),
+        start_line: Some(3),
+    };
+    pprof::Profile {
+        sample_types: vec![value("objects"), value("space")],
+        default_sample_type: Some("space".to_owned()),
+        period_type: value("space"),
+        period: 524_288,
+        mappings: vec![pprof::Mapping { start: 0x40_0000, end: 0x50_0000, ..pprof::Mapping::default() }],
+        functions: vec![function("main.main"), function("main.put")],
+        locations: vec![
+            pprof::Location {
+                address: 0x40_1000,
+                mapping: Some(0),
+                lines: vec![pprof::Line { function: 1, line: 9 }, pprof::Line { function: 0, line: 5 }],
+            },
+            pprof::Location { address: 0x40_2000, mapping: None, lines: Vec::new() },
+        ],
+        samples: vec![pprof::Sample {
+            stack: vec![0, 1],
+            values: vec![7, 4096],
+            labels: vec![
+                pprof::Label { key: "bytes".to_owned(), value: pprof::LabelValue::Number(48, String::new()) },
+                pprof::Label { key: "tenant".to_owned(), value: pprof::LabelValue::Text("blue".to_owned()) },
+            ],
+        }],
+        comments: vec!["a remark".to_owned()],
+        ..pprof::Profile::default()
+    }
+}
