@@ -139,6 +139,40 @@ pub struct SweepCosts {
     pub cpu_milliseconds: Vec<f64>,
 }
 
+/// One line of the answer of `watcher bench-goroutines`.
+#[derive(Debug, Deserialize)]
+pub struct GoroutineReading {
+    /// How long finding the runtime took, once for all lines.
+    pub attach_milliseconds: f64,
+    /// How long this reading took.
+    pub milliseconds: f64,
+    /// Goroutines that live.
+    pub live: u64,
+    /// Goroutines that had to be read again because they changed meanwhile.
+    pub retried: u64,
+    /// Those of them of which no consistent copy could be had.
+    pub given_up: u64,
+    /// Goroutines that ran on a processor each time.
+    pub running: u64,
+    /// Stacks whose walk ended early.
+    pub incomplete: u64,
+    /// Goroutines whose structure or stack could not be read.
+    pub unreadable: u64,
+    /// Goroutines that are alike.
+    pub groups: Vec<ReadGroup>,
+}
+
+/// Goroutines that are alike, in a [`GoroutineReading`].
+#[derive(Debug, Deserialize)]
+pub struct ReadGroup {
+    /// How many.
+    pub count: u64,
+    /// What became of their stacks: `complete` or not.
+    pub reading: String,
+    /// Functions, innermost first, with semicolons between them.
+    pub stack: String,
+}
+
 impl List {
     /// The process with that pid.
     pub fn process(&self, pid: u32) -> Option<&ListedProcess> {

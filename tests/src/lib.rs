@@ -11,6 +11,7 @@ pub mod case;
 pub mod cases;
 pub mod golang_heap;
 pub mod kernel_tables;
+pub mod market;
 pub mod need;
 pub mod program;
 pub mod running;

@@ -44,6 +44,10 @@ pub enum Command {
     /// Measure what one sweep over the matching processes costs (used by `cargo xtask bench`).
     #[command(hide = true)]
     BenchSweep(BenchSweep),
+    /// Read the goroutines of a process over and over and print a line of JSON for each time (used by
+    /// `cargo xtask bench`).
+    #[command(hide = true)]
+    BenchGoroutines(BenchGoroutines),
 }
 
 /// `watcher run`.
@@ -187,6 +191,20 @@ pub struct BenchSweep {
     /// Use /proc alone, as on a kernel that refuses the iterators.
     #[arg(long)]
     pub no_kernel: bool,
+}
+
+/// `watcher bench-goroutines`.
+#[derive(Debug, Args)]
+pub struct BenchGoroutines {
+    /// The process.
+    #[arg(long)]
+    pub pid: i32,
+    /// How many times to read.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub reads: u32,
+    /// How long to wait between two.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub pause: Duration,
 }
 
 /// Exactly one way to name processes.

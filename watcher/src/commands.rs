@@ -33,6 +33,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Diff(args) => show_difference(args),
         Command::Doctor(args) => show_checks(args),
         Command::BenchSweep(args) => bench_sweep(args),
+        Command::BenchGoroutines(args) => bench_goroutines(args),
     }
 }
 
@@ -199,6 +200,41 @@ fn bench_sweep(args: &cli::BenchSweep) -> anyhow::Result<u8> {
     let milliseconds: Vec<f64> = cost.iter().map(|cost| cost.as_secs_f64() * 1000.0).collect();
     let answer = serde_json::json!({ "processes": processes, "cpu_milliseconds": milliseconds });
     written(print(None, &format!("{answer}\n")))?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn bench_goroutines(args: &cli::BenchGoroutines) -> anyhow::Result<u8> {
+    let mut reads = 0;
+    let mut outcome = Ok(());
+    views::goroutines_repeatedly(args.pid, |attaching, reading, snapshot| {
+        let groups = snapshot.groups.iter().map(|group| {
+            let functions: Vec<&str> = group.frames.iter().map(|frame| &*frame.function).collect();
+            serde_json::json!({
+                "count": group.count,
+                "reading": format!("{:?}", group.reading).to_lowercase(),
+                "stack": functions.join(";"),
+            })
+        });
+        let line = serde_json::json!({
+            "attach_milliseconds": attaching.as_secs_f64() * 1000.0,
+            "milliseconds": reading.as_secs_f64() * 1000.0,
+            "live": snapshot.effort.live,
+            "retried": snapshot.effort.retried,
+            "given_up": snapshot.effort.given_up,
+            "running": snapshot.effort.running,
+            "incomplete": snapshot.effort.incomplete_stacks,
+            "unreadable": snapshot.effort.unreadable,
+            "groups": groups.collect::<Vec<_>>(),
+        });
+        outcome = print(None, &format!("{line}\n"));
+        reads += 1;
+        let goes_on = outcome.is_ok() && reads < args.reads;
+        if goes_on {
+            std::thread::sleep(args.pause);
+        }
+        goes_on
+    })?;
+    written(outcome)?;
     Ok(EXIT_NO_LEAK)
 }
 

@@ -1,23 +1,38 @@
-//! `cargo xtask bench`: what a sweep over many processes costs, beside a peer's on the same processes.
+//! `cargo xtask bench`: what watching costs the watcher and the watched, side by side with the alternatives.
 
 use crate::workspace::{build_watcher, cargo, succeed};
 use anyhow::Result;
 
-/// `cargo xtask bench`.
+/// `cargo xtask bench`: a sweep over many processes beside a peer's, unless another is asked for.
 #[derive(clap::Args)]
 pub struct Bench {
     /// How many sweeps of each to measure.
     #[arg(long, value_name = "N", default_value_t = 20)]
     sweeps: u32,
+    /// Reading 100,000 goroutines, beside the process's own endpoint.
+    #[arg(long, conflicts_with = "churn")]
+    goroutines: bool,
+    /// A snapshot every second of a process that churns: is every group right, and does it work as fast as unwatched?
+    #[arg(long)]
+    churn: bool,
+    /// How long to churn.
+    #[arg(long, value_name = "N", default_value_t = 10.0, requires = "churn")]
+    minutes: f64,
 }
 
 impl Bench {
     /// Prints a table. Nothing depends on the numbers: a slow machine fails nothing.
     pub fn carry_out(self) -> Result<()> {
         let watcher = build_watcher()?;
-        let sweeps = self.sweeps.to_string();
-        let mut sweep = cargo()?;
-        sweep.args(["run", "--quiet", "--release", "--package", "tests", "--bin", "sweep", "--", &sweeps]);
-        succeed(sweep.env("WATCHER_BIN", watcher))
+        let (bin, argument) = if self.goroutines {
+            ("goroutines", None)
+        } else if self.churn {
+            ("churn", Some(self.minutes.to_string()))
+        } else {
+            ("sweep", Some(self.sweeps.to_string()))
+        };
+        let mut bench = cargo()?;
+        bench.args(["run", "--quiet", "--release", "--package", "tests", "--bin", bin, "--"]).args(argument);
+        succeed(bench.env("WATCHER_BIN", watcher))
     }
 }

@@ -40,6 +40,30 @@ pub fn goroutines(pid: i32) -> Result<Goroutines, ViewError> {
     })
 }
 
+/// Reads every goroutine of a process over and over, having attached to it once, until `each` says that it is enough:
+/// it is told how long attaching took, how long this reading took, and what came of it.
+///
+/// # Errors
+/// See [`ViewError`].
+pub fn goroutines_repeatedly(
+    pid: i32,
+    mut each: impl FnMut(Duration, Duration, &GoroutineSnapshot) -> bool,
+) -> Result<(), ViewError> {
+    let began = clock::monotonic();
+    let mut subject = Subject::open(pid)?.attach()?;
+    let attaching = clock::monotonic().saturating_sub(began);
+    loop {
+        let began = clock::monotonic();
+        let read = subject.runtime.goroutines(&subject.file, &subject.memory);
+        let reading = clock::monotonic().saturating_sub(began);
+        subject.subject.verify()?;
+        let snapshot = read.map_err(|source| ViewError::Goroutines { who: subject.who(), source })?;
+        if !each(attaching, reading, &snapshot) {
+            return Ok(());
+        }
+    }
+}
+
 fn groups(snapshot: &GoroutineSnapshot, converter: &mut Converter, now: Duration) -> Vec<Group> {
     let mut groups: Vec<Group> = snapshot
         .groups

@@ -7,7 +7,7 @@ mod memory;
 mod stacks;
 mod threads;
 
-pub use goroutines::goroutines;
+pub use goroutines::{goroutines, goroutines_repeatedly};
 pub use heap::heap;
 pub use memory::memory;
 

@@ -1,0 +1,157 @@
+//! Reads the goroutines of a process every second while it allocates and starts goroutines as fast as it can: no group
+//! may be wrong, and the process must not work less than while nobody reads. `cargo xtask bench --churn` runs it.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+use tests::answer::GoroutineReading;
+use tests::market::{self, Market};
+
+const WAITING: u64 = 4000;
+const TRADERS: u32 = 4;
+/// Watched and unwatched alternate, so that whatever else the machine does falls on both.
+const TURN_SECONDS: u32 = 10;
+/// Every function that waits, how it came there, and what share of those that wait it has.
+const STALLS: [&str; 4] = [
+    "main.(*stall).queueForFish",
+    "main.(*stall).queueForFruit",
+    "main.(*stall).queueForBread",
+    "main.(*stall).queueForCheese",
+];
+
+fn main() -> Result<()> {
+    let minutes: f64 =
+        env::args().nth(1).context("how many minutes?")?.parse().context("how many minutes?")?;
+    let turns = ((minutes * 60.0 / f64::from(TURN_SECONDS)).ceil()).max(2.0);
+    let life = Duration::from_secs_f64(turns * f64::from(TURN_SECONDS) + 60.0);
+    let mut market = Market::open(WAITING, TRADERS, life)?;
+    thread::sleep(Duration::from_secs(2));
+    let mut seen = Seen::default();
+    let mut rates = [Vec::new(), Vec::new()];
+    let began = Instant::now();
+    let mut watched = false;
+    let mut opened = Instant::now();
+    while began.elapsed().as_secs_f64() < minutes * 60.0 {
+        // The program lives for ten minutes at most.
+        if opened.elapsed() > Duration::from_secs(480) {
+            market = Market::open(WAITING, TRADERS, life)?;
+            opened = Instant::now();
+            thread::sleep(Duration::from_secs(2));
+        }
+        let (before, at) = (market.deals()?, Instant::now());
+        if watched {
+            for reading in market::read(market.pid(), TURN_SECONDS, Duration::from_secs(1))? {
+                seen.take(&reading)?;
+            }
+        } else {
+            thread::sleep(Duration::from_secs(TURN_SECONDS.into()));
+        }
+        let done = market.deals()?.checked_sub(before).context("deals are never undone")?;
+        #[expect(clippy::cast_precision_loss, reason = "far fewer deals than 2^52")]
+        rates[usize::from(watched)].push(done as f64 / at.elapsed().as_secs_f64());
+        watched = !watched;
+    }
+    seen.tell(&mut io::stdout().lock(), &rates)
+}
+
+/// What all readings together had.
+#[derive(Default)]
+struct Seen {
+    readings: u64,
+    goroutines: u64,
+    retried: u64,
+    given_up: u64,
+    running: u64,
+    incomplete: u64,
+    unreadable: u64,
+    milliseconds: Vec<f64>,
+    /// Stacks that were not walked to their root, and how often.
+    cut_off: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    /// Fails where a group is wrong.
+    fn take(&mut self, reading: &GoroutineReading) -> Result<()> {
+        let mut waiting = BTreeMap::new();
+        for group in &reading.groups {
+            let stack = &group.stack;
+            if group.reading != "complete" {
+                *self.cut_off.entry(format!("{}: {stack}", group.reading)).or_default() += group.count;
+                continue;
+            }
+            ensure!(is_possible(stack), "no goroutine of this program has this stack: {stack}");
+            if let Some(stall) = STALLS.iter().find(|stall| stack.contains(*stall)) {
+                *waiting.entry(*stall).or_insert(0) += group.count;
+            }
+        }
+        for stall in STALLS {
+            let count = waiting.get(stall).copied().unwrap_or(0);
+            ensure!(count == WAITING / 4, "{count} of {} goroutines are in {stall}", WAITING / 4);
+        }
+        self.readings += 1;
+        self.goroutines += reading.live;
+        self.retried += reading.retried;
+        self.given_up += reading.given_up;
+        self.running += reading.running;
+        self.incomplete += reading.incomplete;
+        self.unreadable += reading.unreadable;
+        self.milliseconds.push(reading.milliseconds);
+        Ok(())
+    }
+
+    fn tell(mut self, out: &mut impl Write, [unwatched, watched]: &[Vec<f64>; 2]) -> Result<()> {
+        self.milliseconds.sort_by(f64::total_cmp);
+        let (Some(most), false) = (self.milliseconds.last(), unwatched.is_empty()) else {
+            bail!("too short: there was no turn of each kind");
+        };
+        let median = self.milliseconds[self.milliseconds.len() / 2];
+        writeln!(out, "{} snapshots, no wrong group; {median:.1} ms each, {most:.1} at most", self.readings)?;
+        writeln!(
+            out,
+            "{} goroutines read, {} of them again; {} given up, {} running, {} incomplete, {} unreadable",
+            self.goroutines, self.retried, self.given_up, self.running, self.incomplete, self.unreadable
+        )?;
+        for (stack, count) in &self.cut_off {
+            writeln!(out, "  {count:>6} {stack}")?;
+        }
+        writeln!(out, "{:<12}{:>8}{:>14}{:>12}{:>12}", "deals per s", "turns", "mean", "least", "most")?;
+        for (name, rates) in [("unwatched", unwatched), ("watched", watched)] {
+            let (least, most) =
+                rates.iter().fold((f64::MAX, 0.0_f64), |(a, b), rate| (a.min(*rate), b.max(*rate)));
+            #[expect(clippy::cast_precision_loss, reason = "a few dozen turns")]
+            let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+            writeln!(out, "{name:<12}{:>8}{mean:>14.0}{least:>12.0}{most:>12.0}", rates.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the program can have this stack at all: each of its own functions is called by that which calls it in the
+/// source, and the stack ends where every stack ends.
+fn is_possible(stack: &str) -> bool {
+    const CALLERS: [(&str, &[&str]); 9] = [
+        ("main.(*stall).queueForFish", &["runtime.goexit"]),
+        (
+            "main.(*stall).queueForFruit",
+            &["main.(*stall).queueForFruit", "main.main.gowrap", "runtime.goexit"],
+        ),
+        ("main.(*stall).queueForBread", &["runtime.goexit"]),
+        ("main.(*stall).queueForCheese", &["runtime.goexit"]),
+        ("main.bell", &["runtime.goexit"]),
+        ("main.trade", &["main.main.gowrap", "runtime.goexit"]),
+        ("main.haggle", &["main.trade.gowrap", "runtime.goexit"]),
+        ("main.offer", &["main.offer", "main.haggle"]),
+        ("main.main", &["runtime.main"]),
+    ];
+    let functions: Vec<&str> = stack.split(';').collect();
+    let ends = functions.last().is_some_and(|last| *last == "runtime.goexit");
+    let fruit = functions.iter().filter(|function| **function == "main.(*stall).queueForFruit").count();
+    let fits = functions.windows(2).all(|pair| {
+        let callers = CALLERS.iter().find(|(function, _)| *function == pair[0]);
+        callers.is_none_or(|(_, callers)| callers.iter().any(|caller| pair[1].starts_with(caller)))
+    });
+    ends && fits && (fruit == 0 || fruit == 4)
+}

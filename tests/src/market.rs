@@ -1,0 +1,98 @@
+//! `programs/market`: goroutines that wait, goroutines that churn, and a bell that notes how late it rings.
+
+use crate::agent;
+use crate::answer::GoroutineReading;
+use crate::program;
+use crate::running::Running;
+use anyhow::{Context, Result, bail, ensure};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A running market.
+pub struct Market {
+    running: Running,
+    address: String,
+}
+
+/// How late the bell rang at worst, and how often it rang.
+#[derive(Clone, Copy, Debug)]
+pub struct Lateness {
+    /// Worst lateness.
+    pub worst: Duration,
+    /// How often.
+    pub rings: u64,
+}
+
+impl Market {
+    /// Starts one where `waiting` goroutines wait and `traders` churn.
+    pub fn open(waiting: u64, traders: u32, life: Duration) -> Result<Market> {
+        let mut command = Command::new(program::shipped("market")?);
+        command.args([format!("-waiting={waiting}"), format!("-traders={traders}")]);
+        let mut running = Running::start(command.arg(format!("-for={}s", life.as_secs())))?;
+        running.holding(waiting)?;
+        let address = running.address()?;
+        Ok(Market { running, address })
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// The lateness since this was last asked.
+    pub fn lateness(&self) -> Result<Lateness> {
+        let answer = self.get("/late")?;
+        let (worst, rings) = answer.split_once(' ').context("two numbers")?;
+        let worst = Duration::from_nanos(worst.parse().context("nanoseconds")?);
+        Ok(Lateness { worst, rings: rings.parse().context("how often it rang")? })
+    }
+
+    /// How much was done since the start.
+    pub fn deals(&self) -> Result<u64> {
+        self.get("/deals")?.parse().context("a count of deals")
+    }
+
+    /// The body of a 200 answer.
+    pub fn get(&self, path: &str) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.get_bytes(path)?).into_owned())
+    }
+
+    /// How long one answer takes, and how many bytes it has.
+    pub fn time(&self, path: &str) -> Result<(Duration, usize)> {
+        let began = Instant::now();
+        let body = self.get_bytes(path)?;
+        Ok((began.elapsed(), body.len()))
+    }
+
+    fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(&self.address).context("connect to the market")?;
+        // HTTP/1.0: no chunks in the answer.
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).context("read the market's answer")?;
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("an HTTP answer")?;
+        ensure!(
+            answer.starts_with(b"HTTP/1.0 200"),
+            "GET {path}: {}",
+            String::from_utf8_lossy(&answer[..end])
+        );
+        answer.drain(..end + 4);
+        Ok(answer)
+    }
+}
+
+/// `watcher bench-goroutines`: so many readings with `pause` between them.
+pub fn read(pid: u32, reads: u32, pause: Duration) -> Result<Vec<GoroutineReading>> {
+    let (pid, count) = (pid.to_string(), reads.to_string());
+    let milliseconds = format!("{}ms", pause.as_millis());
+    let arguments = ["bench-goroutines", "--pid", &pid, "--reads", &count, "--pause", &milliseconds];
+    let outcome =
+        agent::run(&arguments, Duration::from_secs(120) + (pause + Duration::from_secs(2)) * reads)?;
+    if outcome.status != Some(0) {
+        bail!("watcher bench-goroutines failed: {}", outcome.stderr);
+    }
+    let lines = outcome.stdout.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().context("a line of JSON for each reading")
+}
