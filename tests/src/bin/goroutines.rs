@@ -16,8 +16,8 @@ fn main() -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{WAITING} goroutines in one process, {READS} times each; the bell rings every millisecond, and its lateness\n\
-         is the longest the process stood still during any of them"
+        "{WAITING} goroutines in one process, read {READS} times each way. In it a bell rings every millisecond: how\n\
+         late it was at worst is the longest that the process stood still, by whatever the machine does or by reading"
     )?;
     writeln!(out, "{:<34}{:>12}{:>12}{:>16}{:>10}", "ms", "median", "most", "worst lateness", "rings")?;
     market.lateness()?;

@@ -29,10 +29,8 @@ mod ranges;
 mod unwind;
 
 #[cfg(any(test, feature = "fuzzing"))]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, clippy::unwrap_used, reason = "made for tests; fuzz targets garble it")
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "not all of what tests need is of use to fuzz targets"))]
+#[expect(clippy::unwrap_used, reason = "it runs in tests and fuzz targets only")]
 mod fixture;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
