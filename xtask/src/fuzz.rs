@@ -14,6 +14,9 @@ const MAX_RESIDENT_MEBIBYTES: u32 = 1024;
 /// An input that takes longer is a finding.
 const MAX_INPUT_SECONDS: u32 = 10;
 
+/// The processes that are read are those of x86-64.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
 /// `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub struct Fuzz {
@@ -130,16 +133,10 @@ fn check_tools() -> Result<()> {
     Ok(())
 }
 
+/// `cargo fuzz` of the nightly toolchain, with nothing left of the cargo that runs us.
 fn cargo_fuzz(directory: &Path, command: &str) -> Command {
-    let mut cargo = nightly(directory);
-    cargo.args(["fuzz", command, "--fuzz-dir", "."]);
-    cargo
-}
-
-/// The nightly cargo, with nothing left of the one that runs us.
-fn nightly(directory: &Path) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.arg("+nightly").current_dir(directory);
+    cargo.current_dir(directory).args(["+nightly", "fuzz", command, "--fuzz-dir", "."]);
     for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_TARGET_DIR"] {
         cargo.env_remove(variable);
     }
@@ -178,7 +175,10 @@ fn write_seeds(directory: &Path) -> Result<()> {
         workspace::succeed(go.arg(&executable).arg("./kiosk"))?;
         executables.push(executable);
     }
-    workspace::succeed(nightly(directory).args(["run", "--quiet", "--bin", "seeds", "--"]).args(&executables))
+    // Built like a target: what the targets are built of is built already.
+    workspace::succeed(cargo_fuzz(directory, "build").args(["--target", PLATFORM, "seeds"]))?;
+    let seeds = directory.join("target").join(PLATFORM).join("release/seeds");
+    workspace::succeed(Command::new(seeds).args(&executables))
 }
 
 #[cfg(test)]
