@@ -38,7 +38,7 @@ pub fn owner(function: &str, main_module: Option<&str>) -> Owner {
 
 /// Path of the package of a function: what precedes the first dot behind the last slash. The arguments of a generic
 /// function hold paths of their own.
-fn package(function: &str) -> &str {
+pub fn package(function: &str) -> &str {
     let name = function.split('[').next().unwrap_or_default();
     let last = name.rfind('/').map_or(0, |slash| slash + 1);
     let end = name[last..].find('.').map_or(name.len(), |dot| last + dot);

@@ -4,10 +4,11 @@
 //! A group that has stopped growing may still be stuck. Nothing in a waiting goroutine says whether the one that
 //! should wake it exists, so [`stuck`] asks for much: see there.
 
-use super::culprit::{self, Owner, owner};
+use super::culprit::{self, Owner, owner, package};
 use super::growth::{Course, course};
 use super::{Culprit, Evidence, Finding, Frame, Kind, Outcome, Rate, Thresholds, Undecided, UndecidedWhy};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
+use crate::sample::heap_sites::HeapSite;
 use crate::store::captures::{Captures, survivors};
 use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
@@ -162,18 +163,35 @@ fn add_lines(
 
 /// The program's own line that calls the dependency whose `go` statement this is, and its stack. A goroutine knows who
 /// created it, not who called that; what is allocated beside it in the same function does, and stands in the heap
-/// profile. Of several lines the one with most bytes.
+/// profile. The profile is a sample: where none of it passed through that very function, what passed through the
+/// dependency's package is the next best.
 fn caller<'a>(captures: &'a Captures, created_by: &[Frame]) -> Option<(&'a Frame, &'a [Frame])> {
     let module = captures.main_module.as_deref();
-    let is_own = |frame: &Frame| owner(&frame.function, module) == Owner::Own;
-    if created_by.is_empty() || created_by.iter().any(is_own) {
+    if created_by.is_empty() || created_by.iter().any(|frame| is_own(frame, module)) {
         return None;
     }
     let sites = captures.heap.last()?.sites.as_ref().ok()?;
     let creates = |frame: &Frame| created_by.iter().any(|creator| creator.function == frame.function);
+    let beside = |frame: &Frame| {
+        created_by.iter().any(|creator| package(&creator.function) == package(&frame.function))
+    };
+    own_line_through(sites, module, creates).or_else(|| own_line_through(sites, module, beside))
+}
+
+fn is_own(frame: &Frame, module: Option<&str>) -> bool {
+    owner(&frame.function, module) == Owner::Own
+}
+
+/// The program's own line, and its stack, in those stacks of the heap profile that pass `through` somewhere. Of
+/// several lines the one with most bytes.
+fn own_line_through<'a>(
+    sites: &'a [HeapSite],
+    module: Option<&str>,
+    through: impl Fn(&Frame) -> bool,
+) -> Option<(&'a Frame, &'a [Frame])> {
     let mut bytes: HashMap<&Frame, (u64, &[Frame])> = HashMap::new();
-    for site in sites.iter().filter(|site| site.stack.iter().any(creates)) {
-        if let Some(line) = culprit::line(&site.stack, module).filter(|line| is_own(line)) {
+    for site in sites.iter().filter(|site| site.stack.iter().any(&through)) {
+        if let Some(line) = culprit::line(&site.stack, module).filter(|line| is_own(line, module)) {
             bytes.entry(line).or_insert((0, &site.stack)).0 += site.bytes;
         }
     }

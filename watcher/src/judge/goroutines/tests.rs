@@ -155,19 +155,33 @@ fn two_origins_share_the_growth() {
 
 #[test]
 fn who_calls_a_dependency_is_known_from_what_it_allocates_there() {
-    let mut window = watched(
-        |second| 20 + 5 * second as u64,
-        |second| vec![(LIBRARY, crowd(1_000, 5 * second as u64, None))],
-    );
     let site = |stack: &[&str], bytes| HeapSite { stack: frames(stack), objects: 1, bytes };
-    let sites = Ok(vec![
-        site(&["main.cache"], 1 << 30),
-        site(&["github.com/a/log.New", "github.com/a/log.Clone", "main.serve", "main.main"], 1 << 20),
-    ]);
-    window.captures_mut().heap.push(HeapCapture { at: moment(45.0), sites, mapped_bytes: None });
-    let judgement = judged(&window);
-    let named: Vec<&str> = lines(&judgement).into_iter().map(|(function, _)| function).collect();
-    assert_eq!(named, ["main.serve", "github.com/a/log.New", "github.com/a/log.(*Logger).drain"]);
+    let called_with = |sites| {
+        let mut window = watched(
+            |second| 20 + 5 * second as u64,
+            |second| vec![(LIBRARY, crowd(1_000, 5 * second as u64, None))],
+        );
+        window.captures_mut().heap.push(HeapCapture {
+            at: moment(45.0),
+            sites: Ok(sites),
+            mapped_bytes: None,
+        });
+        lines(&judged(&window)).into_iter().map(|(function, _)| function.to_owned()).collect::<Vec<_>>()
+    };
+    let elsewhere = site(&["main.cache"], 1 << 30);
+    let beside =
+        site(&["github.com/a/log.parse", "github.com/a/log.Load", "main.setUp", "main.main"], 1 << 24);
+    let there = site(&["github.com/a/log.New", "github.com/a/log.Clone", "main.serve", "main.main"], 1 << 20);
+    let library = ["github.com/a/log.New", "github.com/a/log.(*Logger).drain"];
+    for (sites, caller) in [
+        (vec![elsewhere.clone(), beside.clone(), there], Some("main.serve")),
+        // No sample fell into that very function: its package is the next best.
+        (vec![elsewhere.clone(), beside], Some("main.setUp")),
+        (vec![elsewhere], None),
+    ] {
+        let expected: Vec<&str> = caller.into_iter().chain(library).collect();
+        assert_eq!(called_with(sites), expected);
+    }
 }
 
 #[test]
