@@ -135,7 +135,9 @@ pub struct Unseen {
 pub struct SweepCosts {
     /// Processes in each sweep.
     pub processes: usize,
-    /// CPU time of each sweep, in order.
+    /// CPU time until every runtime was attached to, once per process.
+    pub settling_cpu_milliseconds: f64,
+    /// CPU time of each sweep after that, in order.
     pub cpu_milliseconds: Vec<f64>,
 }
 

@@ -16,7 +16,7 @@ use anyhow::{Context, anyhow, ensure};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Runs one command to its end and gives its exit status.
 ///
@@ -196,9 +196,13 @@ fn show_checks(args: &cli::Doctor) -> anyhow::Result<u8> {
 }
 
 fn bench_sweep(args: &cli::BenchSweep) -> anyhow::Result<u8> {
-    let (processes, cost) = bench::sweep(&args.name, args.sweeps, !args.no_kernel)?;
-    let milliseconds: Vec<f64> = cost.iter().map(|cost| cost.as_secs_f64() * 1000.0).collect();
-    let answer = serde_json::json!({ "processes": processes, "cpu_milliseconds": milliseconds });
+    let cost = bench::sweep(&args.name, args.sweeps, !args.no_kernel)?;
+    let milliseconds = |time: &Duration| time.as_secs_f64() * 1000.0;
+    let answer = serde_json::json!({
+        "processes": cost.processes,
+        "settling_cpu_milliseconds": milliseconds(&cost.settling),
+        "cpu_milliseconds": cost.sweeps.iter().map(milliseconds).collect::<Vec<_>>(),
+    });
     written(print(None, &format!("{answer}\n")))?;
     Ok(EXIT_NO_LEAK)
 }

@@ -36,7 +36,13 @@ fn main() -> Result<()> {
         for (name, arguments) in
             [("watcher", &[][..]), ("watcher without kernel iterators", &["--no-kernel"])]
         {
-            row(&mut out, name, sweep_ours(arguments, sweeps, processes)?)?;
+            let costs = sweep_ours(arguments, sweeps, processes)?;
+            row(&mut out, name, costs.cpu_milliseconds)?;
+            let settling = costs.settling_cpu_milliseconds;
+            writeln!(
+                out,
+                "    (before that, once: {settling:.0} ms until every Go runtime was attached to)"
+            )?;
         }
         if find_program(PEER).is_none() {
             writeln!(out, "  {PEER} is not installed: Debian's package of that name has it")?;
@@ -76,7 +82,7 @@ fn row(out: &mut impl Write, name: &str, mut milliseconds: Vec<f64>) -> Result<(
     Ok(writeln!(out, "  {name:<58} {median:>8.1} {least:>8.1} {p90:>8.1} {most:>8.1}")?)
 }
 
-fn sweep_ours(arguments: &[&str], sweeps: u32, processes: usize) -> Result<Vec<f64>> {
+fn sweep_ours(arguments: &[&str], sweeps: u32, processes: usize) -> Result<SweepCosts> {
     let sweeps = sweeps.to_string();
     let all = [&["bench-sweep", "--name", "depot", "--sweeps", &sweeps], arguments].concat();
     let outcome = agent::run(&all, Duration::from_secs(300))?;
@@ -87,7 +93,7 @@ fn sweep_ours(arguments: &[&str], sweeps: u32, processes: usize) -> Result<Vec<f
     if costs.processes < processes {
         bail!("watcher saw {} of {processes} processes", costs.processes);
     }
-    Ok(costs.cpu_milliseconds)
+    Ok(costs)
 }
 
 fn sweep_peer(arguments: &[&str], sweeps: u32) -> Result<Vec<f64>> {

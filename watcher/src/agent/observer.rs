@@ -192,6 +192,12 @@ impl Observer {
         Some(judge::judge(self.windows.get(&target.id)?, &bounds, &Thresholds::default()))
     }
 
+    /// Whether every Go process that is watched has been attached to, or tried.
+    pub fn is_settled(&mut self) -> bool {
+        let runtimes = self.sweeper.runtimes();
+        self.targets.iter().filter(|target| target.go.is_some()).all(|target| runtimes.tried(target.id))
+    }
+
     /// The processes that are watched.
     pub fn targets(&self) -> &[Target] {
         &self.targets

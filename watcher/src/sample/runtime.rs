@@ -66,6 +66,11 @@ impl Runtimes {
         Stamped { at, via: Via::RuntimeMemory, reading }
     }
 
+    /// Whether attaching to a process has been tried: the first beats do little else where there are many.
+    pub fn tried(&self, id: ProcessId) -> bool {
+        self.states.contains_key(&id)
+    }
+
     /// Why the runtime of a process could not be found; `None` where it was, or has not been tried yet.
     pub fn failure(&self, id: ProcessId) -> Option<&str> {
         match self.states.get(&id) {
