@@ -232,7 +232,7 @@ fn limit_name(limit: LimitName) -> &'static str {
         LimitName::CgroupMemory => "memory.max",
         LimitName::UserProcesses => "RLIMIT_NPROC",
         LimitName::HostMemory => "host memory",
-        LimitName::HostTasks => "kernel.threads-max",
+        LimitName::HostTasks => "kernel.pid_max or kernel.threads-max",
     }
 }
 

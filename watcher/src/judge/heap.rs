@@ -22,9 +22,10 @@ const SERIES_CYCLES: usize = 12;
 /// The live heap is exact; what varies is what requests hold at the moment of a collection.
 const MIN_RISE_BYTES: f64 = 1024.0 * 1024.0;
 /// Rise against the first value that so many collections must show, each of them beyond the one before it: what
-/// requests hold breathes, and three values rise by chance once in six times. By GOGC=100 collections in a row are as
-/// far apart as the heap is large, so that a leak that matters shows at least that.
-const MIN_RISE_OF_FEW: [(usize, f64); 4] = [(3, 0.5), (4, 0.4), (6, 0.3), (usize::MAX, 0.2)];
+/// requests hold breathes, and three values rise by chance once in six times, four once in twenty-four. A heap that
+/// breathes by a fifth to either side rises by half without any leak, so that few collections must show more. By
+/// GOGC=100 collections in a row are as far apart as the heap is large: a leak that matters does show it.
+const MIN_RISE_OF_FEW: [(usize, f64); 4] = [(3, 1.0), (4, 0.75), (6, 0.55), (usize::MAX, 0.3)];
 /// None may lie farther from the line than this part of the rise.
 const STRAIGHT: f64 = 0.15;
 /// What falls back by this part of what it rises is no leak.
@@ -134,7 +135,7 @@ fn by_few(series: &Series, window: &Window) -> Course {
         times.iter().zip(values).map(|(time, value)| (value - from - per_second * (time - began)).abs());
     let straight = off_line.fold(0.0, f64::max) <= STRAIGHT * rise;
     let least =
-        MIN_RISE_OF_FEW.iter().find(|(cycles, _)| values.len() <= *cycles).map_or(0.2, |(_, least)| *least);
+        MIN_RISE_OF_FEW.iter().find(|(cycles, _)| values.len() <= *cycles).map_or(0.3, |(_, least)| *least);
     let long_enough = seconds >= 0.3 * window.seconds() && window.seconds() >= 25.0;
     if fallen > 0.0 || !straight || rise < least * from || !long_enough {
         return Course::Undecided(UndecidedWhy::Ambiguous {

@@ -64,17 +64,18 @@ type Collections = &'static [(usize, f64)];
 
 #[test]
 fn few_collections_accuse_only_where_the_shape_is_beyond_doubt() {
-    let rows: [(&str, Collections, &str); 9] = [
+    let rows: [(&str, Collections, &str); 10] = [
         ("a line", &[(5, 10.0), (15, 20.0), (35, 40.0)], "grows by 1.00 MiB/s, 0.65"),
         (
             "five on a line",
-            &[(5, 50.0), (15, 55.0), (25, 60.0), (35, 65.0), (45, 70.0)],
-            "grows by 0.50 MiB/s, 0.71",
+            &[(5, 50.0), (15, 57.5), (25, 65.0), (35, 72.5), (45, 80.0)],
+            "grows by 0.75 MiB/s, 0.71",
         ),
         ("level", &[(5, 20.0), (15, 20.3), (35, 20.1)], "stays over 3"),
         ("up and down", &[(5, 20.0), (15, 30.0), (25, 21.0), (35, 31.0)], "stays over 4"),
         ("filling up", &[(5, 10.0), (15, 30.0), (25, 38.0), (35, 40.0)], "ambiguous"),
-        ("too little for three", &[(5, 50.0), (15, 55.0), (35, 65.0)], "ambiguous"),
+        ("too little for three", &[(5, 50.0), (15, 60.0), (35, 80.0)], "ambiguous"),
+        ("too little for four", &[(6, 316.0), (18, 362.0), (30, 400.0), (42, 444.0)], "ambiguous"),
         ("falling", &[(5, 50.0), (15, 40.0), (35, 20.0)], "stays over 3"),
         ("two", &[(10, 10.0), (30, 30.0)], "only 2"),
         ("one, and small", &[(20, 3.0)], "memory stays"),
