@@ -14,6 +14,7 @@ pub mod golang;
 pub mod health;
 pub mod judge;
 pub mod news;
+pub mod origin;
 pub mod process;
 pub mod reading;
 pub mod report;

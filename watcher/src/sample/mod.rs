@@ -11,6 +11,7 @@ pub mod descriptors;
 mod details;
 pub mod goroutines;
 pub mod heap_sites;
+pub mod ledger;
 pub mod mappings;
 pub mod memory;
 pub mod runtime;

@@ -3,6 +3,7 @@
 use crate::reading::Moment;
 use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
+use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,6 +14,16 @@ pub struct Captures {
     pub goroutines: Run<GoroutineCapture>,
     /// What the heap holds, by stack.
     pub heap: Run<HeapCapture>,
+    /// Descriptors, sockets among them, by the stack that opened them.
+    pub descriptors: Run<Ledger<Descriptors>>,
+    /// Mappings by the stack that asked for them.
+    pub mappings: Run<Ledger<Mappings>>,
+    /// OS threads by the stack that started them.
+    pub threads: Run<Ledger<Tasks>>,
+    /// Child processes by the stack that started them.
+    pub children: Run<Ledger<Tasks>>,
+    /// Spans of the heap by the stack that filled them, in programs that record no heap profile.
+    pub spans: Run<Ledger<Spans>>,
     /// Why the Go runtime is not read, in a sentence's part; `None` where it is.
     pub no_runtime: Option<String>,
     /// Path of the main module, where the program was built from one: what belongs to it is the program's own.

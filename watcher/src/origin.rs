@@ -1,0 +1,43 @@
+//! The vocabulary for who created something: call stacks and goroutines as the kernel saw them at that moment, as
+//! addresses, before anybody has looked up their names.
+//!
+//! Plain values; nothing here reads the system.
+
+/// A call stack of one process that was seen before: two things with the same id were created by the same stack.
+/// Of another process the same id means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StackId(pub u64);
+
+/// A call stack as return addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RawStack {
+    /// Code that is not Go, innermost first: what C called before it entered the kernel. The first address is
+    /// exact; those below it hold only as far as that code keeps frame pointers. Empty where Go itself called.
+    pub native: Vec<u64>,
+    /// Go's frames, innermost first: of the goroutine that called, or that called into C.
+    pub go: Vec<u64>,
+    /// It was deeper than there was room for: the outermost frames are missing.
+    pub is_cut: bool,
+}
+
+/// Who created something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its call stack; `None` where there was no room to keep it, or it was left out by sampling.
+    pub stack: Option<StackId>,
+    /// Its thread.
+    pub tid: i32,
+    /// Its goroutine; `None` for threads that run none, and where the runtime's layout is not known.
+    pub goroutine: Option<CreatingGoroutine>,
+}
+
+/// A goroutine as it was when it created something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CreatingGoroutine {
+    /// Its id, never used twice in a process.
+    pub id: u64,
+    /// Id of the goroutine that started it; `None` where the runtime does not keep it (before Go 1.21).
+    pub parent_id: Option<u64>,
+    /// Address behind the `go` statement that started it; 0 for the main goroutine.
+    pub created_at: u64,
+}
