@@ -5,14 +5,16 @@ use super::bytes::{u32_at, u64_at};
 use super::calibrate::{self, SAMPLE_BYTES, Sample};
 use super::goroutines::{self, GoroutineSnapshot};
 use super::image::{Image, ImageError, Machine};
+use super::kernel_view::{self, KernelView};
 use super::layouts::{self, ControllerLayout, GoroutineLayout, Minor, ThreadLayout};
 use super::loaded::Loaded;
 use super::locate::{self, Places, Route, Routes};
 use super::moduledata;
+use super::prologue::{self, ProbePoint};
 use super::ranges;
 use super::symbols::Symbols;
 use super::threads::{self, OsThread};
-use super::{Memory, ReadAt};
+use super::{Memory, ReadAt, Unreadable};
 use std::sync::Arc;
 
 /// Goroutines that calibration looks at.
@@ -264,6 +266,41 @@ impl Runtime {
         (&mut self.symbols, Loaded { file, image: &self.image, bias: self.bias, memory })
     }
 
+    /// Where probes on these functions are best put, in the order of `names` (as the linker names them); `None` for
+    /// each that the program does not have, or that makes no frame. They are looked up in one pass over all names.
+    pub fn probe_points(&mut self, file: &dyn ReadAt, names: &[&str]) -> Vec<Option<ProbePoint>> {
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory: &FileOnly };
+        let functions = self.symbols.functions_named(&loaded, names);
+        let points = functions.into_iter().map(|function| {
+            let function = function?;
+            let length = usize::try_from(function.end.checked_sub(function.entry)?).ok()?;
+            let mut code = vec![0; length.min(prologue::MAX_BYTES)];
+            let filled = loaded.read_static(function.entry, &mut code)?;
+            let begin = prologue::frame_begin(&code[..filled], function.entry)?;
+            let address = begin.address.wrapping_sub(loaded.bias);
+            let (file_offset, _) = loaded.image.file_range(address)?;
+            Some(ProbePoint { address, file_offset, is_push: begin.is_push })
+        });
+        let points = points.collect();
+        self.symbols.forget_pages();
+        points
+    }
+
+    /// The push of the frame pointer in the prologue of one function; `None` where there is none, as always before Go
+    /// 1.21. See [`Runtime::probe_points`].
+    pub fn push_of(&mut self, file: &dyn ReadAt, name: &str) -> Option<ProbePoint> {
+        self.probe_points(file, &[name]).into_iter().flatten().find(|point| point.is_push)
+    }
+
+    /// What a kernel program needs to get from a thread to its goroutine; `None` where that could not be made out.
+    pub fn kernel_view(&mut self, file: &dyn ReadAt, memory: &dyn Memory) -> Option<KernelView> {
+        let (goroutine, thread) = (self.goroutine?, self.thread?);
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        let view = kernel_view::view(&loaded, &mut self.symbols, &goroutine, &thread);
+        self.symbols.forget_pages();
+        view
+    }
+
     /// Reads every goroutine.
     ///
     /// # Errors
@@ -383,6 +420,15 @@ impl HeapCounters {
             gogc_percent: u32::try_from(u32_at(bytes, 0)?.cast_signed()).ok(),
             memory_limit_bytes: Some(limit).filter(|limit| *limit < i64::MAX.cast_unsigned()),
         })
+    }
+}
+
+/// For what stands in the executable's file: the memory of its process is not looked at.
+struct FileOnly;
+
+impl Memory for FileOnly {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+        Err(Unreadable { address, length: buffer.len() })
     }
 }
 
