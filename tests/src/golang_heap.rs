@@ -2,24 +2,22 @@
 
 mod vault;
 
+use crate::attached::Attached;
 use crate::build::{self, Variant};
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 use vault::{MemStats, Vault};
 use watcher::golang::heap::{Certainty, Counters, Heap};
 use watcher::golang::heap_reader::{HeapReader, ResolvedSite};
 use watcher::golang::profile::{HeapProfile, NoProfile};
-use watcher::golang::runtime::{AttachOptions, Runtime};
 use watcher::golang::spans::{Census, Spans};
 use watcher::report::pprof::{
     Function, HeapSite, LabelValue, Limits, Place, Profile, decode, diff, encode, heap_profile,
 };
-use watcher::source::memory::{ProcessMemory, entry_address, open_executable};
 
 /// A stray allocation of the runtime may come between two readings; it does not do so every time.
 const ATTEMPTS: usize = 10;
@@ -67,7 +65,7 @@ pub fn profile_equals_endpoint(toolchain: &Toolchain, variant: Variant) -> Resul
 /// A program that nothing could ask for its profile is named as such, and not given an empty one.
 pub fn programs_without_profile_are_named(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let cellar = Vault::start(&build::build("cellar", toolchain, variant)?, &[])?;
-    let mut reading = Reading::attach(cellar.pid()?)?;
+    let mut reading = Attached::to(cellar.pid())?;
     let reader = reading.reader();
     let answer = reader.profile(&reading.memory);
     ensure!(answer == Err(NoProfile::NotLinked), "it says {answer:?}");
@@ -78,7 +76,7 @@ pub fn programs_without_profile_are_named(toolchain: &Toolchain, variant: Varian
 pub fn an_unknown_version_is_calibrated(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let mut vault = Vault::start(&build::build("vault", toolchain, variant)?, &[])?;
     vault.collect()?;
-    let mut reading = Reading::attach(vault.pid()?)?;
+    let mut reading = Attached::to(vault.pid())?;
     let heap = reading.reader().heap().context("find the heap")?;
     ensure!(heap.certainty() == Certainty::Confirmed, "the table is right about {}", toolchain.version);
     let (places, memory) = (*reading.runtime.places(), &reading.memory);
@@ -92,22 +90,7 @@ pub fn an_unknown_version_is_calibrated(toolchain: &Toolchain, variant: Variant)
     Ok(())
 }
 
-struct Reading {
-    file: File,
-    memory: ProcessMemory,
-    runtime: Runtime,
-}
-
-impl Reading {
-    fn attach(pid: i32) -> Result<Reading> {
-        let proc_root = Path::new("/proc");
-        let file = open_executable(proc_root, pid).into_seen().context("open the executable")?;
-        let entry = entry_address(proc_root, pid).into_seen().context("read the auxiliary vector")?;
-        let memory = ProcessMemory::new(pid);
-        let runtime = Runtime::attach(&file, entry, &memory, AttachOptions::default())?;
-        Ok(Reading { file, memory, runtime })
-    }
-
+impl Attached {
     fn reader(&mut self) -> HeapReader {
         HeapReader::attach(&mut self.runtime, &self.file, &self.memory)
     }
@@ -119,7 +102,7 @@ impl Reading {
 }
 
 fn check_counters(cellar: &mut Vault, environment: &[(&str, &str)]) -> Result<()> {
-    let mut reading = Reading::attach(cellar.pid()?)?;
+    let mut reading = Attached::to(cellar.pid())?;
     let reader = reading.reader();
     let mut seen = Vec::new();
     for _ in 0..ATTEMPTS {
@@ -155,7 +138,7 @@ struct Ours {
 
 /// Our profile, the endpoint's, and the endpoint's text, all of the same collection.
 fn profiles(vault: &mut Vault) -> Result<(Ours, Profile, String)> {
-    let mut reading = Reading::attach(vault.pid()?)?;
+    let mut reading = Attached::to(vault.pid())?;
     let reader = reading.reader();
     for _ in 0..ATTEMPTS {
         let before = vault.stats()?;

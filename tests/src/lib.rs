@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod answer;
+pub mod attached;
 pub mod build;
 pub mod cache;
 pub mod case;

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod detection;
+pub mod entrances;
 pub mod faults;
 pub mod fixtures;
 pub mod goroutines;
@@ -19,6 +20,7 @@ use crate::case::Case;
 pub fn all() -> Vec<Case> {
     [
         detection::cases(),
+        entrances::cases(),
         leaks::cases(),
         healthy::cases(),
         faults::cases(),

@@ -53,8 +53,8 @@ impl Vault {
     }
 
     /// Its pid. Until this guard is dropped no other process can get it.
-    pub fn pid(&self) -> Result<i32> {
-        i32::try_from(self.child.id()).context("a pid is positive")
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Lets it collect garbage until its heap profile is up to date.

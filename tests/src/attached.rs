@@ -1,0 +1,34 @@
+//! The Go runtime of a running process, attached to as the agent does it.
+
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::path::Path;
+use watcher::golang::runtime::{AttachOptions, Runtime};
+use watcher::source::memory::{ProcessMemory, entry_address, open_executable};
+
+/// A runtime with what it is read through.
+pub struct Attached {
+    /// The executable.
+    pub file: File,
+    /// The memory of the process.
+    pub memory: ProcessMemory,
+    /// The runtime.
+    pub runtime: Runtime,
+}
+
+impl Attached {
+    /// Attaches to a process.
+    pub fn to(pid: u32) -> Result<Attached> {
+        Attached::with(pid, AttachOptions::default())
+    }
+
+    /// Attaches to a process in this way.
+    pub fn with(pid: u32, options: AttachOptions) -> Result<Attached> {
+        let (proc_root, pid) = (Path::new("/proc"), i32::try_from(pid).context("a pid")?);
+        let file = open_executable(proc_root, pid).into_seen().context("open the executable")?;
+        let entry = entry_address(proc_root, pid).into_seen().context("read the auxiliary vector")?;
+        let memory = ProcessMemory::new(pid);
+        let runtime = Runtime::attach(&file, entry, &memory, options)?;
+        Ok(Attached { file, memory, runtime })
+    }
+}
