@@ -15,6 +15,7 @@ pub mod health;
 pub mod judge;
 pub mod news;
 pub mod origin;
+pub mod owner;
 pub mod process;
 pub mod reading;
 pub mod report;

@@ -16,7 +16,7 @@ struct Rule {
     must_not_know: &'static [&'static [&'static str]],
 }
 
-const VOCABULARY: [&str; 6] = ["descriptor", "origin", "process", "reading", "socket", "task"];
+const VOCABULARY: [&str; 7] = ["descriptor", "origin", "owner", "process", "reading", "socket", "task"];
 /// The operating system, and crates that speak with it.
 const SYSTEM: &[&str] =
     &["std::env", "std::fs", "std::process", "std::thread", "aya", "netlink_sys", "nix", "procfs", "tokio"];
