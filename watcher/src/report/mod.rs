@@ -11,6 +11,7 @@ pub mod memory;
 pub mod news;
 pub mod pprof;
 pub mod stack;
+pub mod svg;
 pub mod text;
 pub mod threads;
 
