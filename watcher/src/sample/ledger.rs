@@ -110,6 +110,8 @@ pub struct Mappings {
     pub is_runtime: bool,
     /// C asked for it, by way of cgo.
     pub is_native: bool,
+    /// ... as the stack of a thread that C started, Go's own threads among them in programs with cgo.
+    pub is_thread_stack: bool,
 }
 
 /// Threads and child processes.
