@@ -2,18 +2,17 @@
 
 use crate::agent;
 use crate::answer::GoroutineReading;
+use crate::http::Address;
 use crate::program;
 use crate::running::Running;
-use anyhow::{Context, Result, bail, ensure};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A running market.
 pub struct Market {
     running: Running,
-    address: String,
+    address: Address,
 }
 
 /// How late the bell rang at worst, and how often it rang.
@@ -32,7 +31,7 @@ impl Market {
         command.args([format!("-waiting={waiting}"), format!("-traders={traders}")]);
         let mut running = Running::start(command.arg(format!("-for={}s", life.as_secs())))?;
         running.holding(waiting)?;
-        let address = running.address()?;
+        let address = Address::Tcp(running.address()?);
         Ok(Market { running, address })
     }
 
@@ -56,30 +55,14 @@ impl Market {
 
     /// The body of a 200 answer.
     pub fn get(&self, path: &str) -> Result<String> {
-        Ok(String::from_utf8_lossy(&self.get_bytes(path)?).into_owned())
+        self.address.get_text(path)
     }
 
     /// How long one answer takes, and how many bytes it has.
     pub fn time(&self, path: &str) -> Result<(Duration, usize)> {
         let began = Instant::now();
-        let body = self.get_bytes(path)?;
+        let body = self.address.get(path)?;
         Ok((began.elapsed(), body.len()))
-    }
-
-    fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(&self.address).context("connect to the market")?;
-        // HTTP/1.0: no chunks in the answer.
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).context("read the market's answer")?;
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("an HTTP answer")?;
-        ensure!(
-            answer.starts_with(b"HTTP/1.0 200"),
-            "GET {path}: {}",
-            String::from_utf8_lossy(&answer[..end])
-        );
-        answer.drain(..end + 4);
-        Ok(answer)
     }
 }
 

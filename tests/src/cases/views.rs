@@ -4,19 +4,20 @@
 use crate::agent;
 use crate::build::{Variant, build};
 use crate::case::Case;
+use crate::http::Address;
 use crate::need::{C_COMPILER, Need};
+use crate::profiles::{parse, profile, profile_bytes, records, view};
 use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::{MINORS, Toolchain};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
-use watcher::report::pprof::{Limits, Profile, decode, diff};
+use watcher::report::pprof::diff;
 
 const PROGRAM: &str = "harbour";
 const VARIANTS: [Variant; 3] = [Variant::STRIPPED, Variant::PIE, Variant::CGO];
@@ -70,10 +71,10 @@ fn start(executable: &std::path::Path) -> Result<Running> {
 }
 
 fn compare(program: &mut Running) -> Result<String> {
-    let address = program.address()?;
+    let address = Address::Tcp(program.address()?);
     let pid = program.pid();
-    let theirs = records(&text(get(&address, "/debug/pprof/goroutine?debug=1")?)?);
-    let ours = records(&view(&["goroutines", "--format", "debug1"], pid)?);
+    let theirs = records(&address.get_text("/debug/pprof/goroutine?debug=1")?, &OF_THE_ENDPOINT);
+    let ours = records(&view(&["goroutines", "--format", "debug1"], pid)?, &OF_THE_ENDPOINT);
     let goroutines: u64 = theirs.values().sum();
     ensure!(goroutines > AT_LEAST, "the endpoint shows only {goroutines}");
     for (record, count) in &theirs {
@@ -87,8 +88,8 @@ fn compare(program: &mut Running) -> Result<String> {
 
     let (stacks, dumped) = (theirs.len(), dumps(&address, pid)?);
     // Two collections bring what was allocated and freed before them into the profile.
-    get(&address, "/debug/pprof/heap?gc=1")?;
-    let theirs = parse(&get(&address, "/debug/pprof/heap?gc=1")?)?;
+    address.get("/debug/pprof/heap?gc=1")?;
+    let theirs = parse(&address.get("/debug/pprof/heap?gc=1")?)?;
     let ours = profile("heap", pid)?;
     let difference = diff(&theirs, &ours).context("heap profiles differ in kind")?.profile();
     ensure!(difference.samples.is_empty(), "heap profiles differ: {difference:#?}");
@@ -99,8 +100,8 @@ fn compare(program: &mut Running) -> Result<String> {
 }
 
 /// Compares the dumps of single goroutines, of which arguments are not read.
-fn dumps(address: &str, pid: u32) -> Result<usize> {
-    let theirs = goroutines(&text(get(address, "/debug/pprof/goroutine?debug=2")?)?);
+fn dumps(address: &Address, pid: u32) -> Result<usize> {
+    let theirs = goroutines(&address.get_text("/debug/pprof/goroutine?debug=2")?);
     let ours = goroutines(&view(&["goroutines", "--format", "debug2"], pid)?);
     ensure!(ours.len() as u64 > AT_LEAST, "only {} goroutines", ours.len());
     for (id, dump) in &ours {
@@ -111,24 +112,6 @@ fn dumps(address: &str, pid: u32) -> Result<usize> {
     let both = ours.keys().filter(|id| theirs.contains_key(*id)).count();
     ensure!(both > 1000, "the endpoint shows only {both} of our goroutines");
     Ok(both)
-}
-
-/// Records of `debug=1` with their counts, without those of the endpoint.
-fn records(text: &str) -> BTreeMap<String, u64> {
-    let mut records = BTreeMap::new();
-    let behind_total = text.split_once('\n').map_or("", |(_, rest)| rest);
-    for record in behind_total.split("\n\n") {
-        let is_of_endpoint = OF_THE_ENDPOINT.iter().any(|name| record.contains(name));
-        // A goroutine that has only just been created has no frames yet.
-        let Some((count, stack)) = record.trim_start().split_once(' ').filter(|_| record.contains("#\t"))
-        else {
-            continue;
-        };
-        if let (Ok(count), false) = (count.parse::<u64>(), is_of_endpoint) {
-            *records.entry(stack.to_owned()).or_default() += count;
-        }
-    }
-    records
 }
 
 /// Goroutines of `debug=2` by their numbers, without arguments, times and those of the endpoint.
@@ -148,12 +131,12 @@ fn goroutines(text: &str) -> BTreeMap<u64, String> {
 
 fn captures_are_compared() -> Result<()> {
     let mut program = start(&program::shipped(PROGRAM)?)?;
-    let address = program.address()?;
+    let address = Address::Tcp(program.address()?);
     let pid = program.pid();
     let directory = tempfile::tempdir().context("create a directory")?;
     let place = |name: &str| directory.path().join(name).display().to_string();
     let (endpoint, ours, json, heap) = (place("endpoint"), place("ours"), place("json"), place("heap"));
-    fs::write(&endpoint, get(&address, "/debug/pprof/goroutine")?).context("keep a profile")?;
+    fs::write(&endpoint, address.get("/debug/pprof/goroutine")?).context("keep a profile")?;
     fs::write(&ours, profile_bytes("goroutines", pid)?).context("keep a profile")?;
     view(&["goroutines", "--format", "json", "--output", &json], pid)?;
     view(&["heap", "--format", "pprof", "--output", &heap], pid)?;
@@ -215,43 +198,4 @@ fn exits_while_read() -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn view(arguments: &[&str], pid: u32) -> Result<String> {
-    let pid = pid.to_string();
-    let arguments: Vec<&str> = arguments.iter().copied().chain(["--pid", &pid]).collect();
-    let outcome = agent::run(&arguments, LIMIT)?;
-    ensure!(outcome.status == Some(0), "{arguments:?} failed: {outcome:?}");
-    Ok(outcome.stdout)
-}
-
-fn profile_bytes(command: &str, pid: u32) -> Result<Vec<u8>> {
-    let file = tempfile::NamedTempFile::new().context("create a file")?;
-    view(&[command, "--format", "pprof", "--output", &file.path().display().to_string()], pid)?;
-    fs::read(file.path()).context("read a profile back")
-}
-
-fn profile(command: &str, pid: u32) -> Result<Profile> {
-    parse(&profile_bytes(command, pid)?)
-}
-
-fn parse(bytes: &[u8]) -> Result<Profile> {
-    decode(bytes, &Limits::default()).context("read a profile")
-}
-
-fn text(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).context("the endpoint's text is no UTF-8")
-}
-
-/// The body of the answer to `GET path`.
-fn get(address: &str, path: &str) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
-    stream.set_read_timeout(Some(LIMIT)).context("set a timeout")?;
-    // HTTP/1.0: the body ends with the connection, and is not cut into chunks.
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").context("ask")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).context("read the answer")?;
-    ensure!(answer.starts_with(b"HTTP/1.0 200"), "{path}: {}", String::from_utf8_lossy(&answer));
-    let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("an answer has a head")?;
-    Ok(answer.split_off(head + 4))
 }

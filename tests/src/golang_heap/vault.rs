@@ -1,13 +1,12 @@
 //! The programs `vault` and `cellar`: started, asked over their standard input, read over HTTP.
 
-use anyhow::{Context, Result, ensure};
+use crate::http::Address;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 /// One of the programs, running; dropping it kills exactly this one and waits for it.
 pub struct Vault {
@@ -15,7 +14,7 @@ pub struct Vault {
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
     /// Where it listens; only `vault` does.
-    address: Option<String>,
+    address: Option<Address>,
 }
 
 /// What `runtime.ReadMemStats` says.
@@ -48,7 +47,7 @@ impl Vault {
         let questions = child.stdin.take().context("standard input is a pipe")?;
         let answers = BufReader::new(child.stdout.take().context("standard output is a pipe")?);
         let mut vault = Vault { child, questions, answers, address: None };
-        vault.address = vault.answer::<Hello>()?.address;
+        vault.address = vault.answer::<Hello>()?.address.map(Address::Tcp);
         Ok(vault)
     }
 
@@ -74,17 +73,8 @@ impl Vault {
 
     /// Its answer to `GET path`.
     pub fn get(&self, path: &str) -> Result<Vec<u8>> {
-        let address = self.address.as_deref().context("it has no endpoint")?;
-        let mut stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).context("set a timeout")?;
-        // HTTP/1.0: the body ends with the connection, and is not cut into chunks.
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").context("ask")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).context("read the answer")?;
-        ensure!(answer.starts_with(b"HTTP/1.0 200"), "{path}: {}", String::from_utf8_lossy(&answer));
-        let head =
-            answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("an answer has a head")?;
-        Ok(answer.split_off(head + 4))
+        let address = self.address.as_ref().context("it has no endpoint")?;
+        address.get(path)
     }
 
     fn ask<T: DeserializeOwned>(&mut self, question: &str) -> Result<T> {
