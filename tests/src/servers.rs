@@ -1,10 +1,12 @@
-//! Real Go servers from Debian, on loopback ports that are free.
+//! Real Go servers from Debian, on loopback ports that are free and in directories of their own.
 
+use crate::http::Address;
 use crate::need::{Need, find_program};
 use crate::running::Running;
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,8 +16,10 @@ use tempfile::TempDir;
 pub struct Server {
     /// The process.
     pub running: Running,
-    /// Where it listens.
-    pub address: String,
+    /// Where it listens for what it is made for.
+    pub address: Address,
+    /// Where its profiles are asked for.
+    pub profiles: Address,
     // Removed when the server is dropped, after it.
     _directory: TempDir,
 }
@@ -29,11 +33,25 @@ pub enum Debian {
     Etcd,
     /// Package nats-server.
     Nats,
+    /// Package caddy.
+    Caddy,
+    /// Package influxdb.
+    Influx,
+    /// Package containerd.
+    Containerd,
+}
+
+/// How a server is started, and where it then listens.
+struct Start {
+    command: Command,
+    address: Address,
+    profiles: Address,
 }
 
 impl Debian {
     /// All of them.
-    pub const ALL: [Debian; 3] = [Debian::Prometheus, Debian::Etcd, Debian::Nats];
+    pub const ALL: [Debian; 6] =
+        [Debian::Prometheus, Debian::Etcd, Debian::Nats, Debian::Caddy, Debian::Influx, Debian::Containerd];
 
     /// What its cases need.
     pub fn need(self) -> Need {
@@ -41,6 +59,9 @@ impl Debian {
             Debian::Prometheus => ("prometheus", "prometheus"),
             Debian::Etcd => ("etcd", "etcd-server"),
             Debian::Nats => ("nats-server", "nats-server"),
+            Debian::Caddy => ("caddy", "caddy"),
+            Debian::Influx => ("influxd", "influxdb"),
+            Debian::Containerd => ("containerd", "containerd"),
         };
         Need::Program { program, package }
     }
@@ -51,53 +72,120 @@ impl Debian {
             Debian::Prometheus => "github.com/prometheus/prometheus",
             Debian::Etcd => "go.etcd.io/etcd",
             Debian::Nats => "github.com/nats-io/nats-server",
+            Debian::Caddy => "github.com/caddyserver/caddy",
+            Debian::Influx => "github.com/influxdata/influxdb",
+            Debian::Containerd => "github.com/containerd/containerd",
         }
     }
 
-    /// Starts it and waits until it accepts connections.
+    /// Starts it and waits until it answers.
     pub fn start(self) -> Result<Server> {
         let directory = tempfile::tempdir().context("create a directory for a server")?;
         let data = directory.path();
-        let (address, second) = (free_address()?, free_address()?);
         let Need::Program { program, .. } = self.need() else { bail!("a server is a program") };
-        let mut command =
-            Command::new(find_program(program).with_context(|| format!("{program} is missing"))?);
-        match self {
-            Debian::Prometheus => {
-                let config = data.join("p.yml");
-                let job = format!("{{job_name: self, static_configs: [{{targets: ['{address}']}}]}}");
-                fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs: [{job}]\n"))?;
-                command.arg(format!("--config.file={}", config.display()));
-                command.arg(format!("--storage.tsdb.path={}", data.join("tsdb").display()));
-                command.arg(format!("--web.listen-address={address}"));
-            }
-            Debian::Etcd => {
-                let (client, peer) = (format!("http://{address}"), format!("http://{second}"));
-                command.arg("--data-dir").arg(data.join("etcd"));
-                command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-                command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-                command.args(["--initial-cluster", &format!("default={peer}")]);
-            }
-            Debian::Nats => {
-                let (host, port) = address.split_once(':').context("an address has a port")?;
-                command.args(["-a", host, "-p", port]);
-            }
-        }
-        let running = Running::start(command.stderr(Stdio::null()))?;
-        let mut server = Server { running, address, _directory: directory };
+        let command = Command::new(find_program(program).with_context(|| format!("{program} is missing"))?);
+        let mut start = match self {
+            Debian::Prometheus => prometheus(command, data),
+            Debian::Etcd => etcd(command, data),
+            Debian::Nats => nats(command, data),
+            Debian::Caddy => caddy(command, data),
+            Debian::Influx => influx(command, data),
+            Debian::Containerd => containerd(command, data),
+        }?;
+        // Nothing of it may end up elsewhere.
+        start.command.env("HOME", data).env("XDG_DATA_HOME", data).env("XDG_CONFIG_HOME", data);
+        let running = Running::start(start.command.current_dir(data).stderr(Stdio::null()))?;
+        let Start { address, profiles, .. } = start;
+        let mut server = Server { running, address, profiles, _directory: directory };
         server.wait_until_it_answers()?;
         Ok(server)
     }
 }
 
+fn prometheus(mut command: Command, data: &Path) -> Result<Start> {
+    let (config, address) = (data.join("p.yml"), free_address()?);
+    let job = format!("{{job_name: self, static_configs: [{{targets: ['{address}']}}]}}");
+    fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs: [{job}]\n"))?;
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.tsdb.path={}", data.join("tsdb").display()));
+    command.arg(format!("--web.listen-address={address}"));
+    let address = Address::Tcp(address);
+    Ok(Start { command, profiles: address.clone(), address })
+}
+
+fn etcd(mut command: Command, data: &Path) -> Result<Start> {
+    let address = free_address()?;
+    let (client, peer) = (format!("http://{address}"), format!("http://{}", free_address()?));
+    command.arg("--data-dir").arg(data.join("etcd")).arg("--enable-pprof");
+    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+    command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+    command.args(["--initial-cluster", &format!("default={peer}")]);
+    let address = Address::Tcp(address);
+    Ok(Start { command, profiles: address.clone(), address })
+}
+
+fn nats(mut command: Command, data: &Path) -> Result<Start> {
+    let (config, address, profiles) = (data.join("nats.conf"), free_address()?, free_address()?);
+    let port = |address: &str| address.split_once(':').map_or(String::new(), |(_, port)| port.to_owned());
+    let ports = format!("port: {}\nprof_port: {}\n", port(&address), port(&profiles));
+    fs::write(&config, format!("host: 127.0.0.1\n{ports}"))?;
+    command.arg("-c").arg(config);
+    Ok(Start { command, address: Address::Tcp(address), profiles: Address::Tcp(profiles) })
+}
+
+fn caddy(mut command: Command, data: &Path) -> Result<Start> {
+    let (config, address, profiles) = (data.join("Caddyfile"), free_address()?, free_address()?);
+    fs::write(
+        &config,
+        format!("{{\n\tadmin {profiles}\n\tauto_https off\n}}\nhttp://{address} {{\n\trespond hello\n}}\n"),
+    )?;
+    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(config);
+    Ok(Start { command, address: Address::Tcp(address), profiles: Address::Tcp(profiles) })
+}
+
+fn influx(mut command: Command, data: &Path) -> Result<Start> {
+    let (config, address, backup) = (data.join("influx.conf"), free_address()?, free_address()?);
+    let directory = |name: &str| data.join(name).display().to_string();
+    let (meta, shards, log) = (directory("meta"), directory("shards"), directory("log"));
+    fs::write(
+        &config,
+        format!(
+            "reporting-disabled = true\nbind-address = '{backup}'\n[meta]\ndir = '{meta}'\n[data]\n\
+             dir = '{shards}'\nwal-dir = '{log}'\n[http]\nbind-address = '{address}'\n"
+        ),
+    )?;
+    command.args(["run", "-config"]).arg(config);
+    let address = Address::Tcp(address);
+    Ok(Start { command, profiles: address.clone(), address })
+}
+
+/// Without the plugins that would want a kernel of their own or a network: it runs no containers.
+fn containerd(mut command: Command, data: &Path) -> Result<Start> {
+    let (config, place) = (data.join("c.toml"), |name: &str| data.join(name));
+    let [root, state, service, calls, debug] = ["root", "state", "grpc.sock", "ttrpc.sock", "debug.sock"]
+        .map(|name| place(name).display().to_string());
+    fs::write(
+        &config,
+        format!(
+            "version = 2\nroot = '{root}'\nstate = '{state}'\n\
+             disabled_plugins = ['io.containerd.grpc.v1.cri']\n[grpc]\naddress = '{service}'\n[ttrpc]\n\
+             address = '{calls}'\n[debug]\naddress = '{debug}'\n"
+        ),
+    )?;
+    command.arg("--config").arg(config);
+    Ok(Start { command, address: Address::Unix(service.into()), profiles: Address::Unix(debug.into()) })
+}
+
 impl Server {
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(&self.address).is_err() {
-            if Instant::now() > deadline {
-                bail!("process {} does not listen on {} after 30 s", self.running.pid(), self.address);
+        for address in [&self.address, &self.profiles] {
+            while address.connect().is_err() {
+                if Instant::now() > deadline {
+                    bail!("process {} does not listen on {address:?} after 30 s", self.running.pid());
+                }
+                thread::sleep(Duration::from_millis(50));
             }
-            thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }

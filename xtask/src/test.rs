@@ -10,8 +10,18 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian packages that the tests need: real servers, old Go, a C compiler, and what starts programs in odd ways.
-const PACKAGES: [&str; 7] =
-    ["etcd-server", "gcc", "golang-1.19-go", "libc6-dev", "nats-server", "prometheus", "util-linux"];
+const PACKAGES: [&str; 10] = [
+    "caddy",
+    "containerd",
+    "etcd-server",
+    "gcc",
+    "golang-1.19-go",
+    "influxdb",
+    "libc6-dev",
+    "nats-server",
+    "prometheus",
+    "util-linux",
+];
 
 /// `cargo xtask test`.
 #[derive(clap::Args)]

@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod leaks;
 pub mod privileges;
 pub mod sampling;
+pub mod servers;
 pub mod views;
 
 use crate::case::Case;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Case> {
         kernel::cases(),
         views::cases(),
         sampling::cases(),
+        servers::cases(),
     ]
     .into_iter()
     .flatten()
