@@ -8,6 +8,7 @@ import (
 )
 
 func main() {
+	measure()
 	shelves.Fill()
 	fmt.Println("{}")
 	shelves.Serve()

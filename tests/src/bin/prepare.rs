@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use tests::build::build;
-use tests::cases::{detection, fixtures, goroutines, leaks, views};
+use tests::cases::{detection, fixtures, goroutines, heap, leaks, views};
 use tests::toolchain::{Toolchain, fetch_all};
 
 fn main() -> io::Result<()> {
@@ -20,8 +20,9 @@ fn main() -> io::Result<()> {
     let leaks = newest.into_iter().flat_map(leaks::builds);
     let fixtures = newest.into_iter().flat_map(fixtures::builds);
     let goroutines = newest.into_iter().flat_map(goroutines::builds);
-    let all = leaks.chain(fixtures).chain(goroutines).chain(detection::builds()).chain(views::builds());
-    for (name, toolchain, variant) in all {
+    let of_one = leaks.chain(fixtures).chain(goroutines);
+    let of_all = detection::builds().chain(views::builds()).chain(heap::builds());
+    for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;
         }

@@ -19,6 +19,15 @@ const CHECKS: [Check; 4] = [
     ("an_unknown_version_is_calibrated", golang_heap::an_unknown_version_is_calibrated),
 ];
 
+/// What they run; `cellar` has no heap profile.
+const PROGRAMS: [&str; 2] = ["vault", "cellar"];
+
+/// What these cases build.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    let variants = Toolchain::all().iter().flat_map(|toolchain| VARIANTS.map(|variant| (toolchain, variant)));
+    variants.flat_map(|(toolchain, variant)| PROGRAMS.map(|program| (program, toolchain, variant)))
+}
+
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let rows = MINORS.into_iter().flat_map(|minor| VARIANTS.map(|variant| (minor, variant)));
