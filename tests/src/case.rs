@@ -55,6 +55,12 @@ impl Case {
         }
     }
 
+    /// The same under a name that says where it runs: `place::name`.
+    pub fn called_in(mut self, place: &str) -> Case {
+        self.name = format!("{place}::{}", self.name);
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,6 @@
 //! Tests of watcher against the real thing: Go programs of every version, a real kernel, real servers.
 //!
-//! `cases` are the tests; `tests/host.rs` runs them. Everything else is what they need: toolchains and programs
+//! `cases` are the tests; `tests/host.rs` runs them here, and `vm` some of them on other kernels. Everything else is what they need: toolchains and programs
 //! built with them, running processes that end with the test, the agent's own command and its JSON.
 
 pub mod agent;
@@ -17,7 +17,9 @@ pub mod market;
 pub mod need;
 pub mod profiles;
 pub mod program;
+pub mod runner;
 pub mod running;
 pub mod sampling;
 pub mod servers;
 pub mod toolchain;
+pub mod vm;

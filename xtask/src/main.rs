@@ -6,6 +6,7 @@ mod fuzz;
 mod run;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use clap::Parser;
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Test),
     /// Check what compilers do not: forbidden imports, long files, things left undone.
     Tidy,
+    /// Run the tests of the kernel half on other kernels, in virtual machines.
+    Vm(vm::Vm),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.carry_out(),
         Command::Test(test) => test.carry_out(),
         Command::Tidy => tidy::carry_out(),
+        Command::Vm(vm) => vm.carry_out(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,10 @@
-//! `cargo xtask test`: the tests of plain `cargo test`, then those that need root, Go and real servers.
+//! `cargo xtask test`: the tests of plain `cargo test`, then those of the kernel half in virtual machines, then those
+//! that need root, Go and real servers.
 //!
 //! As root nothing may be left out: what the machine lacks is fetched, and what cannot be fetched fails its tests.
 //! Anybody else gets the tests that work without, and reads which were left out and why.
 
+use crate::vm::Vm;
 use crate::workspace::{build_watcher, cargo, is_root, succeed};
 use anyhow::Result;
 use std::io::{self, Write};
@@ -48,7 +50,9 @@ impl Test {
         if is_root() {
             host.env("WATCHER_TESTS_REQUIRE", "1");
         }
-        succeed(&mut host)
+        // Both, whatever comes of the first: one run shall tell all that is wrong.
+        let elsewhere = Vm { filter: self.filter, kernel: None }.carry_out_where_possible(is_root());
+        succeed(&mut host).and(elsewhere)
     }
 }
 

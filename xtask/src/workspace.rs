@@ -36,8 +36,13 @@ pub fn line_of(command: &Command) -> String {
 /// Builds the agent as it is shipped and returns its path.
 pub fn build_watcher() -> Result<PathBuf> {
     succeed(cargo()?.args(["build", "--release", "--package", "watcher"]))?;
+    Ok(target_directory()?.join("release/watcher"))
+}
+
+/// Where cargo puts what it builds.
+pub fn target_directory() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Ok(root()?.join(target).join("release/watcher"))
+    Ok(root()?.join(target))
 }
 
 /// We are root.

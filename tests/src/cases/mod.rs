@@ -15,7 +15,9 @@ pub mod sampling;
 pub mod servers;
 pub mod views;
 
+use crate::build::Variant;
 use crate::case::Case;
+use crate::toolchain::Toolchain;
 
 /// Every case.
 pub fn all() -> Vec<Case> {
@@ -38,4 +40,14 @@ pub fn all() -> Vec<Case> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Those that the virtual machines run: what depends on the kernel and on little else.
+pub fn guest() -> Vec<Case> {
+    kernel::cases()
+}
+
+/// The Go programs that must be there for [`guest`], and how they are built. The virtual machines have no toolchain.
+pub fn guest_programs() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    std::iter::empty()
 }
