@@ -4,7 +4,10 @@
 //! the running kernel's BTF before the programs are loaded. The verifier then sees a load at a constant offset
 //! from a typed pointer, which it checks against the same BTF and admits without a helper call.
 
-use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
+use aya_ebpf::Global;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+};
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
@@ -77,6 +80,33 @@ impl<Owner, T: Copy> Member<Owner, T> {
     }
 }
 
+/// The task that runs this program.
+#[inline(always)]
+pub fn current() -> Pointer<Task> {
+    // SAFETY: takes nothing; the kernel gives a pointer whose type the verifier knows.
+    Pointer::from_ptr(unsafe { bpf_get_current_task_btf() }.cast::<Task>().cast_const())
+}
+
+/// The registers with which a task entered the kernel.
+#[inline(always)]
+pub fn registers(task: Pointer<Task>) -> Pointer<Registers> {
+    // SAFETY: the verifier admits typed pointers to tasks only, and knows the type of the result.
+    let registers = unsafe { bpf_task_pt_regs(task.as_ptr().cast_mut().cast()) };
+    Pointer::from_ptr(registers as *const Registers)
+}
+
+/// Copies memory of the current process; `None` where that failed, as for a page that is not there at the moment.
+#[inline(always)]
+pub fn probe_user<T: Copy>(from: u64) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: there is room for a `T`; the helper survives any address.
+    let result = unsafe {
+        bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, from as *const c_void)
+    };
+    // SAFETY: zeroed before, filled by the helper; `T` consists of integers.
+    (result == 0).then_some(unsafe { value.assume_init() })
+}
+
 /// Copies kernel memory; true where that failed.
 #[inline(always)]
 pub fn probe_read(to: *mut c_void, bytes: u32, from: *const u8) -> bool {
@@ -88,7 +118,7 @@ macro_rules! structures {
     ($($name:ident)*) => {$(pub enum $name {})*};
 }
 
-structures! { Task Signal Mm Files File Inode SuperBlock Dentry Socket Sock UnixAddress }
+structures! { Task Registers Signal Mm Files FileTable File Inode SuperBlock Dentry Socket Sock UnixAddress }
 
 macro_rules! members {
     ($($name:ident: $owner:ty => $value:ty,)*) => {$(
@@ -111,6 +141,14 @@ members! {
     TASK_MM: Task => Pointer<Mm>,
     TASK_FILES: Task => Pointer<Files>,
     TASK_SIGNAL: Task => Pointer<Signal>,
+    TASK_FS_BASE: Task => u64,
+    FILES_TABLE: Files => Pointer<FileTable>,
+    FILE_TABLE_SIZE: FileTable => u32,
+    FILE_TABLE_SLOTS: FileTable => u64,
+    REGISTERS_CALL: Registers => u64,
+    REGISTERS_FIRST: Registers => u64,
+    REGISTERS_SECOND: Registers => u64,
+    REGISTERS_THIRD: Registers => u64,
     SIGNAL_LIVE: Signal => u32,
     MM_MAP_COUNT: Mm => u32,
     FILE_INODE: File => Pointer<Inode>,

@@ -13,6 +13,11 @@
 /// every sequence of bytes of its size is one of its values.
 pub unsafe trait Plain: Copy {}
 
+// SAFETY: an integer.
+unsafe impl Plain for u32 {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
+
 macro_rules! plain {
     ($($record:ty: $size:literal bytes),* $(,)?) => {$(
         const _: () = assert!(size_of::<$record>() == $size);
@@ -30,7 +35,19 @@ plain! {
     InetTail: 48 bytes,
     UnixTail: 124 bytes,
     LifecycleRecord: 32 bytes,
+    GoView: 48 bytes,
+    Watched: 80 bytes,
+    Origin: 40 bytes,
+    StackRecord: 1568 bytes,
+    TallyKey: 8 bytes,
+    Tally: 32 bytes,
+    DescriptorKey: 16 bytes,
+    DescriptorEntry: 72 bytes,
 }
+
+mod records;
+
+pub use records::*;
 
 /// [`TaskRecord`].
 pub const TASK: u32 = 1;

@@ -3,9 +3,14 @@
 //! They count and copy; what it means is user space's affair. Each program opens with why this hook.
 #![no_std]
 #![no_main]
+// An atomic addition, see `ledger::add`.
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
 
+mod descriptors;
 mod kernel;
+mod ledger;
 mod lifecycle;
+mod stacks;
 mod tables;
 mod trials;
 

@@ -41,3 +41,36 @@ pub struct CreatingGoroutine {
     /// Address behind the `go` statement that started it; 0 for the main goroutine.
     pub created_at: u64,
 }
+
+/// A call stack as the kernel walked it, before it is told apart what of it is Go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WalkedStack {
+    /// From where the thread was, innermost first.
+    pub walked: Vec<u64>,
+    /// From where its goroutine had left its own stack, for C or for a stack of the runtime's own; empty where it
+    /// was on its own stack.
+    pub resumed: Vec<u64>,
+    /// There was no room for all of it.
+    pub is_cut: bool,
+}
+
+impl WalkedStack {
+    /// Tells apart what is Go, by address, and what was called from there.
+    ///
+    /// The walk by frame pointers goes through the runtime's own stacks into the goroutine's, but gets lost in C
+    /// that keeps none. What it gives of Go is believed as far as it begins in Go, or joins the goroutine's frames.
+    pub fn sorted(&self, is_go: impl Fn(u64) -> bool) -> RawStack {
+        let native = self.walked.iter().position(|pc| is_go(*pc)).unwrap_or(self.walked.len());
+        let (native, walked) = self.walked.split_at(native);
+        // Frames that both walks have: the first of the resumed ones is where the runtime switches stacks, an
+        // address that nobody returns to.
+        let joint = self.resumed.get(1).and_then(|pc| walked.iter().position(|walked| walked == pc));
+        let go = match joint {
+            _ if self.resumed.is_empty() => walked.to_vec(),
+            Some(at) => [&walked[..at], &self.resumed[1..]].concat(),
+            None if native.is_empty() => [walked, &self.resumed[..]].concat(),
+            None => self.resumed.clone(),
+        };
+        RawStack { native: native.to_vec(), go, is_cut: self.is_cut }
+    }
+}

@@ -140,7 +140,8 @@ fn moment(record: &LifecycleRecord, tick: NanosPerTick) -> Moment {
 }
 
 /// The value at `offset`.
-fn read<T: Plain>(bytes: &[u8], offset: usize) -> Result<T, DecodeError> {
+/// The `T` that begins at `offset`.
+pub(super) fn read<T: Plain>(bytes: &[u8], offset: usize) -> Result<T, DecodeError> {
     let source =
         bytes.get(offset..).and_then(|bytes| bytes.get(..size_of::<T>())).ok_or(DecodeError::Short)?;
     #[expect(unsafe_code, reason = "records are copied out of the kernel's bytes")]

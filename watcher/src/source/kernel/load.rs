@@ -2,7 +2,9 @@
 
 use super::btf::Btf;
 use super::decode::NanosPerTick;
+use super::facts::Facts;
 use super::iterator::Table;
+use super::ledger::LEDGER_MAPS;
 use super::offsets::OFFSETS;
 use super::probes::{Capabilities, Outcome, Probe, ProbeName, explain_types, unasked};
 use super::tables::{Passes, agrees, restricts};
@@ -14,7 +16,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-static OBJECT: &[u8] = include_bytes_aligned!("../../../../watcher-ebpf/watcher.bpf.o");
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!("../../../../watcher-ebpf/watcher.bpf.o");
 
 /// Where the kernel shows its type information.
 pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
@@ -34,6 +36,13 @@ pub(super) fn load(types: &Path) -> Kernel {
         loading.tables(&ebpf, &mut kernel);
         kernel.memory_bytes = memory::locked_bytes(&ebpf);
         kernel.ebpf = Some(ebpf);
+        kernel.facts = Facts {
+            types: types.to_owned(),
+            nanos_per_tick,
+            capabilities: loading.capabilities,
+            offsets: loading.offsets,
+            unresolved: loading.unresolved,
+        };
     }
     // Reading the kernel's types takes some 25 MB for a moment, in pieces that the allocator would keep.
     drop(loading.types);
@@ -53,6 +62,7 @@ struct Loading {
     probes: Vec<Probe>,
     /// Why a program cannot be loaded that needs members which this kernel does not have.
     unresolved: HashMap<ProbeName, Outcome>,
+    offsets: Vec<(&'static str, u32)>,
     types: Option<aya::Btf>,
     ebpf: Option<Ebpf>,
 }
@@ -63,7 +73,14 @@ impl Loading {
             Some(missing) => format!("It takes a kernel program, and {missing}."),
             None => "It takes a kernel program, and none could be loaded here.".to_owned(),
         });
-        Loading { capabilities, probes, unresolved: HashMap::new(), types: None, ebpf: None }
+        Loading {
+            capabilities,
+            probes,
+            unresolved: HashMap::new(),
+            offsets: Vec::new(),
+            types: None,
+            ebpf: None,
+        }
     }
 
     fn set(&mut self, id: ProbeName, outcome: Outcome) {
@@ -77,9 +94,13 @@ impl Loading {
         // The loader has by default read the kernel's types by now; drop them before our own reader needs room.
         let mut loader = EbpfLoader::new();
         loader.btf(None);
-        let offsets = self.resolve(types);
-        for (global, value) in &offsets {
+        self.offsets = self.resolve(types);
+        for (global, value) in &self.offsets {
             loader.override_global(global, value, true);
+        }
+        // The ledgers' maps get their size when somebody is watched, in an instance of their own.
+        for map in LEDGER_MAPS {
+            loader.map_max_entries(map, 1);
         }
         match loader.load(OBJECT) {
             Ok(ebpf) => {

@@ -10,10 +10,12 @@
 
 mod btf;
 mod decode;
+mod facts;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod iterator;
+pub mod ledger;
 pub mod lifecycle;
 mod load;
 mod memory;
@@ -26,6 +28,7 @@ use aya::maps::{PerCpuArray, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, ProgramError};
 use decode::NanosPerTick;
+use facts::Facts;
 use iterator::Table;
 use lifecycle::Lifecycle;
 use probes::{Outcome, Probe, ProbeName};
@@ -43,6 +46,8 @@ pub struct Kernel {
     passes: Passes,
     tick: NanosPerTick,
     memory_bytes: Option<u64>,
+    /// What was learned while loading, for programs that are loaded later.
+    facts: Facts,
     /// Programs and maps; `None` where nothing could be loaded.
     ebpf: Option<Ebpf>,
 }
@@ -68,6 +73,7 @@ impl Kernel {
             passes,
             tick,
             memory_bytes: None,
+            facts: Facts::default(),
             ebpf: None,
         }
     }

@@ -37,6 +37,8 @@ const ALL: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Descriptors, ProbeName:
 const TASKS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Exec, ProbeName::Exit];
 const DESCRIPTORS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Descriptors, ProbeName::Exec, ProbeName::Exit];
 const EXIT: &[ProbeName] = &[ProbeName::Exit];
+/// Every ledger needs them.
+const LEDGERS: &[ProbeName] = &[ProbeName::DescriptorsExact, ProbeName::DescriptorsByCall];
 /// Absent where the kernel was built without IPv6, or has unix sockets in a module.
 const NOBODY: &[ProbeName] = &[];
 
@@ -65,6 +67,14 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "TASK_MM" TASKS "task_struct"."mm";
     "TASK_FILES" DESCRIPTORS "task_struct"."files";
     "TASK_SIGNAL" EXIT "task_struct"."signal";
+    "TASK_FS_BASE" LEDGERS "task_struct"."thread"."fsbase";
+    "FILES_TABLE" LEDGERS "files_struct"."fdt";
+    "FILE_TABLE_SIZE" LEDGERS "fdtable"."max_fds";
+    "FILE_TABLE_SLOTS" LEDGERS "fdtable"."fd";
+    "REGISTERS_CALL" LEDGERS "pt_regs"."orig_ax";
+    "REGISTERS_FIRST" LEDGERS "pt_regs"."di";
+    "REGISTERS_SECOND" LEDGERS "pt_regs"."si";
+    "REGISTERS_THIRD" LEDGERS "pt_regs"."dx";
     "SIGNAL_LIVE" EXIT "signal_struct"."live"."counter";
     "MM_MAP_COUNT" TASKS "mm_struct"."map_count";
     "FILE_INODE" DESCRIPTORS "file"."f_inode";

@@ -105,6 +105,10 @@ pub enum ProbeName {
     Uprobe,
     /// Programs at samples of a performance counter.
     PerfEvent,
+    /// The ledger of descriptors by trampolines where the kernel changes its tables.
+    DescriptorsExact,
+    /// The ledger of descriptors by tracepoints of system calls.
+    DescriptorsByCall,
 }
 
 /// The table, before anything was asked.

@@ -1,0 +1,249 @@
+//! The second instance of the object: the programs of the ledgers and their maps at full size.
+
+use super::descriptors::{self, DescriptorMap};
+use super::map::KernelMap;
+use super::stacks::Stacks;
+use super::watch::{Kind, Kinds, Refusal};
+use crate::sample::ledger::Route;
+use crate::source::kernel::facts::Facts;
+use crate::source::kernel::load::OBJECT;
+use crate::source::kernel::memory;
+use crate::source::kernel::probes::{Outcome, ProbeName};
+use aya::maps::PerCpuArray;
+use aya::programs::fentry::FEntryLink;
+use aya::programs::fexit::FExitLink;
+use aya::programs::tp_btf::BtfTracePointLink;
+use aya::programs::trace_point::{TracePointError, TracePointLink};
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader, Endianness};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, UNKNOWN_CLOSES, Watched};
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    facts: Facts,
+    hidden: HashSet<String>,
+    attached: HashMap<Kind, Attached>,
+    pub(super) watched: KernelMap<u32, Watched>,
+    pub(super) stacks: Stacks,
+    pub(super) descriptors: DescriptorMap,
+    ebpf: Ebpf,
+}
+
+/// The programs of one ledger, attached for as long as this is kept.
+#[derive(Debug)]
+struct Attached {
+    route: Route,
+    _links: Vec<Link>,
+}
+
+/// What keeps a program attached.
+#[derive(Debug)]
+#[expect(dead_code, reason = "links are kept for what dropping them does")]
+pub(super) enum Link {
+    Entry(FEntryLink),
+    Return(FExitLink),
+    Typed(BtfTracePointLink),
+    Call(TracePointLink),
+}
+
+/// Where a program goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hook {
+    /// The entry of a kernel function, by trampoline.
+    Entry(&'static str),
+    /// The return of a kernel function, by trampoline.
+    Return(&'static str),
+    /// A tracepoint whose arguments have the kernel's types.
+    Typed(&'static str),
+    /// Tracepoints of system calls, such as `sys_exit_openat`; those that this kernel does not have are passed over
+    /// as long as one is there.
+    Calls(&'static [&'static str]),
+}
+
+impl Instance {
+    /// Creates the maps. No program is loaded before it is attached.
+    pub(super) fn load(facts: &Facts, hidden: &HashSet<String>) -> Result<Self, Refusal> {
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        for (global, value) in &facts.offsets {
+            loader.override_global(*global, value, true);
+        }
+        // Only the other instance tells of starts and ends; a ring buffer is a whole number of pages.
+        loader.map_max_entries("LIFECYCLE_EVENTS", 4096);
+        let refused = |outcome| Refusal::Object { outcome };
+        let ebpf = loader.load(OBJECT).map_err(|error| refused(facts.capabilities.explain_object(&error)))?;
+        let maps = (KernelMap::of(&ebpf, "WATCHED"), Stacks::of(&ebpf), DescriptorMap::of(&ebpf));
+        let (Some(watched), Some(stacks), Some(descriptors)) = maps else {
+            let why = "The object lacks a map that the ledgers need.".to_owned();
+            return Err(refused(Outcome::NotHere { why }));
+        };
+        let (facts, hidden) = (facts.clone(), hidden.clone());
+        Ok(Instance { facts, hidden, attached: HashMap::new(), watched, stacks, descriptors, ebpf })
+    }
+
+    /// Attaches the programs of a ledger, unless they are.
+    pub(super) fn attach(&mut self, kind: Kind) -> Result<(), Outcome> {
+        if self.attached.contains_key(&kind) {
+            return Ok(());
+        }
+        let mut attaching = Attaching {
+            facts: &self.facts,
+            hidden: &self.hidden,
+            types: None,
+            ebpf: &mut self.ebpf,
+            links: Vec::new(),
+        };
+        let route = match kind {
+            Kind::Descriptors => descriptors::attach(&mut attaching),
+            Kind::Mappings | Kind::Tasks | Kind::Births | Kind::Spans => {
+                Err(Outcome::NotAsked { why: "There is no program for it.".to_owned() })
+            }
+        };
+        let links = attaching.links;
+        memory::give_back();
+        self.attached.insert(kind, Attached { route: route?, _links: links });
+        Ok(())
+    }
+
+    pub(super) fn detach(&mut self, kind: Kind) {
+        self.attached.remove(&kind);
+    }
+
+    pub(super) fn route(&self, kind: Kind) -> Option<Route> {
+        self.attached.get(&kind).map(|attached| attached.route)
+    }
+
+    /// Tells the programs of a process, last of all what makes them look at it.
+    pub(super) fn watch(&self, watched: &Watched, pid: i32, kinds: Kinds) -> io::Result<()> {
+        kinds.into_iter().try_for_each(|kind| self.stacks.open(pid, kind))?;
+        self.watched.insert(&pid.cast_unsigned(), watched)
+    }
+
+    /// Forgets everything about a process, first of all that it is watched.
+    pub(super) fn forget(&self, pid: i32) -> io::Result<()> {
+        self.watched.remove(&pid.cast_unsigned())?;
+        self.descriptors.forget_process(pid)?;
+        self.stacks.forget(pid)
+    }
+
+    pub(super) fn losses(&self) -> Vec<(&'static str, u64)> {
+        const REASONS: [(u32, &str); 4] = [
+            (LOST_STACKS, "stacks for which there was no room"),
+            (BUSY_STACKS, "stacks of which another one was being taken at that moment"),
+            (FAILED_STACKS, "stacks that could not be walked"),
+            (UNKNOWN_CLOSES, "closed files whose descriptor could not be told"),
+        ];
+        let counters = self.ebpf.map("LOSSES").and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
+        let Some(counters) = counters else { return Vec::new() };
+        let count = |index| counters.get(&index, 0).map_or(0, |by_cpu| by_cpu.iter().sum());
+        REASONS
+            .iter()
+            .map(|(index, reason)| (*reason, count(*index)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    pub(super) fn memory_bytes(&self) -> Option<u64> {
+        memory::locked_bytes(&self.ebpf)
+    }
+}
+
+/// Attaches programs; those that it has attached go with it unless their links are taken.
+pub(super) struct Attaching<'a> {
+    facts: &'a Facts,
+    hidden: &'a HashSet<String>,
+    types: Option<aya::Btf>,
+    ebpf: &'a mut Ebpf,
+    links: Vec<Link>,
+}
+
+impl Attaching<'_> {
+    /// Attaches all of these, or none and why.
+    pub(super) fn all(&mut self, row: ProbeName, set: &[(&str, Hook)]) -> Result<(), Outcome> {
+        if let Some(outcome) = self.facts.unresolved.get(&row) {
+            return Err(outcome.clone());
+        }
+        let kept = self.links.len();
+        for (name, hook) in set {
+            if let Err(outcome) = self.one(name, *hook) {
+                self.links.truncate(kept);
+                return Err(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, name: &str, hook: Hook) -> Result<(), Outcome> {
+        if self.hidden.contains(name) {
+            return Err(Outcome::Refused { why: format!("The kernel refused the program {name}.") });
+        }
+        if !matches!(hook, Hook::Calls(_)) && self.types.is_none() {
+            let types = aya::Btf::parse_file(&self.facts.types, Endianness::default());
+            self.types = Some(types.map_err(|error| Outcome::NotHere {
+                why: format!("The kernel's type information could not be read: {error}."),
+            })?);
+        }
+        let links = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(ProgramError::UnexpectedProgramType)
+            .and_then(|program| hook.attach(program, self.types.as_ref()));
+        self.links.extend(links.map_err(|error| self.facts.capabilities.explain_program(&error))?);
+        Ok(())
+    }
+}
+
+impl Hook {
+    /// Has the kernel check the program, unless it has, and attaches it.
+    fn attach(self, program: &mut Program, types: Option<&aya::Btf>) -> Result<Vec<Link>, ProgramError> {
+        match (self, program, types) {
+            (Hook::Entry(function), Program::FEntry(program), Some(types)) => {
+                unless_loaded(program.load(function, types))?;
+                let link = program.attach()?;
+                Ok(vec![Link::Entry(program.take_link(link)?)])
+            }
+            (Hook::Return(function), Program::FExit(program), Some(types)) => {
+                unless_loaded(program.load(function, types))?;
+                let link = program.attach()?;
+                Ok(vec![Link::Return(program.take_link(link)?)])
+            }
+            (Hook::Typed(name), Program::BtfTracePoint(program), Some(types)) => {
+                unless_loaded(program.load(name, types))?;
+                let link = program.attach()?;
+                Ok(vec![Link::Typed(program.take_link(link)?)])
+            }
+            (Hook::Calls(names), Program::TracePoint(program), _) => {
+                unless_loaded(program.load())?;
+                let mut links = Vec::new();
+                let mut absent = None;
+                for name in names {
+                    match program.attach("syscalls", name) {
+                        Ok(link) => links.push(Link::Call(program.take_link(link)?)),
+                        Err(error) if is_absent(&error) => absent = Some(error),
+                        Err(error) => return Err(error),
+                    }
+                }
+                match absent {
+                    Some(error) if links.is_empty() => Err(error),
+                    _ => Ok(links),
+                }
+            }
+            _ => Err(ProgramError::UnexpectedProgramType),
+        }
+    }
+}
+
+fn unless_loaded(result: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match result {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        result => result,
+    }
+}
+
+/// This kernel has no such tracepoint.
+fn is_absent(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::TracePointError(TracePointError::FileError { io_error, .. })
+        if io_error.kind() == io::ErrorKind::NotFound)
+}

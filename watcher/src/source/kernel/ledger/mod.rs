@@ -1,0 +1,248 @@
+//! The ledgers: programs that note who creates what in the processes that are watched.
+//!
+//! [`Ledgers`] loads nothing until a process is watched, and then a second instance of the object, whose maps have
+//! their full size; when the last process is no longer watched, programs and maps are gone again. Programs of one
+//! ledger are attached while some process is watched for it. Every hook first looks up the current process; for all
+//! but the watched ones that is all it does.
+
+mod descriptors;
+mod instance;
+mod map;
+mod stacks;
+mod watch;
+
+pub use descriptors::RawDescriptor;
+pub use stacks::{RawSite, RawTally};
+pub use watch::{Kind, Kinds, MAX_WATCHED, Refusal};
+
+use super::Kernel;
+use super::facts::Facts;
+use crate::origin::StackId;
+use crate::process::ProcessId;
+use crate::reading::Moment;
+use crate::sample::ledger::Route;
+use crate::source::clock;
+use instance::Instance;
+use stacks::Stacks;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use watcher_ebpf::{GoView, Watched};
+
+/// Maps that only the ledgers use; in the instance that is always loaded they have no room.
+pub(super) const LEDGER_MAPS: &[&str] = &["WATCHED", "TALLIES", "STACKS", "DESCRIPTORS"];
+
+/// The ledgers of all watched processes.
+#[derive(Debug)]
+pub struct Ledgers {
+    facts: Facts,
+    hidden: HashSet<String>,
+    instance: Option<Instance>,
+    watched: HashMap<i32, Entry>,
+}
+
+/// One watched process.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    id: ProcessId,
+    kinds: Kinds,
+    /// When watching began, by kind.
+    began: [Option<Moment>; Kind::ALL.len()],
+    watched: Watched,
+}
+
+/// What the programs know of one ledger of one process.
+#[derive(Clone, Debug)]
+pub struct RawLedger<T> {
+    /// When the programs began to watch.
+    pub began: Moment,
+    /// How they see what happens.
+    pub route: Route,
+    /// What they believe to be outstanding.
+    pub things: Vec<T>,
+    /// The stacks that created it, and what else those have created.
+    pub sites: HashMap<StackId, RawSite>,
+    /// What is counted apart from stacks.
+    pub tally: RawTally,
+    /// One of so many things is entered; 1 for all.
+    pub one_in: u32,
+}
+
+impl Ledgers {
+    /// Ledgers that can be loaded as `kernel` was. Loads nothing.
+    pub fn new(kernel: &Kernel) -> Self {
+        Ledgers {
+            facts: kernel.facts.clone(),
+            hidden: HashSet::new(),
+            instance: None,
+            watched: HashMap::new(),
+        }
+    }
+
+    /// Behaves from now on as if this kernel refused the program of this name, so that what then happens can be
+    /// tested. To be called before anything is watched.
+    pub fn refuse(&mut self, program: &str) {
+        self.hidden.insert(program.to_owned());
+    }
+
+    /// Begins to watch a process for `kinds`, or changes what it is watched for. `view` tells where its goroutines
+    /// are; without it, origins name threads and stacks only, and stacks that go through C end there.
+    ///
+    /// Takes some 30 ms where nothing was watched before.
+    ///
+    /// # Errors
+    /// Where one of the kinds cannot be had; the others are watched all the same. Where too many processes are
+    /// watched, or nothing can be loaded; then nothing has changed.
+    pub fn watch(&mut self, id: ProcessId, view: Option<GoView>, kinds: Kinds) -> Result<(), Refusal> {
+        if !self.facts.can_load() {
+            return Err(Refusal::NoPrograms);
+        }
+        if self.watched.get(&id.pid).is_some_and(|entry| entry.id != id) {
+            self.forget(id.pid);
+        }
+        if !self.watched.contains_key(&id.pid) && self.watched.len() >= MAX_WATCHED {
+            return Err(Refusal::TooMany);
+        }
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            None => self.instance.insert(Instance::load(&self.facts, &self.hidden)?),
+        };
+        let mut first_refusal = None;
+        let mut granted = Kinds::default();
+        for kind in kinds {
+            match instance.attach(kind) {
+                Ok(()) => granted.insert(kind),
+                Err(outcome) => {
+                    first_refusal.get_or_insert(Refusal::Kind { kind, outcome });
+                }
+            }
+        }
+        let watched = watch::watched(id, self.facts.nanos_per_tick, granted, view);
+        let mut entry = Entry { id, kinds: granted, began: [None; Kind::ALL.len()], watched };
+        if let Some(before) = self.watched.get(&id.pid) {
+            entry.began = before.began;
+            entry.watched.sample_mask = before.watched.sample_mask;
+        }
+        for kind in Kind::ALL {
+            let began = &mut entry.began[kind as usize];
+            *began = granted.contains(kind).then(|| began.unwrap_or_else(clock::now));
+        }
+        let result =
+            if granted.is_empty() { Ok(()) } else { instance.watch(&entry.watched, id.pid, granted) };
+        match result {
+            Ok(()) if !granted.is_empty() => {
+                self.watched.insert(id.pid, entry);
+            }
+            Ok(()) => self.forget(id.pid),
+            Err(error) => {
+                self.forget(id.pid);
+                return Err(Refusal::Maps { error });
+            }
+        }
+        self.detach_unused();
+        first_refusal.map_or(Ok(()), Err)
+    }
+
+    /// Ceases to watch a process, for everything, and forgets what is known of it. Nothing happens where it is not
+    /// watched.
+    pub fn unwatch(&mut self, id: ProcessId) {
+        if self.watched.get(&id.pid).is_some_and(|entry| entry.id == id) {
+            self.forget(id.pid);
+            self.detach_unused();
+        }
+    }
+
+    /// The watched processes.
+    pub fn watched(&self) -> impl Iterator<Item = (ProcessId, Kinds)> {
+        self.watched.values().map(|entry| (entry.id, entry.kinds))
+    }
+
+    /// Enters from now on one of `one_in` new descriptors of a process, rounded up to a power of two; all for 1.
+    ///
+    /// # Errors
+    /// Where it is not watched, or the kernel refuses.
+    pub fn sample_descriptors(&mut self, id: ProcessId, one_in: u32) -> io::Result<()> {
+        let (Some(instance), Some(entry)) = (&self.instance, self.watched.get_mut(&id.pid)) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        entry.watched.sample_mask = one_in.clamp(1, watch::MAX_ONE_IN).next_power_of_two() - 1;
+        instance.watched.insert(&id.pid.cast_unsigned(), &entry.watched)
+    }
+
+    /// What the programs know of the descriptors of a process; `None` where it is not watched for them, or the maps
+    /// cannot be read.
+    pub fn descriptors(&self, id: ProcessId) -> Option<RawLedger<RawDescriptor>> {
+        let (instance, entry) = self.entry(id)?;
+        let things = instance.descriptors.of_process(id.pid).ok()?;
+        let one_in = entry.watched.sample_mask.saturating_add(1);
+        self.raw(id, Kind::Descriptors, things, one_in)
+    }
+
+    /// Forgets descriptors that turned out not to be open: their closing was not seen.
+    pub fn forget_descriptors(&self, id: ProcessId, which: &[RawDescriptor]) {
+        if let Some((instance, _)) = self.entry(id)
+            && let Err(error) = instance.descriptors.forget(id.pid, which)
+        {
+            tracing::warn!(%error, pid = id.pid, "descriptors that were closed unseen stay in the ledger");
+        }
+    }
+
+    /// How the descriptors of a process are seen; `None` where it is not watched for them.
+    pub fn route(&self, kind: Kind) -> Option<Route> {
+        self.instance.as_ref()?.route(kind)
+    }
+
+    /// What was dropped for want of room or otherwise, of all processes since the first was watched, by reason;
+    /// only what is more than 0.
+    pub fn losses(&self) -> Vec<(&'static str, u64)> {
+        self.instance.as_ref().map(Instance::losses).unwrap_or_default()
+    }
+
+    /// Kernel memory of programs and maps; `None` where nothing is loaded or the kernel does not say.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.instance.as_ref()?.memory_bytes()
+    }
+
+    /// Of one ledger everything but the things themselves.
+    fn raw<T>(&self, id: ProcessId, kind: Kind, things: Vec<T>, one_in: u32) -> Option<RawLedger<T>> {
+        let (instance, entry) = self.entry(id)?;
+        let began = entry.began[kind as usize]?;
+        let stacks: &Stacks = &instance.stacks;
+        Some(RawLedger {
+            began,
+            route: instance.route(kind)?,
+            things,
+            sites: stacks.of_process(id.pid, kind).ok()?,
+            tally: stacks.tally(id.pid, kind).ok()?,
+            one_in,
+        })
+    }
+
+    fn entry(&self, id: ProcessId) -> Option<(&Instance, &Entry)> {
+        let entry = self.watched.get(&id.pid).filter(|entry| entry.id == id)?;
+        Some((self.instance.as_ref()?, entry))
+    }
+
+    fn forget(&mut self, pid: i32) {
+        if self.watched.remove(&pid).is_some()
+            && let Some(instance) = &self.instance
+            && let Err(error) = instance.forget(pid)
+        {
+            tracing::warn!(%error, pid, "what was known of a process stays in the kernel's maps");
+        }
+    }
+
+    /// Detaches the programs of ledgers that nobody is watched for, and drops everything with the last process.
+    fn detach_unused(&mut self) {
+        if self.watched.is_empty() {
+            self.instance = None;
+            return;
+        }
+        if let Some(instance) = &mut self.instance {
+            for kind in Kind::ALL {
+                if !self.watched.values().any(|entry| entry.kinds.contains(kind)) {
+                    instance.detach(kind);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Stacks and what they have created.
+
+use super::map::KernelMap;
+use super::watch::Kind;
+use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
+use aya::Ebpf;
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+use watcher_ebpf::{StackRecord, Tally, TallyKey, WALKED_FRAMES};
+
+/// A stack and what it has created since watching began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawSite {
+    /// The stack as it was walked.
+    pub stack: WalkedStack,
+    /// Things that it created.
+    pub created: u64,
+    /// ... of which have ended.
+    pub ended: u64,
+    /// The longest that one of those lived; `None` where none has ended.
+    pub longest_ended: Option<Duration>,
+}
+
+/// What is counted apart from stacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RawTally {
+    /// Created without a stack, for want of room or because it could not be walked.
+    pub created: u64,
+    /// ... of which have ended.
+    pub ended: u64,
+    /// Created and left out by sampling.
+    pub unsampled: u64,
+    /// Created, and there was no room to enter it.
+    pub lost: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Stacks {
+    stacks: KernelMap<u64, StackRecord>,
+    tallies: KernelMap<TallyKey, Tally>,
+}
+
+impl Stacks {
+    pub(super) fn of(ebpf: &Ebpf) -> Option<Self> {
+        Some(Stacks { stacks: KernelMap::of(ebpf, "STACKS")?, tallies: KernelMap::of(ebpf, "TALLIES")? })
+    }
+
+    /// Makes room for the counts of a process; programs do not make it themselves.
+    pub(super) fn open(&self, pid: i32, kind: Kind) -> io::Result<()> {
+        let key = key(pid, kind);
+        match self.tallies.get(&key)? {
+            Some(_) => Ok(()),
+            None => self.tallies.insert(&key, &Tally::default()),
+        }
+    }
+
+    pub(super) fn tally(&self, pid: i32, kind: Kind) -> io::Result<RawTally> {
+        let Tally { created, ended, unsampled, lost } =
+            self.tallies.get(&key(pid, kind))?.unwrap_or_default();
+        Ok(RawTally { created, ended, unsampled, lost })
+    }
+
+    pub(super) fn of_process(&self, pid: i32, kind: Kind) -> io::Result<HashMap<StackId, RawSite>> {
+        let mut sites = HashMap::new();
+        self.stacks.for_each(|key, record| {
+            if record.tgid == pid.cast_unsigned() && record.ledger == kind.bit() {
+                sites.insert(StackId(key), site(&record));
+            }
+        })?;
+        Ok(sites)
+    }
+
+    /// Forgets everything about a process.
+    pub(super) fn forget(&self, pid: i32) -> io::Result<()> {
+        let mut keys = Vec::new();
+        self.stacks.for_each(|key, record| {
+            if record.tgid == pid.cast_unsigned() {
+                keys.push(key);
+            }
+        })?;
+        self.stacks.remove_all(&keys)?;
+        Kind::ALL.into_iter().try_for_each(|kind| self.tallies.remove(&key(pid, kind)))
+    }
+}
+
+fn key(pid: i32, kind: Kind) -> TallyKey {
+    TallyKey { tgid: pid.cast_unsigned(), ledger: kind.bit() }
+}
+
+fn site(record: &StackRecord) -> RawSite {
+    let addresses = |all: &[u64], count: u32| all.iter().take(count as usize).copied().collect::<Vec<_>>();
+    RawSite {
+        stack: WalkedStack {
+            walked: addresses(&record.walked, record.walked_count),
+            resumed: addresses(&record.resumed, record.resumed_count),
+            is_cut: record.walked_count as usize >= WALKED_FRAMES,
+        },
+        created: record.created,
+        ended: record.ended,
+        longest_ended: (record.ended > 0).then(|| Duration::from_nanos(record.longest_ns)),
+    }
+}
+
+/// From the record to the vocabulary.
+pub(super) fn origin(record: &watcher_ebpf::Origin) -> Origin {
+    Origin {
+        stack: (record.stack != 0).then_some(StackId(record.stack)),
+        tid: record.tid.cast_signed(),
+        goroutine: (record.goroutine != 0).then_some(CreatingGoroutine {
+            id: record.goroutine,
+            parent_id: (record.parent != 0).then_some(record.parent),
+            created_at: record.created_at,
+        }),
+    }
+}
