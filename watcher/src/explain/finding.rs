@@ -1,7 +1,7 @@
 //! Findings in sentences.
 
 use super::words::{count, counted, duration, percent, quantity, range, rate};
-use super::{Exhaustion, Finding, Kind, LimitName};
+use super::{Exhaustion, Finding, Kind, LimitName, survivors};
 use crate::descriptor::DescriptorType;
 use crate::judge::{Detail, Evidence, Finding as Judged, Unit};
 use crate::sample::connections::Peer;
@@ -182,6 +182,13 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             };
             format!("{} of the growth is {what}, where there are {} now.", percent(share), count(now as f64))
         }
+        Evidence::Survivors { .. }
+        | Evidence::WithoutStack { .. }
+        | Evidence::ClosedByCollector { .. }
+        | Evidence::SittingOn { .. }
+        | Evidence::Mapped { .. }
+        | Evidence::HoldingThreads { .. }
+        | Evidence::Retained { .. } => survivors::sentence(evidence, judged.kind),
     }
 }
 

@@ -6,6 +6,7 @@
 mod advice;
 mod finding;
 mod memory;
+mod survivors;
 mod unseen;
 mod verdicts;
 pub mod words;
@@ -161,7 +162,6 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         .collect();
     missing.extend(unseen.iter().cloned());
     missing.extend(judgement.lacking.iter().map(unseen::of_capture));
-    missing.push(unseen::of_this_version());
     Diagnosis {
         process: process(target, judgement),
         window_seconds: judgement.window_seconds,

@@ -1,7 +1,9 @@
-//! What could not be seen, one sentence each: readings that failed, and what this version does not read.
+//! What could not be seen, one sentence each: readings that failed, and what was created without a stack.
 
 use super::Unseen;
-use crate::judge::{Gap, Lacking, What};
+use super::words::count;
+use crate::judge::{Gap, Lacking, LedgerName, What};
+use crate::sample::ledger::{Accounts, Route};
 
 /// What is missing where the Go runtime is not read.
 const RUNTIME: &str = "goroutines and Go heap";
@@ -53,15 +55,79 @@ pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
                 None => "the heap profile was not read, so no line is named for the heap".to_owned(),
             },
         },
+        Lacking::AllStacks => Unseen {
+            what: "opening stacks".to_owned(),
+            why: "who opens a descriptor, maps memory or starts a thread is recorded only while something grows"
+                .to_owned(),
+        },
+        Lacking::Stacks { ledger, because } => {
+            Unseen { what: stacks(*ledger).to_owned(), why: because.clone() }
+        }
+        Lacking::SomeStacks { ledger, route, accounts } => {
+            Unseen { what: stacks(*ledger).to_owned(), why: some_stacks(*ledger, *route, accounts) }
+        }
     }
 }
 
-/// What this version does not read of any process.
-pub(super) fn of_this_version() -> Unseen {
-    Unseen {
-        what: "opening stacks".to_owned(),
-        why: "this version does not record who opens a descriptor or starts a thread, so it names no line of code \
-              for these"
-            .to_owned(),
+/// The stacks that a ledger would have.
+fn stacks(ledger: LedgerName) -> &'static str {
+    match ledger {
+        LedgerName::Descriptors => "descriptor stacks",
+        LedgerName::Mappings => "mapping stacks",
+        LedgerName::Tasks => "thread and child stacks",
+        LedgerName::Births => "stacks of `go` statements",
+        LedgerName::Spans => "stacks of what stays on the heap",
+    }
+}
+
+/// What of a ledger has no stack, and why.
+fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String {
+    let mut why = Vec::new();
+    if route == Route::SystemCalls && ledger == LedgerName::Descriptors {
+        why.push("fentry refused by this kernel; system-call tracepoints used instead".to_owned());
+    }
+    if accounts.missed > 0 {
+        why.push(format!("{} came in a way that is not traced", count(accounts.missed as f64)));
+    }
+    if accounts.without_stack > 0 {
+        why.push(format!("for {} there was no room to keep the stack", count(accounts.without_stack as f64)));
+    }
+    if accounts.lost > 0 {
+        why.push(format!("{} events were dropped because a map was full", count(accounts.lost as f64)));
+    }
+    if accounts.one_in > 1 {
+        why.push(format!("stacks are taken of one in {} and scaled", accounts.one_in));
+    }
+    why.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LedgerName, Route, some_stacks};
+    use crate::sample::ledger::Accounts;
+
+    #[test]
+    fn what_has_no_stack_is_said_with_its_reason() {
+        let nothing = Accounts { one_in: 1, ..Accounts::default() };
+        let refused = "fentry refused by this kernel; system-call tracepoints used instead";
+        for (ledger, route, accounts, expected) in [
+            (LedgerName::Descriptors, Route::SystemCalls, nothing, refused.to_owned()),
+            (
+                LedgerName::Descriptors,
+                Route::SystemCalls,
+                Accounts { missed: 3, ..nothing },
+                format!("{refused}; 3 came in a way that is not traced"),
+            ),
+            (
+                LedgerName::Mappings,
+                Route::SystemCalls,
+                Accounts { without_stack: 1_200, lost: 7, one_in: 16, ..nothing },
+                "for 1,200 there was no room to keep the stack; 7 events were dropped because a map was full; stacks \
+                 are taken of one in 16 and scaled"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(some_stacks(ledger, route, &accounts), expected);
+        }
     }
 }

@@ -99,6 +99,17 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
                 format!("live heap {range}"),
             )
         }
+        SteadyWhy::ComeAndGo { created, ended, longest_seconds } => {
+            let lived = longest_seconds.map(|longest| format!(" within {}", duration(longest)));
+            let (created, ended) = (words::count(created as f64), words::count(ended as f64));
+            (
+                format!(
+                    "{what} come and go: of {created} new ones {ended} went again{}, at every stack that makes them.",
+                    lived.unwrap_or_default()
+                ),
+                format!("{short} come and go"),
+            )
+        }
         SteadyWhy::OutsideGo { low, high } => {
             let range = range(low, high, unit);
             (format!("{} stayed within {range}.", subject(kind)), format!("outside the Go heap {range}"))

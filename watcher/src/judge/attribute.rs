@@ -1,9 +1,10 @@
 //! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
 
 use super::exhaustion::first_limit;
-use super::{Bounds, Finding, Judgement, Kind, Lacking, Outcome, Rate, Verdict, gaps};
+use super::{Bounds, Finding, Judgement, Kind, Lacking, LedgerName, Outcome, Rate, Verdict, gaps};
 use crate::descriptor::DescriptorType;
-use crate::store::Window;
+use crate::sample::ledger::Route;
+use crate::store::{Captures, Window};
 
 /// One growth follows from another only where it is at most so many times as fast: a dialled connection that is
 /// not closed holds two goroutines, a child's pipes are three.
@@ -30,7 +31,8 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
             Outcome::Undecided(one) => undecided.push(one),
         }
     }
-    // A kind of which one half is undecided is not ruled out by the other half.
+    // What leaks needs no further deciding, and a kind of which one half is undecided is not ruled out by the other.
+    undecided.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
     steady.retain(|one| undecided.iter().all(|other| other.kind != one.kind));
     rank(&mut findings);
     add_exhaustion(&mut findings, window, bounds);
@@ -53,7 +55,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         memory: newest.and_then(|sample| sample.memory.seen()).copied(),
         runtime: newest.and_then(|sample| sample.runtime.seen()).copied(),
         mapped_bytes: window.captures().heap.last().and_then(|heap| heap.mapped_bytes),
-        lacking: lacking(window),
+        lacking: lacking(window).into_iter().chain(lacking_stacks(window.captures())).collect(),
         sampled: newest.map(|sample| sample.at),
     }
 }
@@ -98,6 +100,12 @@ fn depth(kind: Kind) -> u8 {
 
 /// Whether `effect` merely follows from `cause`.
 fn follows(effect: &Finding, cause: &Finding) -> bool {
+    // Anonymous memory that is mapped and kept is both bytes and mappings; bytes are what runs out.
+    match (cause.kind, effect.kind) {
+        (Kind::Native, Kind::Mapping) => return share_a_line(effect, cause),
+        (Kind::Mapping, Kind::Native) if share_a_line(effect, cause) => return false,
+        _ => {}
+    }
     if depth(effect.kind) <= depth(cause.kind) {
         return false;
     }
@@ -157,6 +165,32 @@ fn lacking(window: &Window) -> Vec<Lacking> {
         Some(Ok(_)) => {}
         Some(Err(because)) => lacking.push(Lacking::HeapProfile { because: Some(because.clone()) }),
         None => lacking.push(Lacking::HeapProfile { because: None }),
+    }
+    lacking
+}
+
+/// What the ledgers lack: those that are not kept, and what those that are did not see.
+fn lacking_stacks(captures: &Captures) -> Vec<Lacking> {
+    let mut lacking: Vec<Lacking> = captures
+        .without_ledger
+        .iter()
+        .map(|(ledger, because)| Lacking::Stacks { ledger: *ledger, because: because.clone() })
+        .collect();
+    if lacking.is_empty() && captures.descriptors.is_empty() && captures.mappings.is_empty() {
+        lacking.push(Lacking::AllStacks);
+    }
+    let kept = [
+        captures.descriptors.last().map(|it| (LedgerName::Descriptors, it.route, it.accounts)),
+        captures.mappings.last().map(|it| (LedgerName::Mappings, it.route, it.accounts)),
+        captures.threads.last().map(|it| (LedgerName::Tasks, it.route, it.accounts)),
+        captures.spans.last().map(|it| (LedgerName::Spans, it.route, it.accounts)),
+    ];
+    for (ledger, route, accounts) in kept.into_iter().flatten() {
+        let all = accounts.missed == 0 && accounts.without_stack == 0 && accounts.lost == 0 && accounts.one_in <= 1;
+        // Memory is mapped by system calls alone, and tasks are made by them: only descriptors come other ways too.
+        if !all || (route == Route::SystemCalls && ledger == LedgerName::Descriptors) {
+            lacking.push(Lacking::SomeStacks { ledger, route, accounts });
+        }
     }
     lacking
 }

@@ -1,14 +1,17 @@
 //! Sockets of any family that somebody connected; listeners are none of them. The state and the peer of those that
-//! grow become the finding's detail.
+//! grow become the finding's detail, who opened them and who sits on them its lines.
 
 use super::composition::{part_course, part_series};
+use super::culprit::{self, Owner, owner, package};
 use super::growth::{Course, course};
-use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, descriptors};
+use super::survivors::{Book, LEAST_COUNT, ends_in_library};
+use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, descriptors, goroutines};
 use crate::descriptor::DescriptorType;
 use crate::sample::connections::{ConnectionGroup, Connections, Peer};
 use crate::sample::descriptors::DescriptorTypes;
+use crate::sample::ledger::{Descriptors, Site};
 use crate::socket::SocketState;
-use crate::store::Window;
+use crate::store::{Captures, Window};
 use std::collections::BTreeMap;
 
 /// State and peer are named where they make up this part of the growth.
@@ -40,7 +43,82 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         grows @ Course::Grows(_) => grows,
         other => close_wait_course(window, thresholds).unwrap_or(other),
     };
-    vec![Outcome::of(Kind::Connection, course, |finding| name_group(window, finding))]
+    let captures = window.captures();
+    let Some(book) = Book::open(&captures.descriptors, LEAST_COUNT, open_sockets) else {
+        return vec![Outcome::of(Kind::Connection, course, |finding| name_group(window, finding))];
+    };
+    vec![Outcome::of(Kind::Connection, book.decide(course), |finding| {
+        name_group(window, finding);
+        book.describe(finding, captures);
+        name_group_of_sites(&book, finding);
+        name_caller(&book, finding, captures);
+        name_waiting(&book, finding, captures);
+    })]
+}
+
+/// Sockets of a site but its listeners; `None` for a site that makes other things.
+fn open_sockets(site: &Site<Descriptors>) -> Option<u64> {
+    if !descriptors::makes_sockets(site) {
+        return None;
+    }
+    let of = |key: &DescriptorType| site.what.types.iter().find(|(kind, _)| kind == key).map_or(0, |(_, count)| *count);
+    let listeners: u64 = site
+        .what
+        .connections
+        .iter()
+        .filter(|(key, _)| key.state == SocketState::Listen)
+        .map(|(_, count)| count)
+        .sum();
+    Some(of(&DescriptorType::Socket).saturating_sub(listeners))
+}
+
+/// State and peer by what the stack that keeps most holds, where the totals did not tell them.
+fn name_group_of_sites(book: &Book<'_, Descriptors>, finding: &mut Finding) {
+    let Some(top) = book.keepers().next() else { return };
+    let all: u64 = top.site.what.connections.iter().map(|(_, count)| count).sum();
+    let Some((key, count)) = top.site.what.connections.first() else { return };
+    if (*count as f64) < NAMED_SHARE * all as f64 {
+        return;
+    }
+    finding.detail.state.get_or_insert(key.state);
+    if finding.detail.peer.is_none() && key.peer != Peer::None {
+        finding.detail.peer = Some(key.peer.clone());
+    }
+}
+
+/// The program's own line, where the sockets are opened in a goroutine of the library's and nobody saw who started
+/// it: what the library allocates on the way there knows its caller.
+fn name_caller(book: &Book<'_, Descriptors>, finding: &mut Finding, captures: &Captures) {
+    let module = captures.main_module.as_deref();
+    if !ends_in_library(finding, module) {
+        return;
+    }
+    let Some(top) = book.keepers().next() else { return };
+    let entry = top.site.stack.iter().rev().find(|frame| owner(&frame.function, module) < Owner::Runtime);
+    let Some(library) = entry.map(|frame| package(&frame.function)) else { return };
+    if let Some((line, stack)) =
+        goroutines::own_line_through(captures, |frame| package(&frame.function) == library)
+    {
+        let share = finding.culprits.first().map_or(1.0, |first| first.share);
+        finding.culprits.insert(0, culprit::culprit(line, stack, share));
+    }
+}
+
+/// Goroutines that sit on the sockets which the stack that keeps most has opened.
+fn name_waiting(book: &Book<'_, Descriptors>, finding: &mut Finding, captures: &Captures) {
+    let module = captures.main_module.as_deref();
+    let Some(top) = book.keepers().next() else { return };
+    let Some((stack, goroutines)) = top.site.what.waiting.first() else { return };
+    let Some(line) = culprit::line(stack, module) else { return };
+    if (*goroutines as f64) < 0.25 * top.kept as f64 {
+        return;
+    }
+    finding.evidence.push(Evidence::SittingOn { goroutines: *goroutines, function: line.function.clone() });
+    let is_named = finding.culprits.iter().any(|it| it.frame == *line);
+    if owner(&line.function, module) < Owner::Standard && !is_named {
+        let share = finding.culprits.first().map_or(1.0, |first| first.share);
+        finding.culprits.push(culprit::culprit(line, stack, share));
+    }
 }
 
 fn sockets_of(types: &DescriptorTypes) -> u64 {

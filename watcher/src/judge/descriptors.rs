@@ -1,10 +1,12 @@
-//! Descriptors that are no sockets, and of which type those are that grow.
+//! Descriptors that are no sockets, of which type those are that grow, and who opened them.
 
 use super::composition::{part_course, readings};
 use super::growth::{Course, course};
-use super::{Evidence, Finding, Kind, Outcome, Thresholds, UndecidedWhy};
+use super::survivors::{Book, LEAST_COUNT};
+use super::{Evidence, Finding, Kind, Outcome, Thresholds, UndecidedWhy, collector, culprit};
 use crate::descriptor::DescriptorType;
 use crate::sample::descriptors::DescriptorTypes;
+use crate::sample::ledger::{Descriptors, Site};
 use crate::store::Window;
 
 /// Confidence lost where nothing says what the growing descriptors are.
@@ -15,24 +17,65 @@ const NAMED_SHARE: f64 = 0.5;
 
 /// Judges the open descriptors that are no sockets.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
-    let (types_read, ..) = readings(window);
-    let unit = Kind::Fd.unit();
-    if types_read > 0 {
-        let course = part_course(window, unit, thresholds, DescriptorTypes::without_sockets);
+    let course = by_totals(window, thresholds);
+    let captures = window.captures();
+    let Some(book) = Book::open(&captures.descriptors, LEAST_COUNT, files) else {
         return vec![Outcome::of(Kind::Fd, course, |finding| name_type(window, finding))];
+    };
+    let course = match book.decide(course) {
+        // What the collector closes nobody else does: it grows until the next collection, and comes back.
+        Course::Steady(why) => collector::growth_between(window, &book).map_or(Course::Steady(why), Course::Grows),
+        other => other,
+    };
+    vec![Outcome::of(Kind::Fd, course, |finding| {
+        name_type(window, finding);
+        book.describe(finding, captures);
+        name_type_of_sites(&book, finding);
+    })]
+}
+
+/// Without types the growth of all descriptors is all there is; it is said as what it most often is.
+fn by_totals(window: &Window, thresholds: &Thresholds) -> Course {
+    let unit = Kind::Fd.unit();
+    if readings(window).0 > 0 {
+        return part_course(window, unit, thresholds, DescriptorTypes::without_sockets);
     }
-    // Without types the growth of all descriptors is all there is; it is said as what it most often is.
     let total = window.series(|sample| Some((sample.descriptors.at, *sample.descriptors.seen()? as f64)));
-    let course = match course(&total, unit, thresholds) {
+    match course(&total, unit, thresholds) {
         Course::Grows(growth) => Course::Grows(growth.scaled(
             1.0,
             TYPES_UNKNOWN,
             Evidence::Share { of_descriptors: 1.0, readings: 0 },
         )),
-        Course::Steady(why) => Course::Steady(why),
-        Course::Undecided(why) => Course::Undecided(why),
-    };
-    vec![Outcome::of(Kind::Fd, course, |_| {})]
+        other => other,
+    }
+}
+
+/// Descriptors of a site that are no sockets; `None` for a site that makes sockets.
+fn files(site: &Site<Descriptors>) -> Option<u64> {
+    (!makes_sockets(site)).then(|| {
+        let files = site.what.types.iter().filter(|(kind, _)| *kind != DescriptorType::Socket);
+        files.map(|(_, count)| count).sum()
+    })
+}
+
+/// Whether a site makes sockets: by what it has outstanding, and where that is nothing, by Go's own names for it.
+pub(super) fn makes_sockets(site: &Site<Descriptors>) -> bool {
+    match site.what.types.first() {
+        Some((kind, _)) => *kind == DescriptorType::Socket,
+        None => site.stack.iter().any(|frame| {
+            culprit::package(&frame.function) == "net"
+                || ["syscall.Socket", "syscall.socket", "syscall.accept4", "syscall.Accept4"].contains(&&*frame.function)
+        }),
+    }
+}
+
+/// The type by what the keeping stacks hold, where the totals did not tell it.
+fn name_type_of_sites(book: &Book<'_, Descriptors>, finding: &mut Finding) {
+    let top = book.keepers().next().and_then(|source| source.site.what.types.first());
+    if finding.detail.descriptor_type.is_none() {
+        finding.detail.descriptor_type = top.map(|(kind, _)| *kind);
+    }
 }
 
 /// Whether sockets can be told from other descriptors at all; if not, why.

@@ -170,12 +170,11 @@ fn caller<'a>(captures: &'a Captures, created_by: &[Frame]) -> Option<(&'a Frame
     if created_by.is_empty() || created_by.iter().any(|frame| is_own(frame, module)) {
         return None;
     }
-    let sites = captures.heap.last()?.sites.as_ref().ok()?;
     let creates = |frame: &Frame| created_by.iter().any(|creator| creator.function == frame.function);
     let beside = |frame: &Frame| {
         created_by.iter().any(|creator| package(&creator.function) == package(&frame.function))
     };
-    own_line_through(sites, module, creates).or_else(|| own_line_through(sites, module, beside))
+    own_line_through(captures, creates).or_else(|| own_line_through(captures, beside))
 }
 
 fn is_own(frame: &Frame, module: Option<&str>) -> bool {
@@ -184,11 +183,12 @@ fn is_own(frame: &Frame, module: Option<&str>) -> bool {
 
 /// The program's own line, and its stack, in those stacks of the heap profile that pass `through` somewhere. Of
 /// several lines the one with most bytes.
-fn own_line_through<'a>(
-    sites: &'a [HeapSite],
-    module: Option<&str>,
+pub(super) fn own_line_through(
+    captures: &Captures,
     through: impl Fn(&Frame) -> bool,
-) -> Option<(&'a Frame, &'a [Frame])> {
+) -> Option<(&Frame, &[Frame])> {
+    let module = captures.main_module.as_deref();
+    let sites: &[HeapSite] = captures.heap.last()?.sites.as_ref().ok()?;
     let mut bytes: HashMap<&Frame, (u64, &[Frame])> = HashMap::new();
     for site in sites.iter().filter(|site| site.stack.iter().any(&through)) {
         if let Some(line) = culprit::line(&site.stack, module).filter(|line| is_own(line, module)) {

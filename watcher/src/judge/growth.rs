@@ -47,7 +47,7 @@ impl Growth {
 }
 
 /// No series of totals alone makes us surer than this: a pool with a maximum beyond the window looks the same.
-const MAX_CONFIDENCE: f64 = 0.9;
+pub(super) const MAX_CONFIDENCE: f64 = 0.9;
 
 /// Where nothing rises with a p-value below this, nothing rises.
 const HINT_P_VALUE: f64 = 0.01;

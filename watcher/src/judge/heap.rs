@@ -15,6 +15,8 @@ use crate::sample::heap_sites::HeapSite;
 use crate::store::{Captures, Series, Window};
 use std::collections::HashMap;
 
+mod retention;
+
 /// Fewer collections than this say nothing.
 pub const MIN_CYCLES: usize = 3;
 /// From so many on they are judged as a series.
@@ -163,8 +165,13 @@ fn range(values: &[f64]) -> (f64, f64) {
 
 /// Names the lines that allocated what stays, by two heap profiles.
 fn attribute(finding: &mut Finding, captures: &Captures) {
-    let Some((first, last)) = captures.heap.ends() else { return };
-    let (Ok(before), Ok(now)) = (&first.sites, &last.sites) else { return };
+    let (before, now, seconds) = match captures.heap.ends() {
+        Some((first, last)) => match (&first.sites, &last.sites) {
+            (Ok(before), Ok(now)) => (before, now, last.at.seconds_since(&first.at)),
+            _ => return retention::attribute(finding, captures),
+        },
+        None => return retention::attribute(finding, captures),
+    };
     let grown = grown(before, now);
     let all: u64 = grown.iter().map(|site| site.bytes).sum();
     let module = captures.main_module.as_deref();
@@ -182,7 +189,7 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
             bytes: top.bytes,
             objects: top.objects,
             share: top.bytes as f64 / all.max(1) as f64,
-            seconds: last.at.seconds_since(&first.at),
+            seconds,
         });
     }
 }

@@ -1,11 +1,20 @@
 //! Mappings by their number, which `vm.max_map_count` bounds. How many bytes they hold resident is `memory`'s.
 
 use super::growth::course;
+use super::survivors::{Book, LEAST_COUNT};
 use super::{Kind, Outcome, Thresholds};
 use crate::store::Window;
 
 /// Judges the number of VMAs.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let series = window.series(|sample| Some((sample.mappings.at, *sample.mappings.seen()? as f64)));
-    vec![Outcome::of(Kind::Mapping, course(&series, Kind::Mapping.unit(), thresholds), |_| {})]
+    let course = course(&series, Kind::Mapping.unit(), thresholds);
+    let captures = window.captures();
+    // What the runtime maps for the heap and for stacks is counted there.
+    let Some(book) = Book::open(&captures.mappings, LEAST_COUNT, |site| {
+        (!site.what.is_runtime).then_some(site.outstanding)
+    }) else {
+        return vec![Outcome::of(Kind::Mapping, course, |_| {})];
+    };
+    vec![Outcome::of(Kind::Mapping, book.decide(course), |finding| book.describe(finding, captures))]
 }

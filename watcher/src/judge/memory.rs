@@ -5,9 +5,11 @@
 //! is native. Where the runtime is not read, memory that stays where it is acquits, and growth is undecided.
 
 use super::growth::{Course, course};
-use super::{Kind, MemoryPart, Outcome, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy, Unit, heap};
+use super::survivors::{Book, LEAST_BYTES};
+use super::{Evidence, Finding, Kind, MemoryPart, Outcome, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy, Unit, heap};
+use crate::sample::ledger::Mappings;
 use crate::sample::memory::Memory;
-use crate::store::{Series, Window};
+use crate::store::{Captures, Series, Window};
 
 /// Judges resident memory: anonymous with what was swapped out, that of files, and shared.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
@@ -23,7 +25,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         (MemoryPart::File, part(|memory| memory.file_bytes)),
         (MemoryPart::Shared, part(|memory| memory.shmem_bytes)),
     ] {
-        outcomes.extend(mapped(name, course(&series, Unit::Bytes, thresholds)));
+        outcomes.extend(paged(name, course(&series, Unit::Bytes, thresholds)));
     }
     outcomes
 }
@@ -65,6 +67,9 @@ fn told_apart(
         .or_else(|| heap::has_risen(window).then(|| Outcome::Undecided(heap::too_few(window))))
         .or_else(|| together.iter().find(of_kind(Kind::Heap)).cloned())
         .or_else(|| (!together.is_empty()).then(|| Outcome::Undecided(heap::too_few(window))));
+    if let Some(native) = by_stacks(outside, window.captures(), thresholds) {
+        return heap.into_iter().chain([native]).collect();
+    }
     let native = match course(outside, Unit::Bytes, &beyond_a_cycle(thresholds)) {
         Course::Steady(_) => together.iter().find(of_kind(Kind::Native)).cloned().or_else(|| {
             let low = outside.values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -77,6 +82,42 @@ fn told_apart(
         other => growth_undecided(Kind::Native, MemoryPart::OutsideGo, other),
     };
     heap.into_iter().chain(native).collect()
+}
+
+/// Part of the growth outside the Go heap that must have been asked for at stacks which keep it.
+const ASKED_FOR: f64 = 0.3;
+
+/// Memory outside the Go heap that grows, and the stacks that asked for it and keep it. `None` where it does not
+/// grow, or where no such stack is known.
+fn by_stacks(outside: &Series, captures: &Captures, thresholds: &Thresholds) -> Option<Outcome> {
+    let book = Book::open(&captures.mappings, LEAST_BYTES, |site| {
+        (!site.what.is_runtime).then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
+    })?;
+    let kept = book.kept();
+    // A C library asks for much at once and fills it over time; what is resident is what grows.
+    let grown = outside.values.last()? - outside.values.first()?;
+    if (kept as f64) < ASKED_FOR * grown {
+        return None;
+    }
+    let course = match course(outside, Unit::Bytes, thresholds) {
+        Course::Steady(_) => return None,
+        other => book.decide(other),
+    };
+    matches!(course, Course::Grows(_)).then(|| {
+        Outcome::of(Kind::Native, course, |finding| {
+            book.describe(finding, captures);
+            mapped(&book, finding);
+        })
+    })
+}
+
+/// How much the stack that keeps most has asked for.
+fn mapped(book: &Book<'_, Mappings>, finding: &mut Finding) {
+    let Some(top) = book.keepers().next() else { return };
+    finding.evidence.retain(|it| !matches!(it, Evidence::Survivors { .. }));
+    let (bytes, mappings) = (top.kept, top.site.outstanding);
+    let by_c = top.site.what.is_native;
+    finding.evidence.insert(0, Evidence::Mapped { bytes, mappings, seconds: book.seconds(), by_c });
 }
 
 /// Anonymous memory that the Go runtime does not account for. Pages that it counts and nobody has touched are not
@@ -94,7 +135,7 @@ fn outside_go(window: &Window) -> Series {
 }
 
 /// Growth of mapped pages speaks of mappings; their staying put is said by their number.
-fn mapped(part: MemoryPart, course: Course) -> Option<Outcome> {
+fn paged(part: MemoryPart, course: Course) -> Option<Outcome> {
     match course {
         // What is missing is missing for all parts alike, and is said once, for the anonymous part.
         Course::Steady(_) | Course::Undecided(UndecidedWhy::NotRead) => None,

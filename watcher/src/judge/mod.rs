@@ -4,10 +4,12 @@
 
 pub mod attribute;
 pub mod children;
+mod collector;
 pub mod composition;
 pub mod connections;
 pub mod culprit;
 pub mod descriptors;
+mod evidence;
 pub mod exhaustion;
 pub mod gaps;
 pub mod goroutines;
@@ -16,6 +18,7 @@ pub mod heap;
 pub mod mappings;
 pub mod memory;
 pub mod shape;
+mod survivors;
 pub mod threads;
 pub mod trend;
 
@@ -23,17 +26,19 @@ pub mod trend;
 pub(crate) mod simulation;
 
 pub use crate::sample::code::Frame;
+pub use evidence::{Created, Evidence, Hold};
 pub use gaps::{Gap, What};
 
 use crate::descriptor::DescriptorType;
 use crate::process::Limits;
 use crate::reading::Moment;
 use crate::sample::connections::Peer;
+use crate::sample::ledger::{Accounts, Route};
 use crate::sample::memory::Memory;
 use crate::sample::runtime::GoCounters;
 use crate::socket::SocketState;
 use crate::store::Window;
-use std::sync::Arc;
+pub use crate::store::captures::LedgerName;
 
 /// What a kind's own function says: one of three answers, before the kinds are weighed against each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +90,24 @@ pub enum Lacking {
     },
     /// Goroutines were not captured.
     Goroutines,
+    /// Who creates things is not recorded of this process, or not yet.
+    AllStacks,
+    /// Who creates things is not recorded, for this reason.
+    Stacks {
+        /// Of what.
+        ledger: LedgerName,
+        /// Completes a sentence: why.
+        because: String,
+    },
+    /// Who creates things is recorded, and not of all of them.
+    SomeStacks {
+        /// Of what.
+        ledger: LedgerName,
+        /// How creations are seen.
+        route: Route,
+        /// What there is and what of it has no stack.
+        accounts: Accounts,
+    },
     /// There is no heap profile, for this reason where it is known.
     HeapProfile {
         /// Completes "no heap samples are recorded in this program, because …".
@@ -248,98 +271,6 @@ pub struct Culprit {
     pub stack: Vec<Frame>,
 }
 
-/// Why we believe a finding.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Evidence {
-    /// A total rose.
-    Rose {
-        /// At the window's begin.
-        from: f64,
-        /// At its end.
-        to: f64,
-        /// Over so many seconds.
-        seconds: f64,
-        /// In so many samples.
-        samples: usize,
-    },
-    /// How much of the rise falls into each quarter of the window.
-    Quarters {
-        /// The rises, oldest first.
-        rises: [f64; 4],
-    },
-    /// Which part of all open descriptors the growth belongs to, known from so many readings of what they are.
-    Share {
-        /// Part of the growth of all open descriptors: 0 to 1.
-        of_descriptors: f64,
-        /// Readings of the types that it rests on.
-        readings: usize,
-    },
-    /// Steps up against steps down between neighbouring samples.
-    Steps {
-        /// Steps up.
-        up: usize,
-        /// Steps down.
-        down: usize,
-    },
-    /// Most of the growth comes from one `go` statement.
-    Origin {
-        /// So many more than at the window's begin.
-        grown: u64,
-        /// Part of the growth of all goroutines: 0 to 1.
-        share: f64,
-        /// Seconds between the two captures.
-        seconds: f64,
-        /// Those that came in the first half of that time; 0 where nothing was captured in between.
-        came: u64,
-        /// Those of them that are still there.
-        stayed: u64,
-        /// For what most of them wait, in the runtime's words; `None` for those that do not wait.
-        wait: Option<Arc<str>>,
-    },
-    /// Goroutines wait at one line, and none of them has run.
-    Stuck {
-        /// How many.
-        count: u64,
-        /// Of so many in all.
-        total: u64,
-        /// For so many seconds at least.
-        seconds: f64,
-        /// For what they wait, in the runtime's words.
-        wait: Option<Arc<str>>,
-        /// Workers without work would look the same.
-        may_be_idle: bool,
-        /// Nothing can ever end what they wait for.
-        for_ever: bool,
-    },
-    /// Objects that one stack allocated are kept.
-    Allocated {
-        /// Bytes in use more than at the window's begin, estimated.
-        bytes: u64,
-        /// Objects more, estimated.
-        objects: u64,
-        /// Part of the growth of all that is in use: 0 to 1.
-        share: f64,
-        /// Seconds between the two captures.
-        seconds: f64,
-    },
-    /// The live heap rose from collection to collection.
-    Collections {
-        /// Collections that were seen.
-        cycles: usize,
-        /// Live bytes after the first of them.
-        from: f64,
-        /// After the last.
-        to: f64,
-    },
-    /// The growth is concentrated in one group.
-    Concentrated {
-        /// Part of the growth that the group explains: 0 to 1.
-        share: f64,
-        /// How many the group holds now.
-        now: u64,
-    },
-}
-
 /// A resource that does not leak.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Steady {
@@ -381,6 +312,15 @@ pub enum SteadyWhy {
         high: f64,
         /// Collections that were seen.
         cycles: usize,
+    },
+    /// Whatever is created goes again, at each stack that creates.
+    ComeAndGo {
+        /// Created while it was watched.
+        created: u64,
+        /// ... and ended since.
+        ended: u64,
+        /// The longest that one lived, where it is known.
+        longest_seconds: Option<f64>,
     },
     /// Memory outside the Go heap stays.
     OutsideGo {

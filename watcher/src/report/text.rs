@@ -71,7 +71,7 @@ fn no_line(kind: Kind) -> &'static str {
     match kind {
         Kind::Heap => "no line: the program records no heap profile, or none was read; see below",
         Kind::Goroutine => "no line: the goroutines could not be read one by one; see below",
-        _ => "no line yet: who opens or starts them is not recorded in this version",
+        _ => "no line: who opened or started them was not recorded; see below",
     }
 }
 

@@ -49,6 +49,8 @@ pub struct GoroutineSite {
     pub wait_reason: Option<Arc<str>>,
     /// How many.
     pub count: u64,
+    /// ... of them that hold an OS thread: locked to it, in a system call, or in C.
+    pub holding_threads: u64,
 }
 
 /// One goroutine.
@@ -87,7 +89,13 @@ pub fn of_snapshot(at: Moment, runtime_nanos: u64, snapshot: &GoroutineSnapshot)
     // By the snapshot's groups, which are sorted by size.
     let mut site_of: Vec<Option<u32>> = Vec::with_capacity(snapshot.groups.len());
     let (mut total, mut beyond, mut without_stack) = (0, 0, 0);
-    for group in &snapshot.groups {
+    let mut locked = vec![0_u64; snapshot.groups.len()];
+    for goroutine in snapshot.goroutines.iter().filter(|goroutine| goroutine.locked_thread.is_some()) {
+        if let Some(count) = locked.get_mut(goroutine.group as usize) {
+            *count += 1;
+        }
+    }
+    for (group, locked) in snapshot.groups.iter().zip(locked) {
         if group.is_system {
             site_of.push(None);
             continue;
@@ -108,6 +116,7 @@ pub fn of_snapshot(at: Moment, runtime_nanos: u64, snapshot: &GoroutineSnapshot)
             stack: frames.of(&group.frames),
             wait_reason: group.wait_reason.as_ref().filter(|_| waits).map(|reason| frames.text(reason)),
             count: group.count,
+            holding_threads: if group.status == Status::Syscall { group.count } else { locked },
         });
     }
     let one_in = total.div_ceil(MAX_MEMBERS).max(1).next_power_of_two();

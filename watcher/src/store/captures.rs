@@ -24,10 +24,27 @@ pub struct Captures {
     pub children: Run<Ledger<Tasks>>,
     /// Spans of the heap by the stack that filled them, in programs that record no heap profile.
     pub spans: Run<Ledger<Spans>>,
+    /// Ledgers that are not kept of this process, and why.
+    pub without_ledger: Vec<(LedgerName, String)>,
     /// Why the Go runtime is not read, in a sentence's part; `None` where it is.
     pub no_runtime: Option<String>,
     /// Path of the main module, where the program was built from one: what belongs to it is the program's own.
     pub main_module: Option<Arc<str>>,
+}
+
+/// The ledgers that can be kept of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LedgerName {
+    /// Who opened descriptors.
+    Descriptors,
+    /// Who mapped memory.
+    Mappings,
+    /// Who started threads and children.
+    Tasks,
+    /// Who started goroutines, with their whole stacks.
+    Births,
+    /// Who filled spans of the heap.
+    Spans,
 }
 
 /// The first capture, one between, and the newest.

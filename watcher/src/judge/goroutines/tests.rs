@@ -56,6 +56,7 @@ fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
             stack: frames(place.stack),
             wait_reason: Some(place.wait.into()),
             count: members.len() as u64,
+            holding_threads: 0,
         })
         .collect();
     let mut members: Vec<Member> = (0..)

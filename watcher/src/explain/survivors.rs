@@ -1,0 +1,143 @@
+//! What became of the things that single stacks created, in sentences.
+
+use super::Kind;
+use super::words::{bytes, count, counted, duration, percent};
+use crate::judge::{Created, Evidence, Hold};
+
+/// The words for things of one kind: what they are, how they come, and how they go.
+struct Words {
+    things: &'static str,
+    came: &'static str,
+    went: &'static str,
+}
+
+fn words(kind: Kind) -> Words {
+    let words = |things, came, went| Words { things, came, went };
+    match kind {
+        Kind::Connection => words("connections", "opened", "closed"),
+        Kind::Fd => words("descriptors", "opened", "closed"),
+        Kind::Child => words("children", "started", "waited for"),
+        Kind::Thread => words("threads", "started", "ended"),
+        Kind::Goroutine => words("goroutines", "started", "ended"),
+        Kind::Mapping | Kind::Native => words("mappings", "made", "given back"),
+        Kind::Heap => words("objects", "allocated", "freed"),
+    }
+}
+
+/// The sentence for evidence of this sort; empty for any other, which has its sentence elsewhere.
+pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
+    match *evidence {
+        Evidence::Survivors { here, elsewhere, seconds, keeping_stacks } => {
+            survivors(&words(kind), here, elsewhere, seconds, keeping_stacks)
+        }
+        Evidence::WithoutStack { count: without } => {
+            format!("Of {} that came meanwhile nobody saw who created them.", count(without as f64))
+        }
+        Evidence::ClosedByCollector { collections: 1, count: went } => format!(
+            "{} were gone at once after a collection: nothing but the garbage collector closes them.",
+            count(went as f64)
+        ),
+        Evidence::ClosedByCollector { collections, count: went } => format!(
+            "After each of {} collections many were gone at once, {} in all: nothing but the garbage collector closes \
+             them.",
+            count(collections as f64),
+            count(went as f64)
+        ),
+        Evidence::SittingOn { goroutines, ref function } => {
+            let sit = if goroutines == 1 { "1 goroutine sits" } else { &format!("{} goroutines sit", count(goroutines as f64)) };
+            format!("{sit} on these sockets, most of them in {function}.")
+        }
+        Evidence::Mapped { bytes: held, mappings, seconds, by_c } => format!(
+            "{}{} asked the system for {} in {} and has not given them back, {}.",
+            if by_c { "C code that is called from " } else { "" },
+            if by_c { "this line" } else { "This line" },
+            bytes(held as f64),
+            duration(seconds),
+            counted(usize::try_from(mappings).unwrap_or(usize::MAX), "mapping", "mappings")
+        ),
+        Evidence::HoldingThreads { grown, threads, hold } => format!(
+            "{} more goroutines of one place hold a thread each, {}, while the number of threads rose by {}.",
+            count(grown as f64),
+            match hold {
+                Hold::Locked => "locked to it",
+                Hold::SystemCall => "blocked in a system call",
+                Hold::C => "in C",
+            },
+            count(threads as f64)
+        ),
+        Evidence::Retained { bytes: live, objects, share, seconds } => format!(
+            "{} of what was allocated in {} and is still live was allocated at one stack: {} in {} objects.",
+            percent(share),
+            duration(seconds),
+            bytes(live as f64),
+            count(objects as f64)
+        ),
+        _ => String::new(),
+    }
+}
+
+/// "538 connections opened at this stack in 45 s, none closed; 214 opened elsewhere, all closed within 3 s."
+fn survivors(words: &Words, here: Created, elsewhere: Created, seconds: f64, keeping_stacks: usize) -> String {
+    let Words { things, came, .. } = words;
+    let made = count(here.created as f64);
+    let mut text = format!("{made} {things} {came} at this stack in {}, {}", duration(seconds), ended(words, here));
+    if elsewhere.created > 0 {
+        text += &format!("; {} {came} elsewhere, {}", count(elsewhere.created as f64), ended(words, elsewhere));
+    }
+    text += ".";
+    if keeping_stacks > 1 {
+        text += &format!(" {} stacks in all keep what they create.", count(keeping_stacks as f64));
+    }
+    text
+}
+
+/// What became of them: "none closed", "all closed within 3 s", "7 of them closed".
+fn ended(words: &Words, created: Created) -> String {
+    let Words { went, .. } = words;
+    match created.ended {
+        0 => format!("none {went}"),
+        ended if ended >= created.created => {
+            let within = created.longest_seconds.map(|seconds| format!(" within {}", duration(seconds)));
+            format!("all {went}{}", within.unwrap_or_default())
+        }
+        ended => format!("{} of them {went}", count(ended as f64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+    use crate::judge::{Created, Evidence, Hold, Kind};
+    use expect_test::expect;
+
+    fn created(created: u64, ended: u64, longest_seconds: Option<f64>) -> Created {
+        Created { created, ended, longest_seconds }
+    }
+
+    #[test]
+    fn survivors_read_well() {
+        let survivors = |here, elsewhere, keeping_stacks| Evidence::Survivors {
+            here,
+            elsewhere,
+            seconds: 45.0,
+            keeping_stacks,
+        };
+        let rows = [
+            (Kind::Connection, survivors(created(538, 0, None), created(214, 214, Some(3.0)), 1)),
+            (Kind::Fd, survivors(created(1_538, 12, Some(1.0)), created(0, 0, None), 1)),
+            (Kind::Child, survivors(created(90, 0, None), created(7, 3, None), 2)),
+            (Kind::Mapping, survivors(created(90, 0, None), created(7, 7, None), 1)),
+            (Kind::Fd, Evidence::WithoutStack { count: 1_214 }),
+            (Kind::Fd, Evidence::ClosedByCollector { collections: 1, count: 212 }),
+            (Kind::Fd, Evidence::ClosedByCollector { collections: 3, count: 640 }),
+            (Kind::Connection, Evidence::SittingOn { goroutines: 41, function: "main.attend".into() }),
+            (Kind::Native, Evidence::Mapped { bytes: 48 << 20, mappings: 192, seconds: 45.0, by_c: true }),
+            (Kind::Native, Evidence::Mapped { bytes: 48 << 20, mappings: 1, seconds: 45.0, by_c: false }),
+            (Kind::Thread, Evidence::HoldingThreads { grown: 118, threads: 120, hold: Hold::Locked }),
+            (Kind::Thread, Evidence::HoldingThreads { grown: 118, threads: 120, hold: Hold::SystemCall }),
+            (Kind::Heap, Evidence::Retained { bytes: 44 << 20, objects: 11_000, share: 0.98, seconds: 45.0 }),
+        ];
+        let text: String = rows.iter().map(|(kind, evidence)| sentence(evidence, *kind) + "\n").collect();
+        expect![[r#""#]].assert_eq(&text);
+    }
+}

@@ -1,0 +1,178 @@
+//! Why a finding is believed.
+
+use std::sync::Arc;
+
+/// Why we believe a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evidence {
+    /// A total rose.
+    Rose {
+        /// At the window's begin.
+        from: f64,
+        /// At its end.
+        to: f64,
+        /// Over so many seconds.
+        seconds: f64,
+        /// In so many samples.
+        samples: usize,
+    },
+    /// How much of the rise falls into each quarter of the window.
+    Quarters {
+        /// The rises, oldest first.
+        rises: [f64; 4],
+    },
+    /// Which part of all open descriptors the growth belongs to, known from so many readings of what they are.
+    Share {
+        /// Part of the growth of all open descriptors: 0 to 1.
+        of_descriptors: f64,
+        /// Readings of the types that it rests on.
+        readings: usize,
+    },
+    /// Steps up against steps down between neighbouring samples.
+    Steps {
+        /// Steps up.
+        up: usize,
+        /// Steps down.
+        down: usize,
+    },
+    /// Most of the growth comes from one `go` statement.
+    Origin {
+        /// So many more than at the window's begin.
+        grown: u64,
+        /// Part of the growth of all goroutines: 0 to 1.
+        share: f64,
+        /// Seconds between the two captures.
+        seconds: f64,
+        /// Those that came in the first half of that time; 0 where nothing was captured in between.
+        came: u64,
+        /// Those of them that are still there.
+        stayed: u64,
+        /// For what most of them wait, in the runtime's words; `None` for those that do not wait.
+        wait: Option<Arc<str>>,
+    },
+    /// Goroutines wait at one line, and none of them has run.
+    Stuck {
+        /// How many.
+        count: u64,
+        /// Of so many in all.
+        total: u64,
+        /// For so many seconds at least.
+        seconds: f64,
+        /// For what they wait, in the runtime's words.
+        wait: Option<Arc<str>>,
+        /// Workers without work would look the same.
+        may_be_idle: bool,
+        /// Nothing can ever end what they wait for.
+        for_ever: bool,
+    },
+    /// Objects that one stack allocated are kept.
+    Allocated {
+        /// Bytes in use more than at the window's begin, estimated.
+        bytes: u64,
+        /// Objects more, estimated.
+        objects: u64,
+        /// Part of the growth of all that is in use: 0 to 1.
+        share: f64,
+        /// Seconds between the two captures.
+        seconds: f64,
+    },
+    /// The live heap rose from collection to collection.
+    Collections {
+        /// Collections that were seen.
+        cycles: usize,
+        /// Live bytes after the first of them.
+        from: f64,
+        /// After the last.
+        to: f64,
+    },
+    /// The growth is concentrated in one group.
+    Concentrated {
+        /// Part of the growth that the group explains: 0 to 1.
+        share: f64,
+        /// How many the group holds now.
+        now: u64,
+    },
+    /// What was created at the stack that keeps most, and what became of it, beside all other stacks.
+    Survivors {
+        /// At that stack.
+        here: Created,
+        /// At all other stacks that create things of this kind.
+        elsewhere: Created,
+        /// Seconds that were watched for it.
+        seconds: f64,
+        /// Stacks that keep what they create.
+        keeping_stacks: usize,
+    },
+    /// What the things are that the keeping stacks hold is not all of the growth: so much of it has no stack.
+    WithoutStack {
+        /// So many, in the kind's unit.
+        count: u64,
+    },
+    /// Collections closed what the program had not: each time some of them went at once.
+    ClosedByCollector {
+        /// Collections after which that was seen.
+        collections: usize,
+        /// How many went with them.
+        count: u64,
+    },
+    /// Goroutines sit on the sockets that grow.
+    SittingOn {
+        /// So many goroutines.
+        goroutines: u64,
+        /// The function of the program's own, or of the library, in which most of them are.
+        function: Arc<str>,
+    },
+    /// Bytes that one stack asked of the system and has not given back.
+    Mapped {
+        /// So many bytes.
+        bytes: u64,
+        /// In so many mappings.
+        mappings: u64,
+        /// Seconds that were watched for it.
+        seconds: f64,
+        /// C asked, by way of cgo.
+        by_c: bool,
+    },
+    /// Goroutines hold OS threads.
+    HoldingThreads {
+        /// So many more than at the window's begin.
+        grown: u64,
+        /// Of so many more OS threads.
+        threads: u64,
+        /// How they hold them.
+        hold: Hold,
+    },
+    /// Objects that one stack allocated are still live, counted where no heap profile is recorded.
+    Retained {
+        /// Live bytes.
+        bytes: u64,
+        /// Live objects.
+        objects: u64,
+        /// Part of all that was allocated since and is live: 0 to 1.
+        share: f64,
+        /// Seconds that were watched for it.
+        seconds: f64,
+    },
+}
+
+/// What was created and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Created {
+    /// Created while it was watched.
+    pub created: u64,
+    /// ... and ended since.
+    pub ended: u64,
+    /// The longest that any of the ended ones lived, in seconds, where it is known.
+    pub longest_seconds: Option<f64>,
+}
+
+/// How a goroutine holds an OS thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is locked to it (`runtime.LockOSThread`) and waits.
+    Locked,
+    /// It is in a system call.
+    SystemCall,
+    /// It is in C.
+    C,
+}
