@@ -23,7 +23,10 @@ pub fn owner(function: &str, main_module: Option<&str>) -> Owner {
     let within = |module: &str| {
         package.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
+    // What cgo generates for a call into C lies in the caller's package and is nobody's to edit.
+    let generated = function.rsplit('.').next().is_some_and(|name| name.starts_with("_Cfunc_"));
     match package.split('/').next() {
+        _ if generated => Owner::Runtime,
         None | Some("") => Owner::Runtime,
         Some("main") => Owner::Own,
         // Before anything else: a module's path may look like one of Go's library.
@@ -63,6 +66,7 @@ mod tests {
             ("vendor/golang.org/x/net/http2.f", Owner::Standard),
             ("slices.SortFunc[go.shape.[]example.com/shop.v2.Item]", Owner::Standard),
             ("sync.(*WaitGroup).Wait", Owner::Standard),
+            ("main._Cfunc_compress", Owner::Runtime),
             ("runtime.gopark", Owner::Runtime),
             ("runtime/internal/atomic.Load", Owner::Runtime),
             ("internal/runtime/maps.newarray", Owner::Runtime),

@@ -238,7 +238,7 @@ fn what_could_not_be_read_is_said_once_with_its_reason() {
         children: this kernel or this process does not offer it
         goroutines and Go heap: the Go runtime was not found in the process's memory: other than Go 1.18 to 1.27 on x86-64, or just starting
         kernel programs: refused by this kernel
-        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
+        opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only while something grows
     "#]].assert_eq(&text);
 }
 
@@ -325,12 +325,12 @@ fn a_runtime_that_is_not_read_says_why_and_a_profile_that_is_off() {
     window.captures_mut().heap.push(HeapCapture { at: moment(45.0), sites, mapped_bytes: None });
     expect![[r#"
         heap by line: no heap samples are recorded in this program, because nothing in it can report the heap profile
-        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
+        opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only while something grows
     "#]].assert_eq(&unseen(&window));
     window.captures_mut().no_runtime = Some("its memory may not be read".to_owned());
     expect![[r#"
         goroutines and Go heap: its memory may not be read
-        opening stacks: this version does not record who opens a descriptor or starts a thread, so it names no line of code for these
+        opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only while something grows
     "#]].assert_eq(&unseen(&window));
 }
 

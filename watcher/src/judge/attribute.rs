@@ -186,7 +186,8 @@ fn lacking_stacks(captures: &Captures) -> Vec<Lacking> {
         captures.spans.last().map(|it| (LedgerName::Spans, it.route, it.accounts)),
     ];
     for (ledger, route, accounts) in kept.into_iter().flatten() {
-        let all = accounts.missed == 0 && accounts.without_stack == 0 && accounts.lost == 0 && accounts.one_in <= 1;
+        let all =
+            accounts.missed == 0 && accounts.without_stack == 0 && accounts.lost == 0 && accounts.one_in <= 1;
         // Memory is mapped by system calls alone, and tasks are made by them: only descriptors come other ways too.
         if !all || (route == Route::SystemCalls && ledger == LedgerName::Descriptors) {
             lacking.push(Lacking::SomeStacks { ledger, route, accounts });

@@ -61,7 +61,9 @@ fn open_sockets(site: &Site<Descriptors>) -> Option<u64> {
     if !descriptors::makes_sockets(site) {
         return None;
     }
-    let of = |key: &DescriptorType| site.what.types.iter().find(|(kind, _)| kind == key).map_or(0, |(_, count)| *count);
+    let of = |key: &DescriptorType| {
+        site.what.types.iter().find(|(kind, _)| kind == key).map_or(0, |(_, count)| *count)
+    };
     let listeners: u64 = site
         .what
         .connections

@@ -24,7 +24,9 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     };
     let course = match book.decide(course) {
         // What the collector closes nobody else does: it grows until the next collection, and comes back.
-        Course::Steady(why) => collector::growth_between(window, &book).map_or(Course::Steady(why), Course::Grows),
+        Course::Steady(why) => {
+            collector::growth_between(window, &book).map_or(Course::Steady(why), Course::Grows)
+        }
         other => other,
     };
     vec![Outcome::of(Kind::Fd, course, |finding| {
@@ -65,7 +67,8 @@ pub(super) fn makes_sockets(site: &Site<Descriptors>) -> bool {
         Some((kind, _)) => *kind == DescriptorType::Socket,
         None => site.stack.iter().any(|frame| {
             culprit::package(&frame.function) == "net"
-                || ["syscall.Socket", "syscall.socket", "syscall.accept4", "syscall.Accept4"].contains(&&*frame.function)
+                || ["syscall.Socket", "syscall.socket", "syscall.accept4", "syscall.Accept4"]
+                    .contains(&&*frame.function)
         }),
     }
 }

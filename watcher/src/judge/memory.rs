@@ -6,7 +6,10 @@
 
 use super::growth::{Course, course};
 use super::survivors::{Book, LEAST_BYTES};
-use super::{Evidence, Finding, Kind, MemoryPart, Outcome, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy, Unit, heap};
+use super::{
+    Evidence, Finding, Kind, MemoryPart, Outcome, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy,
+    Unit, heap,
+};
 use crate::sample::ledger::Mappings;
 use crate::sample::memory::Memory;
 use crate::store::{Captures, Series, Window};
@@ -91,7 +94,7 @@ const ASKED_FOR: f64 = 0.3;
 /// grow, or where no such stack is known.
 fn by_stacks(outside: &Series, captures: &Captures, thresholds: &Thresholds) -> Option<Outcome> {
     let book = Book::open(&captures.mappings, LEAST_BYTES, |site| {
-        (!site.what.is_runtime).then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
+        (!site.what.is_runtime && !site.what.is_thread_stack).then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
     })?;
     let kept = book.kept();
     // A C library asks for much at once and fills it over time; what is resident is what grows.

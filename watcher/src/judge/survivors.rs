@@ -97,7 +97,11 @@ enum Word {
 impl<'a, T> Book<'a, T> {
     /// Reads the newest ledger and those before it. `amount` is what a site holds of the kind that is judged, in its
     /// unit, and `None` for a site that creates other things; less than `least` of it proves nothing.
-    pub fn open(run: &'a Run<Ledger<T>>, least: u64, amount: impl Fn(&Site<T>) -> Option<u64>) -> Option<Self> {
+    pub fn open(
+        run: &'a Run<Ledger<T>>,
+        least: u64,
+        amount: impl Fn(&Site<T>) -> Option<u64>,
+    ) -> Option<Self> {
         let ledger = run.last()?;
         let watched = ledger.watched().as_secs_f64();
         if watched <= 0.0 {
@@ -109,9 +113,8 @@ impl<'a, T> Book<'a, T> {
             .map(|earlier| (earlier.watched().as_secs_f64() / watched, earlier))
             .filter(|(part, _)| MIDDLE.contains(part))
             .min_by(|a, b| (a.0 - 0.5).abs().total_cmp(&(b.0 - 0.5).abs()));
-        let gone_of_before = same().next().map_or(0, |first| {
-            first.accounts.before.saturating_sub(ledger.accounts.before)
-        });
+        let gone_of_before =
+            same().next().map_or(0, |first| first.accounts.before.saturating_sub(ledger.accounts.before));
         let middle_at = middle.map(|(part, _)| part);
         let mut sources: Vec<Source<'a, T>> = ledger
             .sites
@@ -119,10 +122,10 @@ impl<'a, T> Book<'a, T> {
             .filter(|site| !site.stack.is_empty())
             .filter_map(|site| {
                 let kept = amount(site)?;
-                let alike = |other: &&Site<T>| other.stack == site.stack && other.started_by == site.started_by;
-                let middle = middle.map(|(_, earlier)| {
-                    earlier.sites.iter().find(alike).and_then(&amount).unwrap_or(0)
-                });
+                let alike =
+                    |other: &&Site<T>| other.stack == site.stack && other.started_by == site.started_by;
+                let middle = middle
+                    .map(|(_, earlier)| earlier.sites.iter().find(alike).and_then(&amount).unwrap_or(0));
                 let pace = Pace { kept, middle, middle_at };
                 Some(Source { site, kept, middle, fate: fate(site, pace, least, watched) })
             })
@@ -384,7 +387,9 @@ fn add_lines<T>(culprits: &mut Vec<Culprit>, site: &Site<T>, share: f64, capture
 fn lines<'a>(stack: &'a [Frame], started_by: &'a [Arc<[Frame]>], module: Option<&str>) -> Vec<&'a Frame> {
     let stacks = || [stack].into_iter().chain(started_by.iter().map(|stack| &**stack));
     let best = |wanted: Owner| {
-        stacks().filter_map(|stack| culprit::line(stack, module)).find(|line| owner(&line.function, module) == wanted)
+        stacks()
+            .filter_map(|stack| culprit::line(stack, module))
+            .find(|line| owner(&line.function, module) == wanted)
     };
     let own = best(Owner::Own);
     let dependency = stacks().flatten().find(|frame| owner(&frame.function, module) == Owner::Dependency);

@@ -98,7 +98,8 @@ fn growing<'a>(first: Option<&GoroutineCapture>, last: &'a GoroutineCapture) -> 
 fn all_stay(captures: &Captures) -> bool {
     let runs = &captures.goroutines;
     let (Some((first, last)), Some(middle)) = (runs.ends(), runs.earlier().nth(1)) else { return false };
-    let count = |capture: &GoroutineCapture| capture.sites.iter().map(|site| site.holding_threads).sum::<u64>();
+    let count =
+        |capture: &GoroutineCapture| capture.sites.iter().map(|site| site.holding_threads).sum::<u64>();
     let (older, newer) =
         (count(middle).saturating_sub(count(first)), count(last).saturating_sub(count(middle)));
     older + newer >= LEAST && newer * 2 >= older && older * 2 >= newer
@@ -115,7 +116,8 @@ fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
         if share < MIN_SHARE {
             break;
         }
-        let stack: Vec<Frame> = place.site.stack.iter().chain(place.site.created_by.iter()).cloned().collect();
+        let stack: Vec<Frame> =
+            place.site.stack.iter().chain(place.site.created_by.iter()).cloned().collect();
         // Where it holds the thread, then where it was started.
         let lines = [culprit::line(&place.site.stack, module), culprit::line(&place.site.created_by, module)];
         let mut lines: Vec<&Frame> = lines.into_iter().flatten().collect();
@@ -129,7 +131,9 @@ fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
     if let Some(top) = holders.first().filter(|top| top.grown() >= LEAST / 2) {
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a count that rose")]
         let threads = risen as u64;
-        finding.evidence.insert(0, Evidence::HoldingThreads { grown: top.grown(), threads, hold: top.hold() });
+        finding
+            .evidence
+            .insert(0, Evidence::HoldingThreads { grown: top.grown(), threads, hold: top.hold() });
         if first.is_some() && top.grown() as f64 >= 0.5 * risen {
             finding.confidence = (finding.confidence + SURER).min(MAX_CONFIDENCE);
         }

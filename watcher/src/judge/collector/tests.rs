@@ -20,5 +20,9 @@ fn a_fall_counts_only_with_its_collection_or_a_beat_later() {
         let found = falls(&of(collected_at, falls_at));
         assert_eq!(found.is_some(), counts, "collected at {collected_at}, fell at {falls_at}: {found:?}");
     }
-    assert_eq!(falls(&window(|_, _| {})), None, "without the runtime's count there is nothing to compare with");
+    assert_eq!(
+        falls(&window(|_, _| {})),
+        None,
+        "without the runtime's count there is nothing to compare with"
+    );
 }

@@ -20,18 +20,40 @@ pub(crate) struct Place {
 }
 
 pub(crate) const POLL: Place = Place {
-    stack: &["syscall.socket", "net.socket", "net.(*Dialer).Dial", "main.pollUpstream", "main.main", "runtime.main"],
+    stack: &[
+        "syscall.socket",
+        "net.socket",
+        "net.(*Dialer).Dial",
+        "main.pollUpstream",
+        "main.main",
+        "runtime.main",
+    ],
     started_by: &[],
 };
-const LOOKUP: Place =
-    Place { stack: &["syscall.socket", "net.socket", "net.Dial", "main.lookup", "runtime.goexit"], started_by: &[] };
-const TRANSPORT: Place = Place {
-    stack: &["syscall.socket", "net.socket", "net/http.(*Transport).dialConn", "net/http.(*Transport).dialConnFor"],
-    started_by: &[&["net/http.(*Transport).startDialConnForLocked", "net/http.(*Client).Get", "main.fetch", "main.main"]],
+const LOOKUP: Place = Place {
+    stack: &["syscall.socket", "net.socket", "net.Dial", "main.lookup", "runtime.goexit"],
+    started_by: &[],
 };
-const READ: Place =
-    Place { stack: &["syscall.openat", "os.Open", "main.readHeader", "main.take", "runtime.goexit"], started_by: &[] };
-const LOG: Place = Place { stack: &["syscall.openat", "os.OpenFile", "main.log", "runtime.goexit"], started_by: &[] };
+const TRANSPORT: Place = Place {
+    stack: &[
+        "syscall.socket",
+        "net.socket",
+        "net/http.(*Transport).dialConn",
+        "net/http.(*Transport).dialConnFor",
+    ],
+    started_by: &[&[
+        "net/http.(*Transport).startDialConnForLocked",
+        "net/http.(*Client).Get",
+        "main.fetch",
+        "main.main",
+    ]],
+};
+const READ: Place = Place {
+    stack: &["syscall.openat", "os.Open", "main.readHeader", "main.take", "runtime.goexit"],
+    started_by: &[],
+};
+const LOG: Place =
+    Place { stack: &["syscall.openat", "os.OpenFile", "main.log", "runtime.goexit"], started_by: &[] };
 
 /// One thing: who made it, when it came and when it went, in seconds of the window.
 #[derive(Clone, Copy, Debug)]
@@ -328,7 +350,11 @@ fn what_has_no_stack_is_said_and_makes_us_less_sure() {
     let finding = the_leak(&judgement, Kind::Connection);
     assert!(finding.confidence < exact, "{} against {exact}", finding.confidence);
     assert!(finding.evidence.contains(&Evidence::WithoutStack { count: 2_000 }));
-    assert!(finding.culprits[0].share < 0.3, "its part of the growth is small: {}", finding.culprits[0].share);
+    assert!(
+        finding.culprits[0].share < 0.3,
+        "its part of the growth is small: {}",
+        finding.culprits[0].share
+    );
 }
 
 /// A file that nobody refers to is closed when the collector finds it.
@@ -387,7 +413,8 @@ fn churn_is_never_accused() {
     for seed in 0..300 {
         let mut dice = Dice(seed);
         let lives = dice.between(0.5, 8.0);
-        let mut things: Vec<Thing> = (0..dice.events(60.0)).map(|_| older(dice.between(0.0, 500.0))).collect();
+        let mut things: Vec<Thing> =
+            (0..dice.events(60.0)).map(|_| older(dice.between(0.0, 500.0))).collect();
         for place in [POLL, LOOKUP] {
             for _ in 0..dice.events(400.0) {
                 let born = dice.between(0.0, 45.0);
@@ -402,8 +429,10 @@ fn churn_is_never_accused() {
 
 #[test]
 fn children_and_mappings_are_told_by_their_stacks_too() {
-    let spawn =
-        Place { stack: &["syscall.forkExec", "os.StartProcess", "os/exec.(*Cmd).Start", "main.render"], started_by: &[] };
+    let spawn = Place {
+        stack: &["syscall.forkExec", "os.StartProcess", "os/exec.(*Cmd).Start", "main.render"],
+        started_by: &[],
+    };
     let things = every(3.0, spawn, NEVER);
     let mut window = window(|second, beat| beat.zombies += alive(&things, second));
     for second in CAPTURED_AT {
@@ -422,6 +451,7 @@ fn children_and_mappings_are_told_by_their_stacks_too() {
             file_bytes: if *place == map { count << 16 } else { 0 },
             is_runtime: *place == runtime,
             is_native: false,
+            is_thread_stack: false,
         };
         window.captures_mut().mappings.push(ledger(second, &things, what));
     }
@@ -431,7 +461,8 @@ fn children_and_mappings_are_told_by_their_stacks_too() {
 
 /// Memory outside the Go heap: a MiB every second, asked for by C.
 fn of_native(kept: bool, lives: f64) -> Window {
-    let place = Place { stack: &["malloc", "runtime.cgocall", "main._Cfunc_scale", "main.resize"], started_by: &[] };
+    let place =
+        Place { stack: &["malloc", "runtime.cgocall", "main._Cfunc_scale", "main.resize"], started_by: &[] };
     let things = every(2.0, place, lives);
     let mut window = window(|second, beat: &mut Beat| {
         let heap = crate::golang::runtime::HeapCounters {
@@ -439,12 +470,14 @@ fn of_native(kept: bool, lives: f64) -> Window {
             marked_bytes: 10 << 20,
             ..Default::default()
         };
-        let counters = GoCounters { heap: Some(heap), gc_cycles: Some(second as u64 / 5), ..Default::default() };
+        let counters =
+            GoCounters { heap: Some(heap), gc_cycles: Some(second as u64 / 5), ..Default::default() };
         beat.runtime = Some(counters);
         beat.anon_bytes += alive(&things, second) << 19;
     });
     for second in CAPTURED_AT.into_iter().filter(|_| kept) {
-        let what = |_: &Place, count: u64| Mappings { bytes: count << 19, is_native: true, ..Default::default() };
+        let what =
+            |_: &Place, count: u64| Mappings { bytes: count << 19, is_native: true, ..Default::default() };
         window.captures_mut().mappings.push(ledger(second, &things, what));
     }
     window
@@ -470,8 +503,5 @@ fn what_rises_unclearly_and_goes_again_is_steady() {
     things.extend((0..14).map(|n| thing(LOG, 38.0 + f64::from(n) * 0.3, 46.5)));
     let judgement = judged(&of_files(&things));
     let steady = judgement.steady.iter().find(|one| one.kind == Kind::Fd).map(|one| one.why);
-    assert!(
-        matches!(steady, Some(SteadyWhy::ComeAndGo { .. } | SteadyWhy::Flat { .. })),
-        "{judgement:#?}"
-    );
+    assert!(matches!(steady, Some(SteadyWhy::ComeAndGo { .. } | SteadyWhy::Flat { .. })), "{judgement:#?}");
 }

@@ -23,7 +23,12 @@ fn capture(second: f64, sites: Vec<GoroutineSite>) -> GoroutineCapture {
 }
 
 /// Threads grow as told; at the captures so many goroutines hold one each at this stack.
-fn judged(threads: impl Fn(usize) -> u64, stack: &[&str], wait: Option<&str>, holding: [u64; 3]) -> Judgement {
+fn judged(
+    threads: impl Fn(usize) -> u64,
+    stack: &[&str],
+    wait: Option<&str>,
+    holding: [u64; 3],
+) -> Judgement {
     let mut window = window(|second, beat| beat.threads += threads(second));
     window.captures_mut().main_module = Some("example.com/shop".into());
     for (second, count) in [0.0, 22.0, 45.0].into_iter().zip(holding) {
@@ -46,7 +51,12 @@ fn judged(threads: impl Fn(usize) -> u64, stack: &[&str], wait: Option<&str>, ho
 #[test]
 fn the_goroutines_that_hold_the_threads_are_named() {
     for (stack, wait, hold, line) in [
-        (&["runtime.gopark", "main.(*session).work"][..], Some("chan receive"), Hold::Locked, "main.(*session).work"),
+        (
+            &["runtime.gopark", "main.(*session).work"][..],
+            Some("chan receive"),
+            Hold::Locked,
+            "main.(*session).work",
+        ),
         (&["syscall.Syscall", "syscall.Read", "main.drain"], None, Hold::SystemCall, "main.drain"),
         (&["runtime.cgocall", "main.nap"], None, Hold::C, "main.nap"),
     ] {
@@ -62,7 +72,11 @@ fn the_goroutines_that_hold_the_threads_are_named() {
 
 #[test]
 fn a_pool_of_locked_threads_that_is_full_is_no_leak() {
-    let judgement =
-        judged(|second| (second as u64 * 3).min(40), &["runtime.gopark", "main.work"], Some("select"), [0, 40, 40]);
+    let judgement = judged(
+        |second| (second as u64 * 3).min(40),
+        &["runtime.gopark", "main.work"],
+        Some("select"),
+        [0, 40, 40],
+    );
     assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:#?}");
 }

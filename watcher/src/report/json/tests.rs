@@ -201,7 +201,7 @@ fn a_leak() {
             },
             {
               "what": "opening stacks",
-              "why": "this version does not record who opens a descriptor or starts a thread, so it names no line of code for these"
+              "why": "who opens a descriptor, maps memory or starts a thread is recorded only while something grows"
             }
           ],
           "next_steps": [

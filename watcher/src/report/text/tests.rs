@@ -27,7 +27,7 @@ fn a_leak_fits_on_a_screen() {
             watched for 45 s, 46 samples
 
             Time left    1 h 30 min, until RLIMIT_NOFILE of 65,536 is reached
-            Line         no line yet: who opens or starts them is not recorded in this version
+            Line         no line: who opened or started them was not recorded; see below
             Sure         85 %, by totals alone
             How we know  From 3 to 543 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
                          quarter of that time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there
@@ -62,7 +62,7 @@ fn a_cause_and_what_follows() {
             watched for 45 s, 46 samples
 
             Time left    17 h 34 min, until RLIMIT_NPROC of 63,304 is reached
-            Line         no line yet: who opens or starts them is not recorded in this version
+            Line         no line: who opened or started them was not recorded; see below
             Sure         83 %, by totals alone
             How we know  From 0 to 45 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
                          quarter of that time, by 10 to 12.
