@@ -14,8 +14,12 @@ import (
 
 func main() {
 	url := flag.String("url", "", "what to ask for; where empty, serve")
+	brief := flag.Bool("brief", false, "look at the begin of each answer only")
 	service.Start()
 	if *url != "" {
+		if *brief {
+			service.Pace(func() { peek(*url) })
+		}
 		service.Pace(func() { poll(*url) })
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,4 +51,27 @@ func poll(url string) {
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		log.Print(err)
 	}
+}
+
+func peek(url string) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	if _, err := io.CopyN(io.Discard, response.Body, 5); err != nil {
+		log.Print(err)
+	}
+	if service.Round() {
+		service.Held.Add(1)
+		return
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		log.Print(err)
+	}
+	response.Body.Close()
 }

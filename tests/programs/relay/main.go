@@ -13,12 +13,14 @@ import (
 )
 
 type desk struct {
+	closing  chan struct{}
 	mutex    sync.Mutex
 	sessions map[net.Conn]string
 }
 
 func main() {
 	call := flag.String("call", "", "address to call; where empty, serve")
+	patient := flag.Bool("patient", false, "stay with a caller until the desk closes")
 	service.Start()
 	if *call != "" {
 		service.Pace(func() { ask(*call) })
@@ -29,6 +31,9 @@ func main() {
 	}
 	service.Say(map[string]string{"address": listener.Addr().String()})
 	front := &desk{sessions: map[net.Conn]string{}}
+	if *patient && service.Round() {
+		front.closing = make(chan struct{})
+	}
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
@@ -47,10 +52,15 @@ func (d *desk) attend(connection net.Conn) {
 		connection.Close()
 		return
 	}
+	service.Held.Add(1)
+	if d.closing != nil {
+		<-d.closing
+		connection.Close()
+		return
+	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	d.sessions[connection] = lines.Text()
-	service.Held.Add(1)
 }
 
 func ask(address string) {

@@ -10,6 +10,7 @@ pub mod healthy;
 pub mod heap;
 pub mod kernel;
 pub mod leaks;
+pub mod openers;
 pub mod privileges;
 pub mod sampling;
 pub mod servers;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Case> {
         detection::cases(),
         entrances::cases(),
         leaks::cases(),
+        openers::cases(),
         healthy::cases(),
         faults::cases(),
         fixtures::cases(),
