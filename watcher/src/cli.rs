@@ -105,7 +105,7 @@ pub struct Goroutines {
     #[arg(short, long)]
     pub pid: i32,
     /// text for people; debug1 and debug2 as /debug/pprof/goroutine has them; pprof for `go tool pprof`; folded for
-    /// flame graphs; json for programs.
+    /// flame graph tools; svg for a flame graph; json for programs.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: GoroutineFormat,
     /// How many groups of goroutines that are alike the text shows.
@@ -125,7 +125,8 @@ pub struct Heap {
     /// The process with this id.
     #[arg(short, long)]
     pub pid: i32,
-    /// text for people; pprof for `go tool pprof`; folded for flame graphs of the bytes in use; json for programs.
+    /// text for people; pprof for `go tool pprof`; folded for flame graph tools, svg for a flame graph of
+    /// the bytes in use; json for programs.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ProfileFormat,
     /// How many stacks the text shows.
@@ -254,6 +255,8 @@ pub enum GoroutineFormat {
     Pprof,
     /// For flame graphs.
     Folded,
+    /// A flame graph.
+    Svg,
     /// As `/debug/pprof/goroutine?debug=1`.
     Debug1,
     /// As `/debug/pprof/goroutine?debug=2`.
@@ -271,6 +274,8 @@ pub enum ProfileFormat {
     Pprof,
     /// For flame graphs.
     Folded,
+    /// A flame graph.
+    Svg,
 }
 
 /// Form of a difference.

@@ -118,6 +118,7 @@ fn show_goroutines(args: &cli::Goroutines) -> anyhow::Result<u8> {
         GoroutineFormat::Json => goroutines::json(&seen)?,
         GoroutineFormat::Pprof => return give_profile(&goroutines::profile(&seen), args.output.as_deref()),
         GoroutineFormat::Folded => folded::folded(&goroutines::profile(&seen), 0),
+        GoroutineFormat::Svg => return give_picture(&goroutines::svg(&seen)?, args.output.as_deref()),
         GoroutineFormat::Debug1 => goroutines::debug1(&seen),
         GoroutineFormat::Debug2 => goroutines::debug2(&seen),
     };
@@ -135,6 +136,10 @@ fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
         ProfileFormat::Text => heap::text(&seen, args.stacks),
         ProfileFormat::Json => heap::json(&seen)?,
         ProfileFormat::Pprof => return give_profile(&profile()?, args.output.as_deref()),
+        ProfileFormat::Svg => {
+            profile()?;
+            return give_picture(&heap::svg(&seen)?, args.output.as_deref());
+        }
         ProfileFormat::Folded => {
             let profile = profile()?;
             folded::folded(&profile, profile.value_index(None).unwrap_or(0))
@@ -182,6 +187,15 @@ fn give_profile(profile: &pprof::Profile, output: Option<&Path>) -> anyhow::Resu
     let mut bytes = Vec::new();
     pprof::encode(profile, &mut bytes).context("encode the profile")?;
     give(output, &bytes)?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn give_picture(svg: &[u8], output: Option<&Path>) -> anyhow::Result<u8> {
+    ensure!(
+        output.is_some() || !io::stdout().is_terminal(),
+        "a picture is no text: write it to a file (--output FILE) or into a pipe"
+    );
+    give(output, svg)?;
     Ok(EXIT_NO_LEAK)
 }
 

@@ -3,7 +3,7 @@
 mod export;
 mod go_text;
 
-pub use export::{json, profile};
+pub use export::{json, profile, svg};
 pub use go_text::{debug1, debug2};
 
 use super::stack::{self, Frame};

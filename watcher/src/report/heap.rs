@@ -1,8 +1,10 @@
 //! The Go heap of one process: what `watcher heap` prints.
 
+use super::folded::folded;
 use super::json;
 use super::list::{plain_table, without_trailing_blanks};
 use super::pprof::{Function, HeapSite, Mapping, Profile, heap_profile};
+use super::svg::{Caption, SvgError, flame_graph, name_of};
 use super::threads::who;
 use crate::explain::words::{bytes, count, counted};
 use crate::process::Target;
@@ -109,6 +111,27 @@ pub fn no_samples(why: &str) -> String {
 pub fn profile(heap: &Heap) -> Option<Profile> {
     let samples = heap.samples.as_ref().ok()?;
     Some(heap_profile(heap.taken, samples.rate_bytes, heap.mappings.clone(), samples.sites.iter().cloned()))
+}
+
+/// A flame graph of the bytes in use by the stack that allocated them.
+///
+/// # Errors
+/// Where nothing is sampled, or nothing is in use.
+pub fn svg(heap: &Heap) -> Result<Vec<u8>, SvgError> {
+    let (Some(profile), Ok(samples)) = (profile(heap), &heap.samples) else { return Err(SvgError::Empty) };
+    let in_use: i64 = samples.sites.iter().map(|site| site.in_use_bytes).sum();
+    let caption = Caption {
+        title: &format!("Live heap of {}", name_of(&heap.process)),
+        subtitle: &format!(
+            "{} in use by the code that allocated it, estimated from one sample in {}{}",
+            bytes(in_use as f64),
+            bytes(samples.rate_bytes as f64),
+            json::timestamp(heap.taken).map(|taken| format!("; {taken}")).unwrap_or_default()
+        ),
+        unit: "bytes",
+        main_module: heap.process.go.as_deref().and_then(|go| go.module_path()),
+    };
+    flame_graph(&folded(&profile, profile.value_index(None).unwrap_or(0)), &caption)
 }
 
 /// Sites with the same lines of source together.

@@ -3,6 +3,7 @@
 //! A frame's colour says whose code it is, so that the line to edit is found by eye.
 
 use crate::owner::{Owner, owner};
+use crate::process::Target;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{self, Options, TextTruncateDirection};
 use std::collections::HashSet;
@@ -20,6 +21,11 @@ pub struct Caption<'a> {
     pub unit: &'a str,
     /// Path of the program's main module, where it is known: its functions are coloured as the program's own.
     pub main_module: Option<&'a str>,
+}
+
+/// `name (pid 812)`.
+pub fn name_of(process: &Target) -> String {
+    format!("{} (pid {})", process.name, process.id.pid)
 }
 
 /// Why there is no picture.

@@ -1,9 +1,12 @@
 //! Goroutines for programs: JSON (`watcher.goroutines/1`) and a profile.
 
 use super::{Goroutines, Group, StackState};
+use crate::explain::words::counted;
+use crate::report::folded::folded;
 use crate::report::json;
 use crate::report::pprof::{Builder, Label, LabelValue, Profile};
 use crate::report::stack::{self, FrameObject};
+use crate::report::svg::{Caption, SvgError, flame_graph, name_of};
 use crate::report::threads::{self, ThreadObject};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -122,6 +125,25 @@ pub fn profile(goroutines: &Goroutines) -> Profile {
         builder.sample(stack, vec![i64::try_from(group.count()).unwrap_or(i64::MAX)], labels);
     }
     builder.build()
+}
+
+/// A flame graph of them by where they are.
+///
+/// # Errors
+/// Where there is none.
+pub fn svg(goroutines: &Goroutines) -> Result<Vec<u8>, SvgError> {
+    let total = usize::try_from(goroutines.total()).unwrap_or(usize::MAX);
+    let caption = Caption {
+        title: &format!("Goroutines of {}", name_of(&goroutines.process)),
+        subtitle: &format!(
+            "{} by where they are, the runtime's own left out{}",
+            counted(total, "goroutine", "goroutines"),
+            json::timestamp(goroutines.taken).map(|taken| format!("; {taken}")).unwrap_or_default()
+        ),
+        unit: "goroutines",
+        main_module: goroutines.process.go.as_deref().and_then(|go| go.module_path()),
+    };
+    flame_graph(&folded(&profile(goroutines), 0), &caption)
 }
 
 fn label(key: &str, value: &str) -> Label {
