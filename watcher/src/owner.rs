@@ -47,6 +47,19 @@ pub fn package(function: &str) -> &str {
     &name[..end]
 }
 
+/// The frame that a person would edit, of frames innermost first: the first of the program's own, else of a
+/// dependency, else of Go's library; the runtime's only where there is nothing else. `function` names a frame.
+///
+/// A stack may be followed by those of the creators of its goroutine, nearest first.
+pub fn line<'a, F>(
+    frames: impl IntoIterator<Item = &'a F>,
+    function: impl Fn(&F) -> &str,
+    main_module: Option<&str>,
+) -> Option<&'a F> {
+    // The first of several equal ones.
+    frames.into_iter().min_by_key(|frame| owner(function(frame), main_module))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Owner, owner};

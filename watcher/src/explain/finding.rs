@@ -244,7 +244,7 @@ fn limit_name(limit: LimitName) -> &'static str {
 }
 
 /// A socket's state in the kernel's word.
-fn state_name(state: SocketState) -> &'static str {
+pub fn state_name(state: SocketState) -> &'static str {
     match state {
         SocketState::Established => "ESTABLISHED",
         SocketState::SynSent => "SYN_SENT",
@@ -262,7 +262,7 @@ fn state_name(state: SocketState) -> &'static str {
 }
 
 /// The other end of a connection: `127.0.0.1:8081`, `client 10.0.0.7 on port 8080`, `@bus`.
-fn peer_name(peer: &Peer) -> String {
+pub fn peer_name(peer: &Peer) -> String {
     match peer {
         Peer::None => "none".to_owned(),
         Peer::Server { ip, port } => std::net::SocketAddr::new(*ip, *port).to_string(),
@@ -273,7 +273,7 @@ fn peer_name(peer: &Peer) -> String {
 }
 
 /// A descriptor's type in one word.
-fn type_name(kind: DescriptorType) -> &'static str {
+pub fn type_name(kind: DescriptorType) -> &'static str {
     match kind {
         DescriptorType::File => "file",
         DescriptorType::Directory => "directory",

@@ -12,6 +12,7 @@ mod verdicts;
 pub mod words;
 
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
+pub use crate::sample::ledger::{Accounts, Route};
 pub use memory::{MemoryBalance, Part};
 
 use crate::judge::{Judgement, Lacking, What};

@@ -1,5 +1,7 @@
 //! Numbers as people say them: with a unit, as many digits as mean something, never more.
 
+pub use super::finding::{peer_name, state_name, type_name};
+
 use crate::judge::Unit;
 
 /// `1,234`.

@@ -7,8 +7,7 @@ use super::{Culprit, Frame};
 
 /// The line to edit in a stack, innermost frame first.
 pub fn line<'a>(stack: &'a [Frame], main_module: Option<&str>) -> Option<&'a Frame> {
-    // The first of several equal ones.
-    stack.iter().min_by_key(|frame| owner(&frame.function, main_module))
+    crate::owner::line(stack, |frame| &frame.function, main_module)
 }
 
 /// The same as a culprit with this share of the growth.

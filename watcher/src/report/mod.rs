@@ -2,10 +2,12 @@
 
 pub mod diff;
 pub mod doctor;
+pub mod fds;
 pub mod folded;
 pub mod goroutines;
 pub mod heap;
 pub mod json;
+pub mod ledger;
 pub mod list;
 pub mod memory;
 pub mod news;

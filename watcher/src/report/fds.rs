@@ -1,0 +1,235 @@
+//! The open descriptors of one process by who opened them: what `watcher fds` prints.
+
+mod export;
+mod groups;
+
+pub use export::{json, profile, svg};
+pub use groups::Grouping;
+
+use super::ledger::{self, Creator, Nouns, Watch, age, caveats, indented, say, tail, watched};
+use super::list::{plain_table, without_trailing_blanks};
+use super::threads::who;
+use crate::explain::Frame;
+use crate::explain::words::{count, duration};
+use crate::process::Target;
+use comfy_table::CellAlignment;
+use std::cmp::Reverse;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Widest peer of the table: an IPv6 address with its port fits.
+const PEER_COLUMNS: usize = 47;
+
+const NOUNS: Nouns = Nouns {
+    one: "descriptor",
+    many: "descriptors",
+    created: "opened",
+    ended: "closed",
+    other_ways: "received from another process, or opened by the kernel itself",
+};
+
+/// All open descriptors of a process at about one moment.
+#[derive(Clone, Debug)]
+pub struct Fds {
+    /// Whose.
+    pub process: Target,
+    /// When they were read.
+    pub taken: SystemTime,
+    /// How it was watched who opens them.
+    pub watch: Watch,
+    /// Each open descriptor is in exactly one of them.
+    pub sites: Vec<Site>,
+}
+
+/// Descriptors that were opened by the same code.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Who opened them.
+    pub creator: Creator,
+    /// Opened while it was watched.
+    pub created: u64,
+    /// ... and closed.
+    pub ended: u64,
+    /// Open now.
+    pub outstanding: u64,
+    /// Age of the oldest that is open, where it is known.
+    pub oldest: Option<Duration>,
+    /// Age of the youngest that is open, where it is known.
+    pub youngest: Option<Duration>,
+    /// The longest that one of the closed ones was open, where it is known.
+    pub longest_ended: Option<Duration>,
+    /// What the open ones are; the counts add up to `outstanding`.
+    pub kinds: Vec<(FdKind, u64)>,
+    /// Goroutines that wait on them now, by where they are.
+    pub waiting: Vec<(Arc<[Frame]>, u64)>,
+}
+
+/// What a descriptor is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FdKind {
+    /// In one word: `file`, `socket`, `eventfd`.
+    pub name: &'static str,
+    /// State of a socket in the kernel's word: `CLOSE_WAIT`.
+    pub state: Option<&'static str>,
+    /// The other end of a socket.
+    pub peer: Option<String>,
+}
+
+impl FdKind {
+    /// `socket CLOSE_WAIT, 127.0.0.1:8081`.
+    fn words(&self) -> String {
+        let mut words = self.name.to_owned();
+        if let Some(state) = self.state {
+            _ = write!(words, " {state}");
+        }
+        if let Some(peer) = &self.peer {
+            _ = write!(words, ", {peer}");
+        }
+        words
+    }
+}
+
+impl Fds {
+    /// How many are open.
+    pub fn total(&self) -> u64 {
+        self.sites.iter().map(|site| site.outstanding).sum()
+    }
+
+    fn main_module(&self) -> Option<&str> {
+        self.process.go.as_deref().and_then(|go| go.module_path())
+    }
+
+    fn line(&self, site: &Site) -> String {
+        site.creator.line(self.main_module(), &NOUNS)
+    }
+}
+
+/// For people: how it was watched, then at most `shown` groups, those with most open first.
+pub fn text(fds: &Fds, grouping: Grouping, shown: usize) -> String {
+    let mut text = format!("{}\n\n", who(&fds.process));
+    _ = match fds.total() {
+        0 => writeln!(text, "No descriptor is open."),
+        1 => writeln!(text, "1 descriptor is open."),
+        total => writeln!(text, "{} are open.", NOUNS.counted(total)),
+    };
+    say(&mut text, &watched(&fds.watch, &NOUNS));
+    let (groups, hidden, in_them) = match grouping {
+        Grouping::None => table(&mut text, fds, shown),
+        Grouping::Stack { whole } => groups::by_stack(&mut text, fds, whole, shown),
+        Grouping::Type => groups::by_kind(&mut text, fds, |kind| kind.name.to_owned(), shown),
+        Grouping::Peer => {
+            let peer = |kind: &FdKind| kind.peer.clone().unwrap_or_else(|| "no peer".to_owned());
+            groups::by_kind(&mut text, fds, peer, shown)
+        }
+    };
+    if hidden > 0 {
+        let one_or_many = if hidden == 1 { "group" } else { "groups" };
+        _ = writeln!(
+            text,
+            "\nnot shown: {} smaller {one_or_many} with {} (-n {groups} shows all)",
+            count(hidden as f64),
+            NOUNS.counted(in_them)
+        );
+    }
+    all_closed(&mut text, fds);
+    let caveats = caveats(&fds.watch, &NOUNS);
+    if !caveats.is_empty() {
+        text.push('\n');
+    }
+    for sentence in caveats {
+        say(&mut text, &sentence);
+    }
+    text
+}
+
+/// What was opened and has all been closed again: siblings of what stays.
+fn all_closed(text: &mut String, fds: &Fds) {
+    let closed = || fds.sites.iter().filter(|site| site.outstanding == 0 && site.created > 0);
+    let (stacks, opened) = (closed().count(), closed().map(|site| site.created).sum::<u64>());
+    if stacks == 0 {
+        return;
+    }
+    let longest = closed().filter_map(|site| site.longest_ended).max();
+    let longest = longest.map(|longest| format!(", the last after {}", duration(longest.as_secs_f64())));
+    let stacks = if stacks == 1 {
+        "1 other stack opened".to_owned()
+    } else {
+        format!("{} other stacks opened", count(stacks as f64))
+    };
+    text.push('\n');
+    say(
+        text,
+        &format!("{stacks} {} and closed all of them{}.", NOUNS.counted(opened), longest.unwrap_or_default()),
+    );
+}
+
+/// A row for each type, state, peer and opener, with the opener beneath it.
+fn table(text: &mut String, fds: &Fds, shown: usize) -> (usize, usize, u64) {
+    let kinds = |site: &'_ Site| site.kinds.len();
+    let mut rows: Vec<(&Site, &FdKind, u64)> = Vec::with_capacity(fds.sites.iter().map(kinds).sum());
+    for site in &fds.sites {
+        rows.extend(site.kinds.iter().map(|(kind, number)| (site, kind, *number)));
+    }
+    rows.sort_by_key(|(_, kind, number)| (Reverse(*number), *kind));
+    if rows.is_empty() {
+        return (0, 0, 0);
+    }
+    let mut table = plain_table();
+    table.set_header(["OPEN", "TYPE", "STATE", "PEER", "OLDEST"]);
+    for (site, kind, number) in rows.iter().take(shown) {
+        table.add_row([
+            format!("{:>7}", count(*number as f64)),
+            kind.name.to_owned(),
+            kind.state.unwrap_or("-").to_owned(),
+            kind.peer.as_deref().map_or("-".to_owned(), |peer| tail(peer, PEER_COLUMNS)),
+            age(&site.creator, site.oldest, &fds.watch),
+        ]);
+    }
+    for right_aligned in [0, 4] {
+        if let Some(column) = table.column_mut(right_aligned) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines = without_trailing_blanks(&table);
+    let mut lines = lines.lines();
+    _ = writeln!(text, "\n{}", lines.next().unwrap_or_default());
+    for (line, (site, _, _)) in lines.zip(&rows) {
+        _ = writeln!(text, "{line}");
+        indented(text, INDENT, &fds.line(site));
+    }
+    let hidden = rows.get(shown..).unwrap_or_default();
+    (rows.len(), hidden.len(), hidden.iter().map(|(_, _, number)| number).sum())
+}
+
+/// What is said of a group begins here, behind its count.
+const INDENT: usize = 9;
+
+/// `9 s`, with what is known where it is not known exactly.
+fn oldest(fds: &Fds, sites: &[&Site]) -> String {
+    let oldest = |site: &&&Site| {
+        let least = if site.creator == Creator::Before { fds.watch.watched } else { Duration::ZERO };
+        site.oldest.unwrap_or(least)
+    };
+    sites
+        .iter()
+        .max_by_key(oldest)
+        .map(|site| age(&site.creator, site.oldest, &fds.watch))
+        .unwrap_or_default()
+}
+
+/// Adds the stack and those of its goroutine's creators.
+fn whole_stack(text: &mut String, site: &Site) {
+    if site.creator.stack().is_empty() {
+        return;
+    }
+    indented(text, INDENT, "opened at");
+    ledger::stack(text, INDENT + 2, site.creator.stack());
+    for starter in site.creator.started_by().iter().filter(|starter| !starter.is_empty()) {
+        indented(text, INDENT, "in a goroutine started at");
+        ledger::stack(text, INDENT + 2, starter);
+    }
+}
+
+#[cfg(test)]
+mod tests;
