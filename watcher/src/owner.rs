@@ -11,13 +11,17 @@ pub enum Owner {
     Dependency,
     /// Go's library.
     Standard,
-    /// The runtime itself, or unknown.
+    /// The runtime itself, what cgo generates, or unknown.
     Runtime,
 }
 
 /// Whose code a function is, by its name.
 pub fn owner(function: &str, main_module: Option<&str>) -> Owner {
     let package = package(function);
+    // What cgo generates around a call of C; the line to edit is where it is called.
+    if function[package.len()..].starts_with("._Cfunc_") {
+        return Owner::Runtime;
+    }
     // The linker writes the dots of a path's last element as %2e.
     let package = package.replace("%2e", ".");
     let within = |module: &str| {
@@ -69,6 +73,7 @@ mod tests {
         let module = Some("example.com/shop.v2");
         for (function, expected) in [
             ("main.main", Owner::Own),
+            ("main._Cfunc_fill", Owner::Runtime),
             ("main.(*server).handle.func1", Owner::Own),
             ("example.com/shop%2ev2.Open", Owner::Own),
             ("example.com/shop.v2/internal/cart.(*Cart).Add[...]", Owner::Own),

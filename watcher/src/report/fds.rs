@@ -6,7 +6,7 @@ mod groups;
 pub use export::{json, profile, svg};
 pub use groups::Grouping;
 
-use super::ledger::{self, Creator, Nouns, Watch, age, caveats, indented, say, tail, watched};
+use super::ledger::{Creator, Nouns, Watch, age, caveats, indented, say, tail, watched};
 use super::list::{plain_table, without_trailing_blanks};
 use super::threads::who;
 use crate::explain::Frame;
@@ -216,19 +216,6 @@ fn oldest(fds: &Fds, sites: &[&Site]) -> String {
         .max_by_key(oldest)
         .map(|site| age(&site.creator, site.oldest, &fds.watch))
         .unwrap_or_default()
-}
-
-/// Adds the stack and those of its goroutine's creators.
-fn whole_stack(text: &mut String, site: &Site) {
-    if site.creator.stack().is_empty() {
-        return;
-    }
-    indented(text, INDENT, "opened at");
-    ledger::stack(text, INDENT + 2, site.creator.stack());
-    for starter in site.creator.started_by().iter().filter(|starter| !starter.is_empty()) {
-        indented(text, INDENT, "in a goroutine started at");
-        ledger::stack(text, INDENT + 2, starter);
-    }
 }
 
 #[cfg(test)]

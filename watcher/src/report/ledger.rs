@@ -59,7 +59,7 @@ impl Creator {
     }
 
     /// In JSON, one word.
-    pub(super) fn word(&self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
             Creator::Seen { .. } => "seen",
             Creator::NoStack => "no_stack",
@@ -265,6 +265,19 @@ pub(super) fn stack(text: &mut String, indent: usize, frames: &[Frame]) {
     }
 }
 
+/// Adds the stack that created something, and those of its goroutine's creators.
+pub(super) fn stacks(text: &mut String, indent: usize, creator: &Creator, heading: &str) {
+    if creator.stack().is_empty() {
+        return;
+    }
+    indented(text, indent, heading);
+    stack(text, indent + 2, creator.stack());
+    for starter in creator.started_by().iter().filter(|starter| !starter.is_empty()) {
+        indented(text, indent, "in a goroutine started at");
+        stack(text, indent + 2, starter);
+    }
+}
+
 pub(super) fn label(key: &str, value: &str) -> Label {
     Label { key: key.to_owned(), value: LabelValue::Text(value.to_owned()) }
 }
@@ -287,8 +300,66 @@ impl<'a> FrameObject<'a> {
     }
 }
 
+/// Who created something, in JSON.
+#[derive(Serialize)]
+pub(super) struct CreatorObject<'a> {
+    /// `seen`, `no_stack`, `missed` or `before`.
+    creator: &'static str,
+    culprit: Option<FrameObject<'a>>,
+    stack: Vec<FrameObject<'a>>,
+    started_by: Vec<Vec<FrameObject<'a>>>,
+}
+
+impl<'a> CreatorObject<'a> {
+    pub fn of(creator: &'a Creator, main_module: Option<&str>) -> Self {
+        CreatorObject {
+            creator: creator.word(),
+            culprit: creator.culprit(main_module).map(FrameObject::of),
+            stack: FrameObject::all(creator.stack()),
+            started_by: creator.started_by().iter().map(|stack| FrameObject::all(stack)).collect(),
+        }
+    }
+}
+
+/// How it was watched and what is not known, in JSON.
+#[derive(Serialize)]
+pub(super) struct AccountsObject<'a> {
+    watched_seconds: f64,
+    route: &'static str,
+    outstanding: u64,
+    created: u64,
+    ended: u64,
+    before: u64,
+    missed: u64,
+    without_stack: u64,
+    corrected: u64,
+    lost_events: u64,
+    sampled_one_in: u32,
+    remarks: &'a [String],
+}
+
+impl<'a> AccountsObject<'a> {
+    pub fn of(watch: &'a Watch) -> Self {
+        let accounts = &watch.accounts;
+        AccountsObject {
+            watched_seconds: watch.watched.as_secs_f64(),
+            route: route_word(watch.route),
+            outstanding: accounts.outstanding,
+            created: accounts.created,
+            ended: accounts.ended,
+            before: accounts.before,
+            missed: accounts.missed,
+            without_stack: accounts.without_stack,
+            corrected: accounts.corrected,
+            lost_events: accounts.lost,
+            sampled_one_in: accounts.one_in.max(1),
+            remarks: &watch.remarks,
+        }
+    }
+}
+
 /// In JSON, one word.
-pub(super) fn route_word(route: Route) -> &'static str {
+fn route_word(route: Route) -> &'static str {
     match route {
         Route::Exact => "exact",
         Route::SystemCalls => "system_calls",

@@ -9,6 +9,7 @@ pub mod heap;
 pub mod json;
 pub mod ledger;
 pub mod list;
+pub mod mappings;
 pub mod memory;
 pub mod news;
 pub mod pprof;

@@ -4,7 +4,7 @@ use super::{FdKind, Fds, NOUNS, Site};
 use crate::explain::words::duration;
 use crate::report::folded::folded;
 use crate::report::json;
-use crate::report::ledger::{FrameObject, caveats, label, route_word, watched};
+use crate::report::ledger::{AccountsObject, CreatorObject, FrameObject, caveats, label, watched};
 use crate::report::pprof::{Builder, Label, Profile, ValueType};
 use crate::report::svg::{Caption, SvgError, flame_graph, name_of};
 use serde::Serialize;
@@ -15,62 +15,39 @@ use std::time::Duration;
 /// # Errors
 /// None that descriptors can cause; what serde reports is passed on.
 pub fn json(fds: &Fds) -> serde_json::Result<String> {
-    let accounts = &fds.watch.accounts;
+    #[derive(Serialize)]
+    struct Object<'a, P: Serialize> {
+        schema: &'static str,
+        process: P,
+        taken: Option<String>,
+        open: u64,
+        #[serde(flatten)]
+        watch: AccountsObject<'a>,
+        sites: Vec<SiteObject<'a>>,
+    }
     let object = Object {
         schema: "watcher.fds/1",
         process: json::target(&fds.process),
         taken: json::timestamp(fds.taken),
-        watched_seconds: fds.watch.watched.as_secs_f64(),
-        route: route_word(fds.watch.route),
         open: fds.total(),
-        opened: accounts.created,
-        closed: accounts.ended,
-        opened_before: accounts.before,
-        missed: accounts.missed,
-        without_stack: accounts.without_stack,
-        corrected: accounts.corrected,
-        lost_events: accounts.lost,
-        sampled_one_in: accounts.one_in.max(1),
+        watch: AccountsObject::of(&fds.watch),
         sites: fds.sites.iter().map(|site| SiteObject::of(site, fds)).collect(),
-        remarks: &fds.watch.remarks,
     };
     Ok(serde_json::to_string(&object)? + "\n")
 }
 
 #[derive(Serialize)]
-struct Object<'a, P: Serialize> {
-    schema: &'static str,
-    process: P,
-    taken: Option<String>,
-    watched_seconds: f64,
-    route: &'static str,
-    open: u64,
-    opened: u64,
-    closed: u64,
-    opened_before: u64,
-    missed: u64,
-    without_stack: u64,
-    corrected: u64,
-    lost_events: u64,
-    sampled_one_in: u32,
-    sites: Vec<SiteObject<'a>>,
-    remarks: &'a [String],
-}
-
-#[derive(Serialize)]
 struct SiteObject<'a> {
-    open: u64,
-    opened: u64,
-    closed: u64,
+    outstanding: u64,
+    created: u64,
+    ended: u64,
     oldest_seconds: Option<f64>,
     youngest_seconds: Option<f64>,
-    longest_closed_seconds: Option<f64>,
-    /// `seen`, `no_stack`, `missed` or `before`.
-    opener: &'static str,
-    culprit: Option<FrameObject<'a>>,
+    longest_ended_seconds: Option<f64>,
+    /// Of those that are open.
     descriptors: Vec<KindObject<'a>>,
-    stack: Vec<FrameObject<'a>>,
-    started_by: Vec<Vec<FrameObject<'a>>>,
+    #[serde(flatten)]
+    creator: CreatorObject<'a>,
     waiting: Vec<WaitingObject<'a>>,
 }
 
@@ -92,14 +69,12 @@ impl<'a> SiteObject<'a> {
     fn of(site: &'a Site, fds: &'a Fds) -> Self {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         SiteObject {
-            open: site.outstanding,
-            opened: site.created,
-            closed: site.ended,
+            outstanding: site.outstanding,
+            created: site.created,
+            ended: site.ended,
             oldest_seconds: seconds(site.oldest),
             youngest_seconds: seconds(site.youngest),
-            longest_closed_seconds: seconds(site.longest_ended),
-            opener: site.creator.word(),
-            culprit: site.creator.culprit(fds.main_module()).map(FrameObject::of),
+            longest_ended_seconds: seconds(site.longest_ended),
             descriptors: site
                 .kinds
                 .iter()
@@ -110,8 +85,7 @@ impl<'a> SiteObject<'a> {
                     peer: kind.peer.as_deref(),
                 })
                 .collect(),
-            stack: FrameObject::all(site.creator.stack()),
-            started_by: site.creator.started_by().iter().map(|stack| FrameObject::all(stack)).collect(),
+            creator: CreatorObject::of(&site.creator, fds.main_module()),
             waiting: site
                 .waiting
                 .iter()

@@ -1,6 +1,6 @@
 //! Open descriptors in groups: by stack, type or peer.
 
-use super::{FdKind, Fds, INDENT, Site, oldest, whole_stack};
+use super::{FdKind, Fds, INDENT, Site, oldest};
 use crate::explain::words::{count, counted, duration};
 use crate::owner;
 use crate::report::ledger::{self, Creator, indented, place, say, tail};
@@ -39,7 +39,7 @@ pub(super) fn by_stack(text: &mut String, fds: &Fds, whole: bool, shown: usize) 
         indented(text, INDENT, &fds.line(site));
         kinds(text, site);
         if whole {
-            whole_stack(text, site);
+            ledger::stacks(text, INDENT, &site.creator, "opened at");
         } else {
             creators(text, fds, site);
         }
