@@ -9,6 +9,7 @@ pub mod code;
 pub mod connections;
 pub mod descriptors;
 mod details;
+mod extents;
 pub mod goroutines;
 pub mod heap_sites;
 pub mod ledger;

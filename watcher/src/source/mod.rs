@@ -5,6 +5,7 @@ pub mod clock;
 pub mod host;
 pub mod kernel;
 pub mod memory;
+pub mod native_symbols;
 pub mod proc;
 pub mod sockdiag;
 

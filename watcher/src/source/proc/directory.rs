@@ -1,11 +1,13 @@
 //! The directory of one process, held open.
 
 use super::file::{
-    number_of, numbers_in, open_directory, open_file, open_place, read_file, read_link, read_record,
-    understood,
+    number_of, numbers_in, open_directory, open_file, open_ordinary, open_place, read_file, read_link,
+    read_record, understood,
 };
 use super::program::{self, CgroupPath, ExePath};
-use super::{FileIdentity, MappingUse, ProcRoot, Stat, Status, descriptors, smaps, stat, status};
+use super::{
+    FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, descriptors, maps, smaps, stat, status,
+};
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
 use crate::reading::Reading;
@@ -15,6 +17,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// `/proc/PID` of one process.
@@ -83,6 +86,29 @@ impl ProcessDir {
     /// Costs the kernel about a microsecond per mapping. Needs ptrace access (PTRACE_MODE_READ).
     pub fn mapping_count(&self) -> Reading<u64> {
         open_file(&self.dir, "maps").and_then(count_mappings).into()
+    }
+
+    /// Every mapping, by address. Empty for a process without memory.
+    ///
+    /// Costs the kernel about a microsecond per mapping. Needs ptrace access.
+    pub fn mappings(&self) -> Reading<Vec<Mapping>> {
+        open_file(&self.dir, "maps").and_then(|file| maps::read(BufReader::new(file))).into()
+    }
+
+    /// The file behind a mapping of this process, also where it has been deleted or lies in another mount namespace.
+    /// `Unsupported` for what is no ordinary file.
+    pub fn mapped_file(&self, mapping: &Mapping) -> Reading<File> {
+        let by_range = format!("map_files/{:x}-{:x}", mapping.range.start, mapping.range.end);
+        // To follow a link in `map_files` takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
+        let by_path = || {
+            let path = mapping.name.strip_prefix('/').filter(|path| !path.contains('\\'));
+            let file = open_ordinary(&self.dir, &format!("root/{}", understood(path)?))?;
+            understood((file.metadata()?.ino() == mapping.inode).then_some(file))
+        };
+        match open_ordinary(&self.dir, &by_range) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => by_path().into(),
+            opened => opened.into(),
+        }
     }
 
     /// Every mapping with what of it is resident. `Gone` for a process without memory.

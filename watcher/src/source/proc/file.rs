@@ -47,6 +47,13 @@ pub fn open_file(dir: &OwnedFd, name: &str) -> io::Result<File> {
     Ok(openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
+/// Opens an ordinary file for reading; anything else (a pipe, a device) is refused without waiting for it.
+pub fn open_ordinary(dir: &OwnedFd, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(openat(dir, name, flags, Mode::empty())?);
+    understood(file.metadata()?.is_file().then_some(file))
+}
+
 /// Opens a directory for listing.
 pub fn open_directory(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

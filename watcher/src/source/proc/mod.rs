@@ -10,6 +10,7 @@ mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod maps;
 mod program;
 mod smaps;
 pub mod stat;
@@ -18,6 +19,7 @@ mod tables;
 
 pub use directory::ProcessDir;
 pub use identity::FileIdentity;
+pub use maps::Mapping;
 pub use program::{CgroupPath, ExePath};
 pub use smaps::MappingUse;
 pub use stat::Stat;

@@ -1,0 +1,132 @@
+//! `/proc/PID/maps`: the mappings of a process, without what of them is resident.
+
+use crate::process::printable;
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
+
+/// Longest line that is looked at: a path has 4 KiB, escaped four times as much.
+const MAX_LINE_BYTES: u64 = 32 << 10;
+/// Mappings that are read: `vm.max_map_count` is 65,530 unless somebody has raised it, some to a million.
+const MAX_MAPPINGS: usize = 1 << 20;
+/// The page that ends the list on x86 and belongs to the kernel: it is in no process's count.
+const KERNEL_PAGE: &str = "[vsyscall]";
+
+/// One mapping (VMA).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// Its addresses.
+    pub range: Range<u64>,
+    /// Code may be executed there.
+    pub is_executable: bool,
+    /// Where it begins in its file, in bytes.
+    pub file_offset: u64,
+    /// Inode number of its file; 0 for anonymous memory. Shared anonymous memory and memfd have one.
+    pub inode: u64,
+    /// Path of the file, or the kernel's name for it in brackets, printable form; empty for plain anonymous memory.
+    pub name: String,
+}
+
+impl Mapping {
+    /// It maps a file, shared memory among them.
+    pub fn is_file(&self) -> bool {
+        self.inode != 0
+    }
+
+    /// Nobody asked for it by a system call: the kernel made it, or lets it grow by itself.
+    pub fn is_kernels_own(&self) -> bool {
+        ["[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[uprobes]", "[gate]", "[sigpage]"]
+            .contains(&self.name.as_str())
+    }
+}
+
+/// Reads the list.
+pub(super) fn read(mut file: impl BufRead) -> io::Result<Vec<Mapping>> {
+    let mut mappings = Vec::new();
+    let mut line = Vec::new();
+    while mappings.len() < MAX_MAPPINGS {
+        line.clear();
+        if Read::by_ref(&mut file).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let mapping = line.strip_suffix(b"\n").and_then(parse);
+        let mapping = mapping.ok_or(io::ErrorKind::InvalidData)?;
+        if mapping.name != KERNEL_PAGE {
+            mappings.push(mapping);
+        }
+    }
+    Ok(mappings)
+}
+
+/// `start-end permissions offset device inode   name`.
+fn parse(line: &[u8]) -> Option<Mapping> {
+    let mut words = line.splitn(6, |byte| *byte == b' ');
+    let mut word = || words.next().and_then(|word| std::str::from_utf8(word).ok());
+    let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let (start, end) = word()?.split_once('-')?;
+    let range = number(start)?..number(end)?;
+    let is_executable = word()?.as_bytes().get(2) == Some(&b'x');
+    let file_offset = number(word()?)?;
+    let _device = word()?;
+    let inode = word()?.parse().ok()?;
+    let name = printable(words.next().unwrap_or_default().trim_ascii());
+    (range.start < range.end).then_some(Mapping { range, is_executable, file_offset, inode, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mapping, read};
+    use crate::source::proc::ProcRoot;
+    use proptest::prelude::*;
+
+    #[test]
+    fn mappings_by_line() {
+        let maps: &[u8] = b"\
+00400000-00401000 r-xp 00002000 08:01 1234                       /usr/bin/a b\\012c
+c000000000-c000400000 rw-p 00000000 00:00 0 
+7ffc0000-7ffd0000 rw-p 00000000 00:00 0                          [stack]
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
+";
+        let file = Mapping {
+            range: 0x40_0000..0x40_1000,
+            is_executable: true,
+            file_offset: 0x2000,
+            inode: 1234,
+            name: "/usr/bin/a b\\012c".into(),
+        };
+        let heap = Mapping { range: 0xc0_0000_0000..0xc0_0040_0000, ..Mapping::default() };
+        let stack = Mapping { range: 0x7ffc_0000..0x7ffd_0000, name: "[stack]".into(), ..Mapping::default() };
+        let mappings = read(maps).unwrap();
+        assert_eq!(mappings, [file, heap, stack]);
+        assert_eq!(mappings.iter().map(Mapping::is_file).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(mappings.iter().map(Mapping::is_kernels_own).collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_refused() {
+        for maps in
+            ["x\n", "1-2 r-xp 0 08:01\n", "2-1 r--p 0 0:0 0\n", "1-2 r--p 0 0:0 0", "1-2 r--p 0 0:0 g\n"]
+        {
+            assert!(read(maps.as_bytes()).is_err(), "{maps}");
+        }
+    }
+
+    #[test]
+    fn our_own_are_as_many_as_are_counted() {
+        let process = ProcRoot::host().unwrap().open(std::process::id().cast_signed()).into_seen().unwrap();
+        // Other tests map and unmap beside this one.
+        let agree = || {
+            process.mappings().into_seen().unwrap().len() as u64
+                == process.mapping_count().into_seen().unwrap()
+        };
+        assert!((0..100).any(|_| agree()));
+    }
+
+    proptest! {
+        #[test]
+        fn garbled_lists_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(mappings) = read(&*bytes) {
+                prop_assert!(mappings.iter().all(|mapping| mapping.range.start < mapping.range.end));
+            }
+        }
+    }
+}
