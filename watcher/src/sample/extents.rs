@@ -5,24 +5,46 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Ranges that do not overlap. Neighbours that belong to the same are not joined.
+/// Ranges that do not overlap. Neighbours that belong to the same are joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extents<T> {
     /// By start: the end, and what it belongs to.
     ranges: BTreeMap<u64, (u64, T)>,
 }
 
-impl<T: Clone> Extents<T> {
+impl<T: Clone + PartialEq> Extents<T> {
     pub fn new() -> Self {
         Extents { ranges: BTreeMap::new() }
     }
 
     /// Takes `range` away from what had it and gives it to `owner`. An empty range changes nothing.
     pub fn put(&mut self, range: Range<u64>, owner: T) {
-        if range.start < range.end {
-            self.clear(range.clone());
-            self.ranges.insert(range.start, (range.end, owner));
+        if range.start >= range.end {
+            return;
         }
+        self.clear(range.clone());
+        let mut end = range.end;
+        if let Some((behind, _)) = self.ranges.get(&range.end).filter(|(_, it)| *it == owner).cloned() {
+            self.ranges.remove(&range.end);
+            end = behind;
+        }
+        match self.ranges.range_mut(..range.start).next_back() {
+            Some((_, (before, it))) if *before == range.start && *it == owner => *before = end,
+            _ => {
+                self.ranges.insert(range.start, (end, owner));
+            }
+        }
+    }
+
+    /// To what the addresses just before `address` belong.
+    pub fn before(&self, address: u64) -> Option<&T> {
+        let (_, (end, owner)) = self.ranges.range(..address).next_back()?;
+        (*end >= address).then_some(owner)
+    }
+
+    /// How many ranges there are.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
     }
 
     /// Takes `range` away from what had it.
@@ -188,7 +210,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(pages(&extents, &everything), naive.0.to_vec());
+                for (page, owner) in (1..).zip(&naive.0) {
+                    prop_assert_eq!(extents.before(page).copied(), *owner, "before page {}", page);
+                }
             }
+            prop_assert!(extents.len() <= PAGES);
             let inside = |page: u64| space.iter().any(|part| part.contains(&page));
             let expected: Vec<_> = (0..).zip(&naive.0).map(|(page, owner)| owner.filter(|_| inside(page))).collect();
             prop_assert_eq!(pages(&extents, &space), expected);

@@ -13,6 +13,7 @@ mod extents;
 pub mod goroutines;
 pub mod heap_sites;
 pub mod ledger;
+pub mod mapping_book;
 pub mod mappings;
 pub mod memory;
 pub mod runtime;

@@ -16,6 +16,8 @@ const KERNEL_PAGE: &str = "[vsyscall]";
 pub struct Mapping {
     /// Its addresses.
     pub range: Range<u64>,
+    /// Something may be done there: it is more than a reservation of addresses.
+    pub is_accessible: bool,
     /// Code may be executed there.
     pub is_executable: bool,
     /// Where it begins in its file, in bytes.
@@ -64,12 +66,21 @@ fn parse(line: &[u8]) -> Option<Mapping> {
     let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let (start, end) = word()?.split_once('-')?;
     let range = number(start)?..number(end)?;
-    let is_executable = word()?.as_bytes().get(2) == Some(&b'x');
+    let permissions = word()?.as_bytes();
+    let is_accessible = permissions.get(..3).is_some_and(|access| access != b"---");
+    let is_executable = permissions.get(2) == Some(&b'x');
     let file_offset = number(word()?)?;
     let _device = word()?;
     let inode = word()?.parse().ok()?;
     let name = printable(words.next().unwrap_or_default().trim_ascii());
-    (range.start < range.end).then_some(Mapping { range, is_executable, file_offset, inode, name })
+    (range.start < range.end).then_some(Mapping {
+        range,
+        is_accessible,
+        is_executable,
+        file_offset,
+        inode,
+        name,
+    })
 }
 
 #[cfg(test)]
@@ -83,22 +94,34 @@ mod tests {
         let maps: &[u8] = b"\
 00400000-00401000 r-xp 00002000 08:01 1234                       /usr/bin/a b\\012c
 c000000000-c000400000 rw-p 00000000 00:00 0 
+c000400000-c004000000 ---p 00000000 00:00 0 
 7ffc0000-7ffd0000 rw-p 00000000 00:00 0                          [stack]
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
 ";
         let file = Mapping {
             range: 0x40_0000..0x40_1000,
+            is_accessible: true,
             is_executable: true,
             file_offset: 0x2000,
             inode: 1234,
             name: "/usr/bin/a b\\012c".into(),
         };
-        let heap = Mapping { range: 0xc0_0000_0000..0xc0_0040_0000, ..Mapping::default() };
-        let stack = Mapping { range: 0x7ffc_0000..0x7ffd_0000, name: "[stack]".into(), ..Mapping::default() };
+        let anonymous = |range, is_accessible, name: &str| Mapping {
+            range,
+            is_accessible,
+            name: name.into(),
+            ..Mapping::default()
+        };
+        let heap = anonymous(0xc0_0000_0000..0xc0_0040_0000, true, "");
+        let reserved = anonymous(0xc0_0040_0000..0xc0_0400_0000, false, "");
+        let stack = anonymous(0x7ffc_0000..0x7ffd_0000, true, "[stack]");
         let mappings = read(maps).unwrap();
-        assert_eq!(mappings, [file, heap, stack]);
-        assert_eq!(mappings.iter().map(Mapping::is_file).collect::<Vec<_>>(), [true, false, false]);
-        assert_eq!(mappings.iter().map(Mapping::is_kernels_own).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(mappings, [file, heap, reserved, stack]);
+        assert_eq!(mappings.iter().map(Mapping::is_file).collect::<Vec<_>>(), [true, false, false, false]);
+        assert_eq!(
+            mappings.iter().map(Mapping::is_kernels_own).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
     }
 
     #[test]
