@@ -62,6 +62,14 @@ impl HeapReader {
         self.heap
     }
 
+    /// The spans as they were found, or why they were not.
+    ///
+    /// # Errors
+    /// See [`HeapError`].
+    pub fn spans(&self) -> Result<Spans, HeapError> {
+        self.spans
+    }
+
     /// Reads the counters: less than a KiB in one call.
     ///
     /// # Errors

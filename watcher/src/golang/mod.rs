@@ -20,6 +20,7 @@ pub mod prologue;
 pub mod runtime;
 pub mod sampling;
 pub mod scale;
+pub mod span_probes;
 pub mod spans;
 pub mod symbols;
 pub mod threads;

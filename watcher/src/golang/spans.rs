@@ -4,6 +4,8 @@
 //! program records heap profiles or not. The structures are never unmapped, so that they can be read while the
 //! program runs; what changes under way is off by what was allocated meanwhile, and no more.
 
+pub mod marks;
+
 use super::Memory;
 use super::bytes::{array_at, u16_at, u64_at};
 use super::heap::{Heap, HeapError, MAX_SPANS, PAGE_BYTES};
@@ -372,6 +374,15 @@ mod tests {
             .with_words(CONTROLLER, &controller)
             .with_words(ALL_SPANS - 8, &[2, LIST, listed, listed, 21])
             .with_words(LIST, &pointers)
+    }
+
+    /// A heap of known spans in this layout.
+    pub(super) fn heap_memory(layout: Layout) -> Recorded {
+        memory(layout, &ROWS, 10)
+    }
+
+    pub(super) fn locate_in(memory: &Recorded) -> Result<Spans, HeapError> {
+        locate(memory, None)
     }
 
     fn locate(memory: &Recorded, minor: Option<u32>) -> Result<Spans, HeapError> {
