@@ -66,13 +66,13 @@ impl Market {
     }
 }
 
-/// `watcher bench-goroutines`: so many readings with `pause` between them.
-pub fn read(pid: u32, reads: u32, pause: Duration) -> Result<Vec<GoroutineReading>> {
+/// `watcher bench-goroutines`: so many readings, one begun `every` so often.
+pub fn read(pid: u32, reads: u32, every: Duration) -> Result<Vec<GoroutineReading>> {
     let (pid, count) = (pid.to_string(), reads.to_string());
-    let milliseconds = format!("{}ms", pause.as_millis());
-    let arguments = ["bench-goroutines", "--pid", &pid, "--reads", &count, "--pause", &milliseconds];
+    let milliseconds = format!("{}ms", every.as_millis());
+    let arguments = ["bench-goroutines", "--pid", &pid, "--reads", &count, "--every", &milliseconds];
     let outcome =
-        agent::run(&arguments, Duration::from_secs(120) + (pause + Duration::from_secs(2)) * reads)?;
+        agent::run(&arguments, Duration::from_secs(120) + (every + Duration::from_secs(2)) * reads)?;
     if outcome.status != Some(0) {
         bail!("watcher bench-goroutines failed: {}", outcome.stderr);
     }

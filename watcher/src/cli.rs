@@ -203,9 +203,9 @@ pub struct BenchGoroutines {
     /// How many times to read.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub reads: u32,
-    /// How long to wait between two.
+    /// From the begin of one to the begin of the next; less than one takes is as fast as possible.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub pause: Duration,
+    pub every: Duration,
 }
 
 /// Exactly one way to name processes.

@@ -224,6 +224,7 @@ fn bench_sweep(args: &cli::BenchSweep) -> anyhow::Result<u8> {
 fn bench_goroutines(args: &cli::BenchGoroutines) -> anyhow::Result<u8> {
     let mut reads = 0;
     let mut outcome = Ok(());
+    let mut due = None;
     views::goroutines_repeatedly(args.pid, |attaching, reading, snapshot| {
         let groups = snapshot.groups.iter().map(|group| {
             let functions: Vec<&str> = group.frames.iter().map(|frame| &*frame.function).collect();
@@ -248,7 +249,11 @@ fn bench_goroutines(args: &cli::BenchGoroutines) -> anyhow::Result<u8> {
         reads += 1;
         let goes_on = outcome.is_ok() && reads < args.reads;
         if goes_on {
-            std::thread::sleep(args.pause);
+            let now = std::time::Instant::now();
+            // The first has already been read.
+            let next = due.unwrap_or_else(|| now.checked_sub(reading).unwrap_or(now)) + args.every;
+            std::thread::sleep(next.saturating_duration_since(now));
+            due = Some(next.max(now));
         }
         goes_on
     })?;

@@ -15,7 +15,7 @@ pub struct Bench {
     /// A snapshot every second of a process that churns: is every group right, and does it work as fast as unwatched?
     #[arg(long)]
     churn: bool,
-    /// How long to churn.
+    /// For how many minutes it is watched; for as many it is left alone in between.
     #[arg(long, value_name = "N", default_value_t = 10.0, requires = "churn")]
     minutes: f64,
 }

@@ -1,7 +1,8 @@
 //! Reads the goroutines of a process every second while it allocates and starts goroutines as fast as it can: no group
-//! may be wrong, and the process must not work less than while nobody reads. `cargo xtask bench --churn` runs it.
+//! may be wrong, and the process must not work less than while nobody reads. `cargo xtask bench --churn` runs it, for
+//! so many minutes of reading; as many pass between them without.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, Write};
@@ -14,6 +15,8 @@ const WAITING: u64 = 4000;
 const TRADERS: u32 = 4;
 /// Watched and unwatched alternate, so that whatever else the machine does falls on both.
 const TURN_SECONDS: u32 = 10;
+/// No program of the tests lives for more than ten minutes: then there is another market.
+const MARKET_DAY: Duration = Duration::from_secs(480);
 /// Every function that waits, how it came there, and what share of those that wait it has.
 const STALLS: [&str; 4] = [
     "main.(*stall).queueForFish",
@@ -25,36 +28,59 @@ const STALLS: [&str; 4] = [
 fn main() -> Result<()> {
     let minutes: f64 =
         env::args().nth(1).context("how many minutes?")?.parse().context("how many minutes?")?;
-    let turns = ((minutes * 60.0 / f64::from(TURN_SECONDS)).ceil()).max(2.0);
-    let life = Duration::from_secs_f64(turns * f64::from(TURN_SECONDS) + 60.0);
-    let mut market = Market::open(WAITING, TRADERS, life)?;
-    thread::sleep(Duration::from_secs(2));
-    let mut seen = Seen::default();
-    let mut rates = [Vec::new(), Vec::new()];
-    let began = Instant::now();
-    let mut watched = false;
+    let wanted = Duration::from_secs_f64(minutes * 60.0);
+    let turn = Duration::from_secs(TURN_SECONDS.into());
+    let mut market = open()?;
     let mut opened = Instant::now();
-    while began.elapsed().as_secs_f64() < minutes * 60.0 {
-        // The program lives for ten minutes at most.
-        if opened.elapsed() > Duration::from_secs(480) {
-            market = Market::open(WAITING, TRADERS, life)?;
+    let mut seen = Seen::default();
+    let (mut watched, mut unwatched) = (Side::default(), Side::default());
+    while watched.time < wanted {
+        if opened.elapsed() > MARKET_DAY {
+            market = open()?;
             opened = Instant::now();
-            thread::sleep(Duration::from_secs(2));
         }
-        let (before, at) = (market.deals()?, Instant::now());
-        if watched {
-            for reading in market::read(market.pid(), TURN_SECONDS, Duration::from_secs(1))? {
-                seen.take(&reading)?;
-            }
-        } else {
-            thread::sleep(Duration::from_secs(TURN_SECONDS.into()));
-        }
-        let done = market.deals()?.checked_sub(before).context("deals are never undone")?;
-        #[expect(clippy::cast_precision_loss, reason = "far fewer deals than 2^52")]
-        rates[usize::from(watched)].push(done as f64 / at.elapsed().as_secs_f64());
-        watched = !watched;
+        unwatched.turn(&market, || {
+            thread::sleep(turn);
+            Ok(())
+        })?;
+        let readings = watched.turn(&market, || {
+            let began = Instant::now();
+            let readings = market::read(market.pid(), TURN_SECONDS, Duration::from_secs(1))?;
+            // The last of a turn has its second too.
+            thread::sleep(turn.saturating_sub(began.elapsed()));
+            Ok(readings)
+        })?;
+        readings.iter().try_for_each(|reading| seen.take(reading))?;
     }
-    seen.tell(&mut io::stdout().lock(), &rates)
+    seen.tell(&mut io::stdout().lock(), &unwatched, &watched)
+}
+
+fn open() -> Result<Market> {
+    let market = Market::open(WAITING, TRADERS, MARKET_DAY + Duration::from_secs(100))?;
+    // Start-up is over by then.
+    thread::sleep(Duration::from_secs(2));
+    Ok(market)
+}
+
+/// The turns in which somebody reads, or nobody.
+#[derive(Default)]
+struct Side {
+    time: Duration,
+    /// What was done in each turn, per second.
+    rates: Vec<f64>,
+}
+
+impl Side {
+    fn turn<T>(&mut self, market: &Market, watch: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (before, began) = (market.deals()?, Instant::now());
+        let seen = watch()?;
+        let (done, taken) =
+            (market.deals()?.checked_sub(before).context("deals are never undone")?, began.elapsed());
+        #[expect(clippy::cast_precision_loss, reason = "far fewer deals than 2^52")]
+        self.rates.push(done as f64 / taken.as_secs_f64());
+        self.time += taken;
+        Ok(seen)
+    }
 }
 
 /// What all readings together had.
@@ -102,13 +128,16 @@ impl Seen {
         Ok(())
     }
 
-    fn tell(mut self, out: &mut impl Write, [unwatched, watched]: &[Vec<f64>; 2]) -> Result<()> {
+    fn tell(mut self, out: &mut impl Write, unwatched: &Side, watched: &Side) -> Result<()> {
         self.milliseconds.sort_by(f64::total_cmp);
-        let (Some(most), false) = (self.milliseconds.last(), unwatched.is_empty()) else {
-            bail!("too short: there was no turn of each kind");
-        };
+        let most = self.milliseconds.last().context("too short: nothing was read")?;
         let median = self.milliseconds[self.milliseconds.len() / 2];
-        writeln!(out, "{} snapshots, no wrong group; {median:.1} ms each, {most:.1} at most", self.readings)?;
+        writeln!(
+            out,
+            "{} snapshots in {:.0} s of watched time; no wrong group; {median:.1} ms each, {most:.1} at most",
+            self.readings,
+            watched.time.as_secs_f64()
+        )?;
         writeln!(
             out,
             "{} goroutines read, {} of them again; {} given up, {} running, {} incomplete, {} unreadable",
@@ -117,13 +146,18 @@ impl Seen {
         for (stack, count) in &self.cut_off {
             writeln!(out, "  {count:>6} {stack}")?;
         }
-        writeln!(out, "{:<12}{:>8}{:>14}{:>12}{:>12}", "deals per s", "turns", "mean", "least", "most")?;
-        for (name, rates) in [("unwatched", unwatched), ("watched", watched)] {
+        writeln!(
+            out,
+            "{:<12}{:>8}{:>10}{:>14}{:>12}{:>12}",
+            "deals per s", "turns", "seconds", "mean", "least", "most"
+        )?;
+        for (name, Side { time, rates }) in [("unwatched", unwatched), ("watched", watched)] {
             let (least, most) =
                 rates.iter().fold((f64::MAX, 0.0_f64), |(a, b), rate| (a.min(*rate), b.max(*rate)));
             #[expect(clippy::cast_precision_loss, reason = "a few dozen turns")]
             let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-            writeln!(out, "{name:<12}{:>8}{mean:>14.0}{least:>12.0}{most:>12.0}", rates.len())?;
+            let (turns, seconds) = (rates.len(), time.as_secs_f64());
+            writeln!(out, "{name:<12}{turns:>8}{seconds:>10.0}{mean:>14.0}{least:>12.0}{most:>12.0}")?;
         }
         Ok(())
     }
