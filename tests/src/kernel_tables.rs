@@ -411,7 +411,7 @@ pub fn an_ordinary_user_is_told_what_is_missing() -> Result<()> {
     let directory = tempfile::tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let program = directory.path().join("holder");
-    fs::copy(holder::program()?, &program)?;
+    fs::copy(holder::program("holder")?, &program)?;
     let output = Command::new(program).arg("rows").uid(65534).gid(65534).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -16,6 +16,7 @@ pub mod kernel_tables;
 pub mod market;
 pub mod need;
 pub mod profiles;
+pub mod opener;
 pub mod program;
 pub mod runner;
 pub mod running;

@@ -7,6 +7,8 @@ use crate::workspace::{cargo, succeed, target_directory};
 use anyhow::Result;
 use std::process::Command;
 
+/// What runs inside: the agent, the runner of the cases, and what they start.
+const PROGRAMS: [&str; 4] = ["watcher", "vm", "holder", "opener"];
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// `cargo xtask vm`.
@@ -43,17 +45,8 @@ impl Vm {
         let directory = target_directory()?.join("vm");
         let mut build = cargo()?;
         build.args(["build", "--package", "watcher", "--package", "tests"]);
-        build.args([
-            "--bin",
-            "watcher",
-            "--bin",
-            "holder",
-            "--bin",
-            "vm",
-            "--target",
-            PLATFORM,
-            "--target-dir",
-        ]);
+        build.args(PROGRAMS.iter().flat_map(|name| ["--bin", name]));
+        build.args(["--target", PLATFORM, "--target-dir"]);
         build.arg(&directory);
         // The machine holds its files in memory, and nobody debugs in there.
         build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "debuginfo");

@@ -11,6 +11,7 @@ pub mod heap;
 pub mod kernel;
 pub mod leaks;
 pub mod openers;
+pub mod ledger;
 pub mod privileges;
 pub mod sampling;
 pub mod servers;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Case> {
         command::cases(),
         heap::cases(),
         kernel::cases(),
+        ledger::cases(),
         views::cases(),
         sampling::cases(),
         servers::cases(),
@@ -46,7 +48,7 @@ pub fn all() -> Vec<Case> {
 
 /// Those that the virtual machines run: what depends on the kernel and on little else.
 pub fn guest() -> Vec<Case> {
-    kernel::cases()
+    kernel::cases().into_iter().chain(ledger::cases()).collect()
 }
 
 /// The Go programs that must be there for [`guest`], and how they are built. The virtual machines have no toolchain.

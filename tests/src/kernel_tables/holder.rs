@@ -16,7 +16,7 @@ pub struct Holder {
 impl Holder {
     /// Starts it and waits until it has what it shall hold.
     pub fn start(args: &[&str]) -> Result<Self> {
-        let program = program()?;
+        let program = program("holder")?;
         let mut child = Command::new(&program)
             .args(args)
             .stdin(Stdio::piped())
@@ -38,15 +38,15 @@ impl Holder {
     }
 }
 
-/// Where the program lies: tests run from `target/PROFILE/deps`, programs of the package lie one above.
-pub fn program() -> Result<PathBuf> {
+/// Where a program of this package lies: tests run from `target/PROFILE/deps`, programs of the package lie one above.
+pub fn program(name: &str) -> Result<PathBuf> {
     env::current_exe()?
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|directory| directory.join("holder"))
+        .map(|directory| directory.join(name))
         .find(|program| program.exists())
-        .context("the program holder was not built")
+        .with_context(|| format!("the program {name} was not built"))
 }
 
 impl Drop for Holder {

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 const INIT: &str = include_str!("init.sh");
 /// Our own programs that the cases start, beside the runner.
-const PROGRAMS: [&str; 3] = ["vm", "holder", "watcher"];
+const PROGRAMS: [&str; 4] = ["vm", "holder", "opener", "watcher"];
 /// Where kernel and init mount something or write.
 const DIRECTORIES: [&str; 10] =
     ["bin", "dev", "etc", "proc", "programs", "root", "sys", "target", "tmp", "run"];
