@@ -122,7 +122,9 @@ pub fn cases() -> Vec<Case> {
             cases.push(Case::new(name, needs.clone(), move || kept(row, toolchain)));
         }
         if !row.twin_elsewhere {
-            cases.push(Case::new(format!("openers::{}_given_back", row.name()), needs, move || given_back(row)));
+            cases.push(Case::new(format!("openers::{}_given_back", row.name()), needs, move || {
+                given_back(row)
+            }));
         }
     }
     cases.push(Case::new("openers::terrace_fills", [Need::Root, Need::Go], terrace_fills));
@@ -140,7 +142,9 @@ impl Row {
     fn name(&self) -> String {
         let words = self.arguments.iter().map(|argument| {
             let argument = argument.trim_start_matches('-');
-            argument.split_once('=').map_or(argument, |(name, value)| if name == "way" { value } else { name })
+            argument
+                .split_once('=')
+                .map_or(argument, |(name, value)| if name == "way" { value } else { name })
         });
         [self.program].into_iter().chain(words).collect::<Vec<_>>().join("_")
     }
@@ -175,7 +179,9 @@ fn kept(row: Row, toolchain: &Toolchain) -> Result<()> {
     }
     let named = primary.detail.peer.as_deref();
     match (row.peer, row.kind) {
-        (Peer::Server, "connection") => ensure!(named == scene.address.as_deref(), "want its peer: {primary:#?}"),
+        (Peer::Server, "connection") => {
+            ensure!(named == scene.address.as_deref(), "want its peer: {primary:#?}")
+        }
         (Peer::Caller, "connection") => {
             ensure!(named.is_some_and(|peer| peer.starts_with("client ")), "want its clients: {primary:#?}");
         }

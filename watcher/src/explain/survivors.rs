@@ -52,7 +52,7 @@ pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
             format!("{sit} on these sockets, most of them in {function}.")
         }
         Evidence::Mapped { bytes: held, mappings, seconds, by_c } => format!(
-            "{}{} asked the system for {} in {} and has not given them back, {}.",
+            "{}{} asked the system for {} in {}, in {}, and has not given them back.",
             if by_c { "C code that is called from " } else { "" },
             if by_c { "this line" } else { "This line" },
             bytes(held as f64),
@@ -159,8 +159,8 @@ mod tests {
             212 were gone at once after a collection: nothing but the garbage collector closes them.
             After each of 3 collections many were gone at once, 640 in all: nothing but the garbage collector closes them.
             41 goroutines sit on these sockets, most of them in main.attend.
-            C code that is called from this line asked the system for 48 MiB in 45 s and has not given them back, 192 mappings.
-            This line asked the system for 48 MiB in 45 s and has not given them back, 1 mapping.
+            C code that is called from this line asked the system for 48 MiB in 45 s, in 192 mappings, and has not given them back.
+            This line asked the system for 48 MiB in 45 s, in 1 mapping, and has not given them back.
             118 more goroutines of one place hold a thread each, locked to it, while the number of threads rose by 120.
             118 more goroutines of one place hold a thread each, blocked in a system call, while the number of threads rose by 120.
             98 % of what was allocated in 45 s and is still live was allocated at one stack: 44 MiB in 11,000 objects.

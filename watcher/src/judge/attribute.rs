@@ -1,7 +1,8 @@
 //! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
 
+use super::culprit::{Owner, owner};
 use super::exhaustion::first_limit;
-use super::{Bounds, Finding, Judgement, Kind, Lacking, LedgerName, Outcome, Rate, Verdict, gaps};
+use super::{Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Rate, Verdict, gaps};
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
 use crate::store::{Captures, Window};
@@ -34,7 +35,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     // What leaks needs no further deciding, and a kind of which one half is undecided is not ruled out by the other.
     undecided.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
     steady.retain(|one| undecided.iter().all(|other| other.kind != one.kind));
-    rank(&mut findings);
+    rank(&mut findings, window.captures().main_module.as_deref());
     add_exhaustion(&mut findings, window, bounds);
     let verdict = if !findings.is_empty() {
         Verdict::Leak
@@ -61,12 +62,16 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
 }
 
 /// The cause first: the finding that explains most others, and of those the surest.
-fn rank(findings: &mut [Finding]) {
+fn rank(findings: &mut [Finding], module: Option<&str>) {
     for index in 0..findings.len() {
         let cause = findings
             .iter()
             .enumerate()
-            .filter(|(other, cause)| *other != index && follows(&findings[index], cause))
+            .filter(|(other, cause)| {
+                *other != index
+                    && follows(&findings[index], cause)
+                    && !lie_apart(&findings[index], cause, module)
+            })
             .map(|(_, cause)| cause)
             .min_by_key(|cause| depth(cause.kind))
             .map(|cause| cause.kind);
@@ -137,6 +142,27 @@ fn follows(effect: &Finding, cause: &Finding) -> bool {
         _ => false,
     };
     related && (LEAST_PER_CAUSE..=MOST_PER_CAUSE).contains(&per_cause)
+}
+
+/// The program's own lines are known of both, and no function that holds one of them has to do with the other: two
+/// leaks at a similar pace, not one. Memory is left out, since what is allocated passes through many hands.
+fn lie_apart(effect: &Finding, cause: &Finding, module: Option<&str>) -> bool {
+    if matches!(effect.kind, Kind::Heap | Kind::Native) {
+        return false;
+    }
+    let own = |finding: &Finding| -> Vec<Frame> {
+        let frames = finding.culprits.iter().map(|culprit| &culprit.frame);
+        frames.filter(|frame| owner(&frame.function, module) == Owner::Own).cloned().collect()
+    };
+    let touches = |frame: &Frame, other: &Finding| {
+        let stacks = other.culprits.iter().flat_map(|culprit| &culprit.stack);
+        stacks.into_iter().any(|it| it.function == frame.function)
+    };
+    let (of_effect, of_cause) = (own(effect), own(cause));
+    !of_effect.is_empty()
+        && !of_cause.is_empty()
+        && !of_effect.iter().any(|frame| touches(frame, cause))
+        && !of_cause.iter().any(|frame| touches(frame, effect))
 }
 
 /// The most likely lines of the two lie in one function.

@@ -11,7 +11,8 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let course = course(&series, Kind::Child.unit(), thresholds);
     let captures = window.captures();
     // Whoever still runs is waited for later; only who has exited is kept.
-    let Some(book) = Book::open(&captures.children, LEAST_COUNT, |site| Some(site.what.zombies)) else {
+    let Some(book) = Book::open(window, &captures.children, LEAST_COUNT, |site| Some(site.what.zombies))
+    else {
         return vec![Outcome::of(Kind::Child, course, |_| {})];
     };
     vec![Outcome::of(Kind::Child, book.decide(course), |finding| book.describe(finding, captures))]

@@ -44,7 +44,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         other => close_wait_course(window, thresholds).unwrap_or(other),
     };
     let captures = window.captures();
-    let Some(book) = Book::open(&captures.descriptors, LEAST_COUNT, open_sockets) else {
+    let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, open_sockets) else {
         return vec![Outcome::of(Kind::Connection, course, |finding| name_group(window, finding))];
     };
     vec![Outcome::of(Kind::Connection, book.decide(course), |finding| {

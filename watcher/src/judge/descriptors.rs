@@ -19,7 +19,7 @@ const NAMED_SHARE: f64 = 0.5;
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let course = by_totals(window, thresholds);
     let captures = window.captures();
-    let Some(book) = Book::open(&captures.descriptors, LEAST_COUNT, files) else {
+    let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, files) else {
         return vec![Outcome::of(Kind::Fd, course, |finding| name_type(window, finding))];
     };
     let course = match book.decide(course) {

@@ -11,7 +11,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let course = course(&series, Kind::Mapping.unit(), thresholds);
     let captures = window.captures();
     // What the runtime maps for the heap and for stacks is counted there.
-    let Some(book) = Book::open(&captures.mappings, LEAST_COUNT, |site| {
+    let Some(book) = Book::open(window, &captures.mappings, LEAST_COUNT, |site| {
         (!site.what.is_runtime).then_some(site.outstanding)
     }) else {
         return vec![Outcome::of(Kind::Mapping, course, |_| {})];

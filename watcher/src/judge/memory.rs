@@ -12,7 +12,7 @@ use super::{
 };
 use crate::sample::ledger::Mappings;
 use crate::sample::memory::Memory;
-use crate::store::{Captures, Series, Window};
+use crate::store::{Series, Window};
 
 /// Judges resident memory: anonymous with what was swapped out, that of files, and shared.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
@@ -70,7 +70,7 @@ fn told_apart(
         .or_else(|| heap::has_risen(window).then(|| Outcome::Undecided(heap::too_few(window))))
         .or_else(|| together.iter().find(of_kind(Kind::Heap)).cloned())
         .or_else(|| (!together.is_empty()).then(|| Outcome::Undecided(heap::too_few(window))));
-    if let Some(native) = by_stacks(outside, window.captures(), thresholds) {
+    if let Some(native) = by_stacks(window, outside, thresholds) {
         return heap.into_iter().chain([native]).collect();
     }
     let native = match course(outside, Unit::Bytes, &beyond_a_cycle(thresholds)) {
@@ -92,9 +92,11 @@ const ASKED_FOR: f64 = 0.3;
 
 /// Memory outside the Go heap that grows, and the stacks that asked for it and keep it. `None` where it does not
 /// grow, or where no such stack is known.
-fn by_stacks(outside: &Series, captures: &Captures, thresholds: &Thresholds) -> Option<Outcome> {
-    let book = Book::open(&captures.mappings, LEAST_BYTES, |site| {
-        (!site.what.is_runtime && !site.what.is_thread_stack).then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
+fn by_stacks(window: &Window, outside: &Series, thresholds: &Thresholds) -> Option<Outcome> {
+    let captures = window.captures();
+    let book = Book::open(window, &captures.mappings, LEAST_BYTES, |site| {
+        (!site.what.is_runtime && !site.what.is_thread_stack)
+            .then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
     })?;
     let kept = book.kept();
     // A C library asks for much at once and fills it over time; what is resident is what grows.

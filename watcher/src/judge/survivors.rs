@@ -8,6 +8,7 @@ use super::culprit::{self, Owner, owner};
 use super::growth::{Course, Growth, MAX_CONFIDENCE};
 use super::{Created, Culprit, Evidence, Finding, Frame, Rate, SteadyWhy, UndecidedWhy};
 use crate::sample::ledger::{Ledger, Site};
+use crate::store::Window;
 use crate::store::captures::{Captures, Run};
 use std::sync::Arc;
 
@@ -38,6 +39,11 @@ const EVEN: std::ops::RangeInclusive<f64> = 0.75..=1.34;
 const STOPPED: f64 = 0.3;
 /// Where so much of what was there before went meanwhile, what is new took its place.
 const REPLACED: f64 = 0.3;
+/// A ledger that covers less than this part of the window names lines and decides nothing: a minute of a daily wave
+/// looks like growth, and a slow leak like none.
+const COVERS: f64 = 0.6;
+/// ... and so does one that was read longer ago than this part of the time it covers.
+const STALE: f64 = 0.25;
 /// A stack with less of the growth than this is no culprit.
 const MIN_SHARE: f64 = 0.1;
 const MAX_STACKS: usize = 3;
@@ -79,6 +85,8 @@ pub(super) struct Book<'a, T> {
     /// So many that were there before watching began have gone since.
     gone_of_before: u64,
     least: u64,
+    /// It covers most of the window, to its end: it may overrule what the totals say.
+    is_judge: bool,
 }
 
 /// What all stacks together say.
@@ -98,6 +106,7 @@ impl<'a, T> Book<'a, T> {
     /// Reads the newest ledger and those before it. `amount` is what a site holds of the kind that is judged, in its
     /// unit, and `None` for a site that creates other things; less than `least` of it proves nothing.
     pub fn open(
+        window: &Window,
         run: &'a Run<Ledger<T>>,
         least: u64,
         amount: impl Fn(&Site<T>) -> Option<u64>,
@@ -131,7 +140,9 @@ impl<'a, T> Book<'a, T> {
             })
             .collect();
         sources.sort_by(|a, b| b.kept.cmp(&a.kept));
-        Some(Book { ledger, sources, middle_at, gone_of_before, least })
+        let age = window.latest().map_or(0.0, |newest| newest.at.seconds_since(&ledger.at));
+        let is_judge = watched >= COVERS * window.seconds() && age <= STALE * watched;
+        Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge })
     }
 
     /// Seconds that were watched.
@@ -189,6 +200,7 @@ impl<'a, T> Book<'a, T> {
                 growth.confidence = self.confidence(growth.confidence, total);
                 Course::Grows(growth)
             }
+            (course, _) if !self.is_judge => course,
             (Course::Grows(growth), Word::ComeAndGo | Word::Filled { .. }) => {
                 Course::Undecided(UndecidedWhy::Ambiguous {
                     per_second: growth.rate.per_second,
@@ -297,12 +309,12 @@ impl<'a, T> Book<'a, T> {
             add_lines(&mut finding.culprits, source.site, share, captures);
         }
         if let Some(top) = self.keepers().next() {
-            let others = self.sources.iter().map(|source| source.site);
+            let others = || self.sources.iter().map(|source| source.site);
             finding.evidence.insert(
                 0,
                 Evidence::Survivors {
-                    here: sum([top.site]),
-                    elsewhere: sum(others.filter(|site| !std::ptr::eq(*site, top.site))),
+                    here: sum(others().filter(|site| is_same(site, top.site))),
+                    elsewhere: sum(others().filter(|site| !is_same(site, top.site))),
                     seconds: self.seconds(),
                     keeping_stacks: self.keepers().count(),
                 },
@@ -355,6 +367,18 @@ fn fate<T>(site: &Site<T>, pace: Pace, least: u64, watched: f64) -> Fate {
         (false, true) if youngest >= STOPPED * watched => Fate::Filled,
         (false, _) => Fate::Unclear,
     }
+}
+
+/// Both are of one stack, and of who started its goroutine less is known of the one than of the other: what was created
+/// before births of goroutines were watched has the `go` statement only.
+fn is_same<T>(one: &Site<T>, other: &Site<T>) -> bool {
+    let starts_like =
+        |one: &Site<T>, other: &Site<T>| match (one.started_by.first(), other.started_by.first()) {
+            (None, _) => true,
+            (Some(one), Some(other)) => other.starts_with(one),
+            (Some(_), None) => false,
+        };
+    one.stack == other.stack && starts_like(one, other)
 }
 
 fn sum<'a, T: 'a>(sites: impl IntoIterator<Item = &'a Site<T>>) -> Created {

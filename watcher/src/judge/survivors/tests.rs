@@ -505,3 +505,74 @@ fn what_rises_unclearly_and_goes_again_is_steady() {
     let steady = judgement.steady.iter().find(|one| one.kind == Kind::Fd).map(|one| one.why);
     assert!(matches!(steady, Some(SteadyWhy::ComeAndGo { .. } | SteadyWhy::Flat { .. })), "{judgement:#?}");
 }
+
+#[test]
+fn two_leaks_at_a_like_pace_are_two_where_their_lines_have_nothing_in_common() {
+    let spawn = |started_by| Place {
+        stack: &["syscall.forkExec", "os.StartProcess", "os/exec.(*Cmd).Start", "main.render", "main.main"],
+        started_by,
+    };
+    let pidfd = Place {
+        stack: &["syscall.forkExec", "os.StartProcess", "os/exec.(*Cmd).Start", "main.render"],
+        started_by: &[],
+    };
+    let judged_with = |opener: Place| {
+        let children = every(5.0, spawn(&[]), NEVER);
+        let opened = every(5.0, opener, NEVER);
+        let mut window = window(|second, beat| {
+            beat.zombies += alive(&children, second);
+            beat.files += alive(&opened, second);
+        });
+        for second in CAPTURED_AT {
+            let captures = window.captures_mut();
+            captures.children.push(ledger(second, &children, |_, zombies| Tasks { zombies }));
+            captures.descriptors.push(ledger(second, &opened, files));
+        }
+        let causes = |finding: &Finding| (finding.kind, finding.consequence_of);
+        judged(&window).findings.iter().map(causes).collect::<Vec<_>>()
+    };
+    assert_eq!(judged_with(pidfd), [(Kind::Child, None), (Kind::Fd, Some(Kind::Child))]);
+    let mut apart = judged_with(READ);
+    apart.sort();
+    assert_eq!(apart, [(Kind::Fd, None), (Kind::Child, None)]);
+}
+
+#[test]
+fn a_ledger_of_a_small_part_of_the_window_names_lines_and_decides_nothing() {
+    // Kept at one stack for as long as the ledger reaches back, under totals that do not move.
+    let things: Vec<Thing> = every(2.0, POLL, NEVER).into_iter().filter(|it| it.born > 33.0).collect();
+    let short = |window: &mut Window| {
+        for second in [33.0, 39.0, 45.0] {
+            let mut part = ledger(second, &things, sockets);
+            part.began = moment(33.0);
+            window.captures_mut().descriptors.push(part);
+        }
+    };
+    let mut flat = window(|second, beat| beat.established += 30 + (second as u64 * 7) % 25);
+    short(&mut flat);
+    assert_ne!(judged(&flat).verdict, Verdict::Leak);
+    let mut growing = window(|second, beat| beat.established += 2 * second as u64);
+    short(&mut growing);
+    assert_eq!(names(the_leak(&judged(&growing), Kind::Connection)), ["main.pollUpstream"]);
+    // What a ledger said long ago does not hold for now.
+    let mut stopped = window(|_, beat| beat.established += 60);
+    let early = every(4.0, POLL, NEVER);
+    for second in [0.0, 10.0, 20.0] {
+        stopped.captures_mut().descriptors.push(ledger(second, &early, sockets));
+    }
+    assert_ne!(judged(&stopped).verdict, Verdict::Leak);
+}
+
+#[test]
+fn what_came_before_births_were_watched_counts_with_the_same_stack() {
+    const BLIND: Place =
+        Place { started_by: &[&["net/http.(*Transport).startDialConnForLocked"]], ..TRANSPORT };
+    let all = every(6.0, TRANSPORT, NEVER);
+    let known_from = |it: Thing| if it.born < 9.0 { Thing { place: Some(BLIND), ..it } } else { it };
+    let things: Vec<Thing> = all.into_iter().map(known_from).collect();
+    let judgement = judged(&of_sockets(&things));
+    let finding = the_leak(&judgement, Kind::Connection);
+    assert_eq!(names(finding), ["main.fetch"]);
+    let (here, elsewhere) = survivors_of(finding);
+    assert_eq!((here.created, elsewhere.created), (270, 0));
+}
