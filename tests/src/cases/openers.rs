@@ -77,7 +77,7 @@ const ROWS: [Row; 18] = [
     Row { program: "courier", lines: &["http.Get(url)"], twin_elsewhere: true, ..DIALS },
     Row { program: "courier", arguments: &["-brief"], lines: &["http.DefaultClient.Do(request)"], ..DIALS },
     Row { program: "envoys", lines: &["messenger.Get(url)"], ..DIALS },
-    Row { program: "parlour", lines: &["redis.String(connection.Do(\"GET\", \"hour\"))"], ..DIALS },
+    Row { program: "parlour", lines: &["pool.Get()"], ..DIALS },
     Row { program: "clerk", lines: &["base.Query(\"entries\")"], ..DIALS },
     Row { program: "clerk", arguments: &["-way=draft"], rate_per_second: 113.0, kind: "heap", state: None, lines: &["base.Prepare(\"entry\")"], says: "collections found", counts: false, ..DIALS },
     Row { program: "relay", lines: &["listener.Accept()"], twin_elsewhere: true, ..SERVES },

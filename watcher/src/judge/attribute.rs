@@ -150,9 +150,11 @@ fn lie_apart(effect: &Finding, cause: &Finding, module: Option<&str>) -> bool {
     if matches!(effect.kind, Kind::Heap | Kind::Native) {
         return false;
     }
+    // A line of the library's among them says that who called it is a guess.
     let own = |finding: &Finding| -> Vec<Frame> {
-        let frames = finding.culprits.iter().map(|culprit| &culprit.frame);
-        frames.filter(|frame| owner(&frame.function, module) == Owner::Own).cloned().collect()
+        let frames = || finding.culprits.iter().map(|culprit| culprit.frame.clone());
+        let all = frames().all(|frame| owner(&frame.function, module) == Owner::Own);
+        if all { frames().collect() } else { Vec::new() }
     };
     let touches = |frame: &Frame, other: &Finding| {
         let stacks = other.culprits.iter().flat_map(|culprit| &culprit.stack);

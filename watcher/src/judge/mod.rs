@@ -19,6 +19,7 @@ pub mod mappings;
 pub mod memory;
 pub mod shape;
 mod survivors;
+pub mod suspicion;
 pub mod threads;
 pub mod trend;
 

@@ -410,17 +410,20 @@ fn add_lines<T>(culprits: &mut Vec<Culprit>, site: &Site<T>, share: f64, capture
 /// library, of the chain of those who started its goroutine.
 fn lines<'a>(stack: &'a [Frame], started_by: &'a [Arc<[Frame]>], module: Option<&str>) -> Vec<&'a Frame> {
     let stacks = || [stack].into_iter().chain(started_by.iter().map(|stack| &**stack));
-    let best = |wanted: Owner| {
-        stacks()
-            .filter_map(|stack| culprit::line(stack, module))
-            .find(|line| owner(&line.function, module) == wanted)
-    };
-    let own = best(Owner::Own);
-    let dependency = stacks().flatten().find(|frame| owner(&frame.function, module) == Owner::Dependency);
-    let other = || best(Owner::Standard).or_else(|| culprit::line(stack, module));
-    let mut lines: Vec<&Frame> = own.into_iter().chain(dependency).collect();
+    let is = |frame: &Frame, wanted: Owner| owner(&frame.function, module) == wanted;
+    let mut lines: Vec<&Frame> = Vec::new();
+    if let Some(own) = stacks().find(|stack| stack.iter().any(|frame| is(frame, Owner::Own))) {
+        let inner = own.iter().skip_while(|frame| !is(frame, Owner::Own));
+        lines.extend(inner.clone().next());
+        // A callback that a library calls, as a pool does to open a connection: who asked the library matters too.
+        let beyond = inner.skip_while(|frame| is(frame, Owner::Own));
+        let caller = beyond.skip_while(|frame| !is(frame, Owner::Own)).next();
+        lines.extend(caller.filter(|frame| &*frame.function != "main.main"));
+    }
+    lines.extend(stacks().flatten().find(|frame| is(frame, Owner::Dependency)));
     if lines.is_empty() {
-        lines.extend(other());
+        let standard = stacks().filter_map(|stack| culprit::line(stack, module));
+        lines.extend(standard.min_by_key(|frame| owner(&frame.function, module)));
     }
     lines
 }

@@ -576,3 +576,27 @@ fn what_came_before_births_were_watched_counts_with_the_same_stack() {
     let (here, elsewhere) = survivors_of(finding);
     assert_eq!((here.created, elsewhere.created), (270, 0));
 }
+
+#[test]
+fn lines_are_of_the_program_then_of_its_dependency() {
+    let lines = |stack: &[&str], started_by: &[&[&str]]| -> Vec<String> {
+        let started_by: Vec<_> = started_by.iter().map(|stack| frames(stack)).collect();
+        let stack = frames(stack);
+        let lines = super::lines(&stack, &started_by, Some("example.com/shop"));
+        lines.into_iter().map(|frame| frame.function.to_string()).collect()
+    };
+    assert_eq!(lines(&["net.socket", "net.Dial", "main.lookup", "main.main"], &[]), ["main.lookup"]);
+    // The program's own callback opens it, and somebody of the program asked the pool.
+    let pool = ["net.Dial", "main.main.func1", "github.com/a/pool.(*Pool).Get", "main.hour", "main.main"];
+    assert_eq!(lines(&pool, &[]), ["main.main.func1", "main.hour", "github.com/a/pool.(*Pool).Get"]);
+    // A framework that main calls calls back: main is nobody's to edit.
+    let framework = ["os.Open", "example.com/shop/cmd.run", "github.com/a/cli.Execute", "main.main"];
+    assert_eq!(lines(&framework, &[]), ["example.com/shop/cmd.run", "github.com/a/cli.Execute"]);
+    let dials = ["net.socket", "net/http.(*Transport).dialConnFor"];
+    let chain: [&[&str]; 2] =
+        [&["net/http.(*Transport).startDial"], &["net/http.(*Client).Get", "main.fetch"]];
+    assert_eq!(lines(&dials, &chain), ["main.fetch"]);
+    assert_eq!(lines(&dials, &chain[..1]), ["net.socket"]);
+    assert_eq!(lines(&["runtime.mmap", "runtime.sysAlloc"], &[]), ["runtime.mmap"]);
+    assert_eq!(lines(&[], &[]), [""; 0]);
+}
