@@ -5,6 +5,7 @@
 
 pub mod buildinfo;
 pub mod goroutines;
+pub mod handlers;
 pub mod heap;
 pub mod heap_reader;
 pub mod image;

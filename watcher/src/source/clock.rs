@@ -1,7 +1,8 @@
 //! The clocks.
 
 use crate::reading::Moment;
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::time::{Duration, SystemTime};
 
 /// Now, on the clock for arithmetic and on the one for people.
@@ -25,6 +26,13 @@ pub fn thread_cpu_time() -> Duration {
 /// CPU time that all our threads together have used so far.
 pub fn process_cpu_time() -> Duration {
     read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// CPU time that all threads of a process have used so far, those that have ended included; `None` where it has left
+/// or this kernel does not say.
+pub fn cpu_time_of(pid: i32) -> Option<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
+    Some(clock_gettime(clock).ok()?.into())
 }
 
 fn read(clock: ClockId) -> Duration {

@@ -6,6 +6,7 @@ pub mod host;
 pub mod kernel;
 pub mod memory;
 pub mod native_symbols;
+pub mod pprof;
 pub mod proc;
 pub mod sockdiag;
 

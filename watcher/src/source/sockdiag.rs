@@ -110,27 +110,42 @@ fn dump_here() -> io::Result<Sockets> {
 }
 
 /// Sends a dump request and takes every message of the answer.
-fn ask(request: SockDiagMessage, mut each: impl FnMut(SockDiagMessage)) -> io::Result<()> {
-    let mut socket = NetlinkSocket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&NetlinkAddress::new(0, 0))?;
-
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-
-    // The kernel fills at most 32 KiB at once (`net/netlink/af_netlink.c`, `netlink_recvmsg`).
-    let mut buffer = vec![0; 64 * 1024];
+pub(super) fn ask(request: SockDiagMessage, mut each: impl FnMut(SockDiagMessage)) -> io::Result<()> {
+    let socket = send(request, NLM_F_REQUEST | NLM_F_DUMP)?;
+    let mut buffer = vec![0; ANSWER_BYTES];
     loop {
         let length = socket.recv(&mut &mut buffer[..], 0)?;
         if length == 0 || each_message(&buffer[..length], &mut each)? {
             return Ok(());
         }
     }
+}
+
+/// Asks for one socket. ENOENT where there is no such socket in the calling thread's namespace.
+pub(super) fn ask_for_one(request: SockDiagMessage) -> io::Result<Option<SockDiagMessage>> {
+    let socket = send(request, NLM_F_REQUEST)?;
+    let mut buffer = vec![0; ANSWER_BYTES];
+    let length = socket.recv(&mut &mut buffer[..], 0)?;
+    let mut answer = None;
+    each_message(&buffer[..length], &mut |message| answer = Some(message))?;
+    Ok(answer)
+}
+
+/// The kernel fills at most 32 KiB at once (`net/netlink/af_netlink.c`, `netlink_recvmsg`).
+const ANSWER_BYTES: usize = 64 * 1024;
+
+fn send(request: SockDiagMessage, flags: u16) -> io::Result<NetlinkSocket> {
+    let mut socket = NetlinkSocket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&NetlinkAddress::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    Ok(socket)
 }
 
 /// Takes the messages of one datagram apart; `true` once the dump is over. A message that is not understood is

@@ -12,13 +12,13 @@ use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
 use crate::reading::Reading;
 use crate::task::Task;
-use rustix::fs::{AtFlags, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `/proc/PID` of one process.
 ///
@@ -173,6 +173,39 @@ impl ProcessDir {
         read_link(&self.dir, "root").map(program::path_from_bytes).into()
     }
 
+    /// A file or socket by its name in this process's root directory, as a place that is not opened for reading.
+    /// Links in the path are followed as the process would follow them, and never lead out of its root.
+    pub fn place_in_root(&self, path: &Path) -> Reading<OwnedFd> {
+        let open = || -> io::Result<OwnedFd> {
+            let root = open_place(&self.dir, "root")?;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            Ok(openat2(
+                root,
+                path,
+                flags,
+                Mode::empty(),
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            )?)
+        };
+        open().into()
+    }
+
+    /// `argv` as its bytes, each argument ended by a zero byte; of the first MiB. Empty for a process that has
+    /// exited.
+    pub fn command_line(&self) -> Reading<Vec<u8>> {
+        read_file(&self.dir, "cmdline", 1 << 20).into()
+    }
+
+    /// The first mapping that holds code, which is the executable's. Needs ptrace access (PTRACE_MODE_READ).
+    pub fn first_code(&self) -> Reading<Range<u64>> {
+        let find = || -> io::Result<Range<u64>> {
+            // The executable comes first but for what was mapped below it, so a few lines hold it.
+            let text = read_file(&self.dir, "maps", 64 << 10)?;
+            understood(String::from_utf8_lossy(&text).lines().find_map(code_range))
+        };
+        find().into()
+    }
+
     /// Visits its threads, the leader included. One that leaves meanwhile is left out.
     pub fn tasks(&self, each: &mut dyn FnMut(Task)) -> Reading<()> {
         let mut visit = || -> io::Result<()> {
@@ -233,6 +266,14 @@ pub(super) fn count_descriptors(dir: &OwnedFd, name: &str, counted_by_kernel: bo
 /// What was open a moment ago has left.
 pub(super) fn left(error: &io::Error) -> bool {
     Reading::<()>::from_error(error) == Reading::Gone
+}
+
+/// The addresses of a line of `maps` whose permissions hold `x`.
+fn code_range(line: &str) -> Option<Range<u64>> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    fields.next().filter(|permissions| permissions.contains('x'))?;
+    Some(u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?)
 }
 
 /// Counts the lines of `maps`, without the page of the kernel's that ends the list on x86: it is in no process's

@@ -1,0 +1,102 @@
+//! Whether a program has the handlers of `net/http/pprof` linked in.
+//!
+//! Every program that imports the package keeps them, since its `init` registers them, and their names then stand
+//! among those of all functions (`pclntab`, each ended by a zero byte), also in a stripped executable.
+
+use super::ReadAt;
+use super::image::{Image, ImageError, Segment};
+use memchr::memmem::Finder;
+
+const HANDLER: &[u8] = b"\0net/http/pprof.Index\0";
+/// Read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Larger executables are searched up to here.
+const MAX_BYTES: u64 = 2 << 30;
+
+/// Whether the executable holds the handlers.
+///
+/// # Errors
+/// Where it is no executable, or cannot be read.
+pub fn offers_pprof(file: &(impl ReadAt + ?Sized)) -> Result<bool, ImageError> {
+    let image = Image::read(file)?;
+    let finder = Finder::new(HANDLER);
+    // The names are data, of position-independent programs in a segment that is written to at first.
+    for segment in image.segments.iter().filter(|segment| !segment.executable) {
+        if holds(file, segment, &finder)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds(file: &(impl ReadAt + ?Sized), segment: &Segment, finder: &Finder<'_>) -> Result<bool, ImageError> {
+    let end = segment.file_offset.saturating_add(segment.file_bytes.min(MAX_BYTES));
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = segment.file_offset;
+    while offset < end {
+        let wanted = usize::try_from(end - offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let length = match file.read_at(offset, &mut buffer[..wanted]) {
+            Ok(length) => length,
+            Err(source) => return Err(ImageError::Read { offset, source }),
+        };
+        if finder.find(&buffer[..length]).is_some() {
+            return Ok(true);
+        }
+        // What the end of this chunk may begin, the next one holds whole.
+        let step = (length as u64).saturating_sub(HANDLER.len() as u64);
+        if step == 0 || length < wanted {
+            break;
+        }
+        offset += step;
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK_BYTES, HANDLER, Image, offers_pprof};
+
+    /// An executable with one segment of data, which holds `data`.
+    fn executable(data: &[u8]) -> Vec<u8> {
+        let mut file = vec![0; 64 + 56];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+        put(16, &2_u16.to_le_bytes());
+        put(18, &62_u16.to_le_bytes());
+        put(32, &64_u64.to_le_bytes());
+        put(54, &56_u16.to_le_bytes());
+        put(56, &1_u16.to_le_bytes());
+        put(64, &1_u32.to_le_bytes());
+        put(68, &4_u32.to_le_bytes());
+        put(64 + 8, &120_u64.to_le_bytes());
+        put(64 + 16, &0x40_0000_u64.to_le_bytes());
+        put(64 + 32, &(data.len() as u64).to_le_bytes());
+        put(64 + 40, &(data.len() as u64).to_le_bytes());
+        file.extend_from_slice(data);
+        file
+    }
+
+    #[test]
+    fn the_name_is_found_wherever_it_stands() {
+        assert_eq!(Image::read(&executable(&[1; 8])).unwrap().segments.len(), 1);
+        for before in [0, 1, CHUNK_BYTES - 10, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES - 3] {
+            let mut data = vec![b'x'; before];
+            data.extend_from_slice(HANDLER);
+            data.extend_from_slice(&[b'x'; 100]);
+            assert!(offers_pprof(&executable(&data)).unwrap(), "{before}");
+        }
+    }
+
+    #[test]
+    fn part_of_a_name_is_not_the_name() {
+        for text in [
+            &b""[..],
+            b"net/http/pprof.Index",
+            b"\0net/http/pprof.Index.func1\0",
+            b"\0x/net/http/pprof.Index\0",
+        ] {
+            assert!(!offers_pprof(&executable(text)).unwrap());
+        }
+        assert!(offers_pprof(&b"#!/bin/sh".to_vec()).is_err());
+    }
+}
