@@ -5,6 +5,7 @@ pub mod checks;
 pub mod diagnose;
 pub mod observer;
 pub mod progress;
+pub mod pulls;
 pub mod run;
 pub mod views;
 

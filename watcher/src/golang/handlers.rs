@@ -20,8 +20,9 @@ const MAX_BYTES: u64 = 2 << 30;
 pub fn offers_pprof(file: &(impl ReadAt + ?Sized)) -> Result<bool, ImageError> {
     let image = Image::read(file)?;
     let finder = Finder::new(HANDLER);
-    // The names are data, of position-independent programs in a segment that is written to at first.
-    for segment in image.segments.iter().filter(|segment| !segment.executable) {
+    // The names are data; linkers of C may put what is only read beside the code.
+    let (code, data): (Vec<_>, Vec<_>) = image.segments.iter().partition(|segment| segment.executable);
+    for segment in data.into_iter().chain(code) {
         if holds(file, segment, &finder)? {
             return Ok(true);
         }

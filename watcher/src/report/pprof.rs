@@ -10,6 +10,8 @@ mod decode;
 mod diff;
 mod encode;
 mod heap;
+mod identity;
+mod text_form;
 mod wire;
 
 #[cfg(test)]
@@ -20,6 +22,8 @@ pub use decode::{DecodeError, Limits, decode};
 pub use diff::{Diff, DiffError, Growth, diff};
 pub use encode::encode;
 pub use heap::{HeapSite, Place, heap_profile};
+pub use identity::{identity, identity_comment};
+pub use text_form::{is_text, parse as parse_text};
 
 use std::time::{Duration, SystemTime};
 

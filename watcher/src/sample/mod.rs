@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod mapping_book;
 pub mod mappings;
 pub mod memory;
+pub mod pulls;
 pub mod runtime;
 pub mod sweep;
 mod tasks;

@@ -1,7 +1,9 @@
 //! What was seen, kept for as long as it can matter: a bounded window of samples per process, and its captures.
 
 pub mod captures;
+pub mod pulls;
 pub mod window;
 
 pub use captures::Captures;
+pub use pulls::{FileName, PullDirectory};
 pub use window::{Series, Window};

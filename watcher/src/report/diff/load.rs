@@ -25,11 +25,14 @@ pub enum LoadError {
     TooLarge,
 }
 
-/// Reads a profile, or the JSON of `watcher goroutines` or `watcher heap` as a profile.
+/// Reads a profile, packed or as text, or the JSON of `watcher goroutines` or `watcher heap` as a profile.
 ///
 /// # Errors
 /// See [`LoadError`].
 pub fn load(bytes: &[u8]) -> Result<Profile, LoadError> {
+    if pprof::is_text(bytes) {
+        return Ok(pprof::parse_text(bytes)?);
+    }
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Ok(pprof::decode(bytes, &Limits::default())?);
     }

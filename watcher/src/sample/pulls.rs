@@ -1,0 +1,59 @@
+//! What an endpoint said of a process: its own profiles by stack, and what asking for them took.
+//!
+//! Plain values. Nothing here knows how they were asked for.
+
+use super::code::Frame;
+use crate::reading::Moment;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stacks that are kept of a profile, those with most first.
+pub const MAX_SITES: usize = 4096;
+
+/// A profile at one moment, by stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PulledProfile {
+    /// When it was asked for.
+    pub at: Moment,
+    /// Most first.
+    pub sites: Vec<PulledSite>,
+    /// The sum over all stacks: goroutines, or bytes in use.
+    pub total: u64,
+    /// What of it is at stacks beyond [`MAX_SITES`].
+    pub beyond: u64,
+}
+
+/// One stack of a profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PulledSite {
+    /// Innermost frame first; functions as the linker names them.
+    pub stack: Arc<[Frame]>,
+    /// How many goroutines, or bytes in use.
+    pub value: u64,
+}
+
+/// The endpoint of a process, and what was asked of it in a window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndpointUse {
+    /// Where it is, as people write it; `None` where none was found, or none was to be asked.
+    pub address: Option<String>,
+    /// Profiles that came.
+    pub pulls: Vec<PullCost>,
+    /// What did not, each as part of a sentence, printable form.
+    pub failures: Vec<String>,
+}
+
+/// What one pull took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PullCost {
+    /// The profile's name, such as `heap`.
+    pub profile: &'static str,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// From connecting to the last byte.
+    pub took: Duration,
+    /// CPU time that the process used meanwhile, its own work included; `None` where that is unknown.
+    pub target_cpu: Option<Duration>,
+    /// Where it was kept; `None` where it was not.
+    pub file: Option<String>,
+}
