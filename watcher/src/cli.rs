@@ -39,6 +39,12 @@ pub enum Command {
     Memory(Memory),
     /// Show what grew between two captures: profiles of any Go program, or JSON of `goroutines` or `heap`.
     Diff(Diff),
+    /// Pull a profile from the pprof endpoint of a Go process, which is found by itself, and keep it.
+    ///
+    /// Only processes that have the handlers of net/http/pprof are asked, and only on sockets on which they listen.
+    Pull(Pull),
+    /// Show a profile, whoever took it: as a table, as stacks, as a flame graph or as a call graph.
+    Show(Show),
     /// Show what this kernel and these privileges allow, and what is lost without the rest.
     Doctor(Doctor),
     /// Measure what one sweep over the matching processes costs (used by `cargo xtask bench`).
@@ -65,6 +71,9 @@ pub struct Run {
     /// text for people, json for one JSON object a line.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+    /// What may be asked of pprof endpoints.
+    #[command(flatten)]
+    pub pprof: Pprof,
 }
 
 /// `watcher list`.
@@ -76,6 +85,9 @@ pub struct List {
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// What may be asked of pprof endpoints.
+    #[command(flatten)]
+    pub pprof: Pprof,
 }
 
 /// `watcher diagnose`.
@@ -96,6 +108,9 @@ pub struct Diagnose {
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// What may be asked of pprof endpoints.
+    #[command(flatten)]
+    pub pprof: Pprof,
 }
 
 /// `watcher goroutines`.
@@ -164,9 +179,75 @@ pub struct Diff {
     /// text for people; pprof for `go tool pprof`; json for programs.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: DiffFormat,
+    /// Compare profiles of different processes too, such as one that was restarted in between.
+    #[arg(long)]
+    pub across: bool,
     /// How many stacks and functions the text shows.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub stacks: usize,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What may be asked of pprof endpoints.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Pprof {
+    /// Ask no process for its pprof profiles.
+    #[arg(long)]
+    pub no_pprof: bool,
+    /// Ask no process whose name or executable's file name matches this pattern; may be given several times.
+    #[arg(long, value_name = "GLOB")]
+    pub no_pprof_of: Vec<String>,
+    /// Settings of pulls, in TOML: endpoints, headers, TLS roots, limits, where profiles are kept.
+    #[arg(long, value_name = "FILE")]
+    pub pprof_settings: Option<PathBuf>,
+}
+
+/// `watcher pull`.
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// The process with this id.
+    #[arg(short, long)]
+    pub pid: i32,
+    /// Which profile.
+    #[arg(long, value_name = "NAME", default_value = "heap")]
+    pub profile: ProfileKind,
+    /// Make the process collect garbage first, so that the heap profile is of this moment. It costs the process a
+    /// collection.
+    #[arg(long)]
+    pub gc: bool,
+    /// text for people; pprof for `go tool pprof`; folded for flame graphs; json for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ProfileFormat,
+    /// Write to this file instead of standard output. The profile is kept besides.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What may be asked of pprof endpoints.
+    #[command(flatten)]
+    pub pprof: Pprof,
+}
+
+/// `watcher show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A profile, or JSON of `goroutines` or `heap`.
+    pub file: PathBuf,
+    /// In which way.
+    #[arg(long = "as", value_name = "VIEW", default_value = "top")]
+    pub view: View,
+    /// For peek: the functions whose names hold this text, with who calls them and what they call.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub function: String,
+    /// text for people; svg for a picture (flame and graph).
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Picture,
+    /// Show this value of the profile, such as alloc_space; by default the one that it says itself.
+    #[arg(long, value_name = "NAME")]
+    pub sample_type: Option<String>,
+    /// How many functions or stacks are shown.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
+    pub rows: usize,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -275,6 +356,50 @@ pub enum ProfileFormat {
     /// For flame graphs.
     Folded,
     /// A flame graph.
+    Svg,
+}
+
+/// A profile of net/http/pprof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum ProfileKind {
+    /// What is in use of the heap.
+    Heap,
+    /// What was allocated since the start.
+    Allocs,
+    /// All goroutines.
+    Goroutine,
+    /// Goroutines that nothing can wake (Go 1.27); costs the process a collection.
+    GoroutineLeak,
+    /// Stacks that led to new threads.
+    ThreadCreate,
+    /// Where goroutines waited for each other, where the program records it.
+    Block,
+    /// Who held contended locks, where the program records it.
+    Mutex,
+}
+
+/// A way to show a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum View {
+    /// Functions by what was counted in them and below them.
+    Top,
+    /// Some functions, with callers and callees.
+    Peek,
+    /// Every stack.
+    Traces,
+    /// Stacks as a flame graph: folded as text.
+    Flame,
+    /// Who calls whom: a tree as text, boxes and arrows as a picture.
+    Graph,
+}
+
+/// Text or a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Picture {
+    /// For a terminal.
+    Text,
+    /// For a browser.
     Svg,
 }
 

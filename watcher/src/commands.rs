@@ -18,6 +18,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+mod pulls;
+
 /// Runs one command to its end and gives its exit status.
 ///
 /// # Errors
@@ -31,6 +33,8 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Heap(args) => show_heap(args),
         Command::Memory(args) => show_memory(args),
         Command::Diff(args) => show_difference(args),
+        Command::Pull(args) => pulls::pull(args),
+        Command::Show(args) => pulls::show(args),
         Command::Doctor(args) => show_checks(args),
         Command::BenchSweep(args) => bench_sweep(args),
         Command::BenchGoroutines(args) => bench_goroutines(args),
@@ -64,9 +68,10 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     let mut observer = Observer::start(Selection::AllGo, 8)?;
     let found = observer.discover();
     let targets: Vec<_> = observer.targets().iter().collect();
+    let endpoints = pulls::endpoints(&args.pprof, observer.targets())?;
     let output = match args.format {
-        Format::Text => list::table(&targets, SystemTime::now()),
-        Format::Json => json::list(&targets)?,
+        Format::Text => list::table(&targets, &endpoints, SystemTime::now()),
+        Format::Json => json::list(&targets, &endpoints)?,
     };
     written(print(args.output.as_deref(), &output))?;
     if found.denied > 0 {
@@ -164,7 +169,11 @@ fn show_difference(args: &cli::Diff) -> anyhow::Result<u8> {
         let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         diff::load(&bytes).with_context(|| format!("read {}", path.display()))
     };
-    let comparison = diff::compare(&load(&args.before)?, &load(&args.after)?, args.sample_type.as_deref())?;
+    let (before, after) = (load(&args.before)?, load(&args.after)?);
+    if !args.across {
+        diff::of_one_process(&before, &after)?;
+    }
+    let comparison = diff::compare(&before, &after, args.sample_type.as_deref())?;
     let output = match args.format {
         DiffFormat::Text => comparison.text(args.stacks),
         DiffFormat::Json => comparison.json()?,

@@ -25,6 +25,8 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Samples kept per process.
     pub window_capacity: usize,
+    /// What was typed about pprof endpoints.
+    pub pprof: cli::Pprof,
 }
 
 /// Settings that cannot be.
@@ -67,7 +69,7 @@ impl Config {
     /// Where they contradict themselves.
     pub fn for_run(args: &cli::Run) -> Result<Self, ConfigError> {
         let selection = selection(args.which.pid, args.which.name.as_deref())?;
-        Self::check(selection, args.interval, args.duration)
+        Self::check(selection, args.interval, args.duration).map(|config| config.with(&args.pprof))
     }
 
     /// Checks the settings of `watcher diagnose`.
@@ -76,7 +78,11 @@ impl Config {
     /// Where they contradict themselves.
     pub fn for_diagnose(args: &cli::Diagnose) -> Result<Self, ConfigError> {
         let selection = selection(args.which.pid, args.which.name.as_deref())?;
-        Self::check(selection, args.interval, Some(args.duration))
+        Self::check(selection, args.interval, Some(args.duration)).map(|config| config.with(&args.pprof))
+    }
+
+    fn with(self, pprof: &cli::Pprof) -> Self {
+        Config { pprof: pprof.clone(), ..self }
     }
 
     fn check(
@@ -89,7 +95,10 @@ impl Config {
         }
         match duration {
             Some(duration) if duration < interval * 2 => Err(ConfigError::TooFewBeats { duration, interval }),
-            _ => Ok(Config { selection, interval, duration, window_capacity: WINDOW_CAPACITY }),
+            _ => {
+                let pprof = cli::Pprof::default();
+                Ok(Config { selection, interval, duration, window_capacity: WINDOW_CAPACITY, pprof })
+            }
         }
     }
 }

@@ -26,6 +26,19 @@ pub enum CompareError {
     /// They are of different kinds.
     #[error("the captures cannot be compared: {0}")]
     Different(#[from] pprof::DiffError),
+    /// They are of two processes.
+    #[error(
+        "the captures are of {which} (pid {one}, then {other}), so that their difference is no growth: --across \
+         computes it all the same"
+    )]
+    OtherProcess {
+        /// Whose the older one is.
+        one: i32,
+        /// Whose the newer one is.
+        other: i32,
+        /// What they are to each other.
+        which: &'static str,
+    },
     /// They hold nothing of that name.
     #[error("the captures hold no {asked}: they hold {held}")]
     NoSuchValue {
@@ -34,6 +47,20 @@ pub enum CompareError {
         /// What there is.
         held: String,
     },
+}
+
+/// Makes sure that two captures are not known to be of different processes.
+///
+/// # Errors
+/// Where both say whose they are and it is not the same: a process that was restarted began anew.
+pub fn of_one_process(before: &Profile, after: &Profile) -> Result<(), CompareError> {
+    match (pprof::identity(before), pprof::identity(after)) {
+        (Some(one), Some(other)) if one != other => {
+            let which = if one.pid == other.pid { "restarts of one pid" } else { "different processes" };
+            Err(CompareError::OtherProcess { one: one.pid, other: other.pid, which })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Compares two profiles by the value called `kind`, or by what each shows where nothing else is asked for.

@@ -69,7 +69,8 @@ pub fn top(profile: &Profile, value: usize, rows: usize) -> String {
     text
 }
 
-fn name(frame: &Frame<'_>) -> String {
+/// What a frame is called: its function, or its address.
+pub(super) fn name(frame: &Frame<'_>) -> String {
     frame.function.map_or_else(|| format!("{:#x}", frame.address), |function| function.name.clone())
 }
 
@@ -78,7 +79,8 @@ fn folded_name(frame: &Frame<'_>) -> String {
     name(frame).replace([';', '\n'], ":")
 }
 
-fn amount(value: i64, unit: &str) -> String {
+/// A number in the profile's unit, as `go tool pprof` writes it.
+pub(super) fn amount(value: i64, unit: &str) -> String {
     if unit != "bytes" {
         return value.to_string();
     }
@@ -94,7 +96,8 @@ fn amount(value: i64, unit: &str) -> String {
     format!("{}{suffix}", scaled.strip_suffix(".00").unwrap_or(&scaled))
 }
 
-fn percent(part: i64, total: i64) -> String {
+/// A part of a whole.
+pub(super) fn percent(part: i64, total: i64) -> String {
     if total == 0 {
         return "0%".to_owned();
     }

@@ -110,7 +110,10 @@ pub fn no_samples(why: &str) -> String {
 /// The profile that `/debug/pprof/heap` would give; `None` where nothing is sampled.
 pub fn profile(heap: &Heap) -> Option<Profile> {
     let samples = heap.samples.as_ref().ok()?;
-    Some(heap_profile(heap.taken, samples.rate_bytes, heap.mappings.clone(), samples.sites.iter().cloned()))
+    let sites = samples.sites.iter().cloned();
+    let mut profile = heap_profile(heap.taken, samples.rate_bytes, heap.mappings.clone(), sites);
+    profile.comments.push(identity_comment(&heap.process.name, heap.process.id));
+    Some(profile)
 }
 
 /// A flame graph of the bytes in use by the stack that allocated them.

@@ -3,6 +3,7 @@
 //! These structs are the promise; they say nothing else than the values they are made of. Fields are only ever
 //! added. Every object fits on one line.
 
+use super::pulled::Endpoints;
 use super::text::{kind_word, unit_word};
 use crate::explain::{self, Diagnosis, Verdict};
 use crate::health::{self, CheckState};
@@ -22,13 +23,30 @@ pub fn diagnosis_line(diagnosis: &Diagnosis) -> serde_json::Result<String> {
 ///
 /// # Errors
 /// As for [`diagnosis_line`].
-pub fn list(targets: &[&Target]) -> serde_json::Result<String> {
+pub fn list(targets: &[&Target], endpoints: &Endpoints) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct List<'a> {
         schema: &'static str,
-        processes: Vec<TargetObject<'a>>,
+        processes: Vec<Listed<'a>>,
     }
-    let processes = targets.iter().map(|target| TargetObject::of(target)).collect();
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        #[serde(flatten)]
+        target: TargetObject<'a>,
+        endpoint: Option<&'a str>,
+        no_endpoint: Option<&'a str>,
+    }
+    let listed = |target: &&'_ Target| {
+        let endpoint = endpoints.of(target.id);
+        (endpoint.and_then(|it| it.address.as_deref()), endpoint.and_then(|it| it.why.as_deref()))
+    };
+    let processes = targets
+        .iter()
+        .map(|target| {
+            let (endpoint, no_endpoint) = listed(target);
+            Listed { target: TargetObject::of(target), endpoint, no_endpoint }
+        })
+        .collect();
     Ok(serde_json::to_string(&List { schema: "watcher.list/1", processes })? + "\n")
 }
 

@@ -1,5 +1,6 @@
 //! The table of `watcher list`.
 
+use super::pulled::Endpoints;
 use crate::explain::words::duration;
 use crate::process::{Container, Target};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -9,17 +10,21 @@ use std::time::SystemTime;
 const SHORT_ID: usize = 12;
 
 /// A row for each process, in the order given; `now` is what uptimes count to.
-pub fn table(targets: &[&Target], now: SystemTime) -> String {
+pub fn table(targets: &[&Target], endpoints: &Endpoints, now: SystemTime) -> String {
     if targets.is_empty() {
         return "No Go process was found. `watcher doctor` tells whether some could not be read.\n"
             .to_owned();
     }
     let mut table = plain_table();
-    table.set_header(["PID", "GO", "MODULE", "VERSION", "CONTAINER", "UP", "NAME"]);
+    let looked_for = !endpoints.is_empty();
+    let columns = ["PID", "GO", "MODULE", "VERSION", "CONTAINER", "ENDPOINT", "UP", "NAME"];
+    let shown = |column: &usize| looked_for || columns[*column] != "ENDPOINT";
+    table.set_header((0..columns.len()).filter(shown).map(|column| columns[column]));
     for target in targets {
-        table.add_row(row(target, now));
+        let row = row(target, endpoints, now);
+        table.add_row((0..row.len()).filter(shown).map(|column| &row[column]));
     }
-    for right_aligned in [0, 5] {
+    for right_aligned in [0, if looked_for { 6 } else { 5 }] {
         if let Some(column) = table.column_mut(right_aligned) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -27,7 +32,7 @@ pub fn table(targets: &[&Target], now: SystemTime) -> String {
     without_trailing_blanks(&table)
 }
 
-fn row(target: &Target, now: SystemTime) -> [String; 7] {
+fn row(target: &Target, endpoints: &Endpoints, now: SystemTime) -> [String; 8] {
     let dash = || "-".to_owned();
     let go = target.go.as_deref();
     let module = go.and_then(|go| go.module.as_ref());
@@ -37,6 +42,7 @@ fn row(target: &Target, now: SystemTime) -> [String; 7] {
         go.and_then(|go| go.module_path()).map_or_else(dash, str::to_owned),
         module.map_or_else(dash, |module| module.version.clone()),
         target.container.as_ref().map_or_else(dash, container),
+        endpoints.of(target.id).and_then(|endpoint| endpoint.address.clone()).unwrap_or_else(dash),
         now.duration_since(target.started).map_or_else(|_| dash(), |up| duration(up.as_secs_f64())),
         target.name.clone(),
     ]
@@ -74,6 +80,7 @@ pub(super) fn without_trailing_blanks(table: &Table) -> String {
 mod tests {
     use super::table;
     use crate::process::{Container, GoProgram, Limits, Lineage, Module, ProcessId, Target};
+    use crate::report::pulled::{Endpoint, Endpoints};
     use expect_test::expect;
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
@@ -119,13 +126,15 @@ mod tests {
             target(9, "nginx", None, None),
         ];
         let all: Vec<&Target> = targets.iter().collect();
+        let address = Some("http://127.0.0.1:2379/debug/pprof/".to_owned());
+        let endpoints = Endpoints::from_iter([(targets[0].id, Endpoint { address, why: None })]);
         expect![[r#"
                PID  GO         MODULE                         VERSION  CONTAINER                    UP  NAME
                812  go1.24.4   go.etcd.io/etcd/server/v3      v3.5.16  -                    3 h 12 min  etcd
             104411  go1.12.17  github.com/example/cmd/worker  -        docker/3f4e5d6c7b8a  3 h 12 min  worker
                  9  -          -                              -        -                    3 h 12 min  nginx
         "#]]
-        .assert_eq(&table(&all, UNIX_EPOCH + Duration::from_secs(12_520)));
+        .assert_eq(&table(&all, &endpoints, UNIX_EPOCH + Duration::from_secs(12_520)));
     }
 
     #[test]
@@ -133,6 +142,6 @@ mod tests {
         expect![[r#"
             No Go process was found. `watcher doctor` tells whether some could not be read.
         "#]]
-        .assert_eq(&table(&[], UNIX_EPOCH));
+        .assert_eq(&table(&[], &Endpoints::default(), UNIX_EPOCH));
     }
 }

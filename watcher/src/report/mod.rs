@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod fds;
 pub mod folded;
 pub mod goroutines;
+pub mod graph;
 pub mod heap;
 pub mod json;
 pub mod ledger;
@@ -12,11 +13,14 @@ pub mod list;
 pub mod mappings;
 pub mod memory;
 pub mod news;
+pub mod peek;
 pub mod pprof;
+pub mod pulled;
 pub mod stack;
 pub mod svg;
 pub mod text;
 pub mod threads;
+pub mod traces;
 
 use crate::explain::Verdict;
 

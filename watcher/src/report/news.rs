@@ -1,5 +1,6 @@
 //! What `watcher run` prints: lines for people, or one JSON object a line (schema `watcher.event/1`).
 
+use super::pulled::Endpoints;
 use super::{json, list, text};
 use crate::explain::words::{bytes, counted, duration};
 use crate::news::{Health, News, What};
@@ -20,7 +21,7 @@ pub fn text(news: &News, colour: bool) -> String {
 }
 
 fn began(targets: &[Target], denied: u64, now: SystemTime) -> String {
-    let table = list::table(&targets.iter().collect::<Vec<_>>(), now);
+    let table = list::table(&targets.iter().collect::<Vec<_>>(), &Endpoints::default(), now);
     let unknown = match denied {
         0 => String::new(),
         n => format!(

@@ -95,7 +95,7 @@ pub struct FileName<'a> {
 
 impl FileName<'_> {
     fn text(&self) -> String {
-        let harmless = |c: char| if c.is_alphanumeric() || "._+".contains(c) { c } else { '_' };
+        let harmless = |c: char| if c.is_alphanumeric() || "._+-".contains(c) { c } else { '_' };
         let name: String = printable(self.process.as_bytes()).chars().map(harmless).collect();
         // A leading dot would hide it.
         let name = name.trim_start_matches('.');

@@ -6,7 +6,7 @@ pub mod search;
 pub mod settings;
 
 pub use search::{Endpoints, Found, Missing};
-pub use settings::{Asked, Settings};
+pub use settings::Settings;
 
 use crate::process::{ProcessId, Target};
 use crate::reading::{Moment, Reading};
@@ -17,7 +17,7 @@ use crate::source::pprof::{Answer, Fault, ProfileName};
 use crate::store::{FileName, PullDirectory};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 

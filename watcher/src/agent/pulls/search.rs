@@ -3,14 +3,19 @@
 use super::settings::Settings;
 use crate::golang::handlers;
 use crate::process::{ProcessId, Target};
-use crate::reading::Reading;
+use crate::reading::{Moment, Reading};
+use crate::source::clock;
 use crate::source::pprof::{self, Endpoint, Fault, Place};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Executables and processes that are remembered; beyond that everything is looked at anew.
 const MAX_REMEMBERED: usize = 8192;
+
+/// A process whose sockets are the same and that had no endpoint is asked again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Why nothing can be pulled from a process: each completes "no profile was pulled: …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +73,7 @@ pub struct Endpoints {
 /// What was found of one process.
 #[derive(Debug)]
 struct Known {
+    at: Moment,
     listeners: BTreeSet<u64>,
     endpoint: Result<Endpoint, Missing>,
 }
@@ -111,7 +117,7 @@ impl Endpoints {
                 None if found.listeners.is_empty() => Err(Missing::NoListener),
                 None => Err(Missing::NoEndpoint(describe(&found.faults))),
             };
-            *known = Some(Known { listeners, endpoint });
+            *known = Some(Known { at: clock::now(), listeners, endpoint });
         }
         let endpoint = known.as_ref().map_or(Err(Missing::NoListener), |known| known.endpoint.clone())?;
         Ok(Found { process, endpoint })
@@ -164,7 +170,8 @@ impl Endpoints {
 impl Known {
     /// A process that was starting, or too busy to answer, may answer later.
     fn is_worth_a_retry(&self) -> bool {
-        self.endpoint.is_err()
+        let since = clock::now().since_boot.saturating_sub(self.at.since_boot);
+        self.endpoint.is_err() && since >= RETRY_AFTER
     }
 }
 

@@ -1,5 +1,6 @@
 //! What may be asked of endpoints, how often, and where profiles are kept: the command line and a file of TOML.
 
+use crate::cli;
 use crate::process::{Target, printable};
 use crate::source::pprof::{Access, Bounds, Configured, Place, Tls};
 use anyhow::{Context, bail, ensure};
@@ -17,17 +18,6 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// A larger file of settings is none.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-
-/// What was typed about pulls, whichever the command.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    /// No endpoint at all.
-    pub no_pprof: bool,
-    /// None of the processes whose name matches one of these.
-    pub no_pprof_of: Vec<String>,
-    /// A file of settings.
-    pub file: Option<PathBuf>,
-}
 
 /// What holds for pulls.
 #[derive(Clone, Debug)]
@@ -84,8 +74,8 @@ impl Settings {
     ///
     /// # Errors
     /// Where a pattern, an address, a header or a certificate is none, in one sentence.
-    pub fn load(asked: &Asked) -> anyhow::Result<Settings> {
-        let mut settings = match &asked.file {
+    pub fn load(asked: &cli::Pprof) -> anyhow::Result<Settings> {
+        let mut settings = match &asked.pprof_settings {
             Some(path) => {
                 let what = || format!("read the settings of pulls in {}", path.display());
                 let length = fs::metadata(path).with_context(what)?.len();

@@ -116,6 +116,7 @@ pub fn profile(goroutines: &Goroutines) -> Profile {
     for mapping in &goroutines.mappings {
         builder.mapping(mapping.clone());
     }
+    builder.comment(identity_comment(&goroutines.process.name, goroutines.process.id));
     for group in goroutines.own() {
         let stack = stack::locations(&mut builder, &group.known_stack());
         let mut labels: Vec<Label> = group.labels.iter().map(|(key, value)| label(key, value)).collect();

@@ -3,6 +3,7 @@ use crate::explain::tests::{diagnosed, target};
 use crate::explain::{Culprit, Diagnosis, Frame};
 use crate::health::{Check, CheckState};
 use crate::judge::simulation::window;
+use crate::report::pulled::Endpoints;
 use expect_test::expect;
 use serde_json::Value;
 
@@ -232,7 +233,7 @@ fn pretty(diagnosis: &Diagnosis) -> String {
 fn processes_and_checks() {
     expect![[r#"
         {"schema":"watcher.list/1","processes":[{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}]}
-    "#]].assert_eq(&list(&[&target()]).expect("serializes"));
+    "#]].assert_eq(&list(&[&target()], &Endpoints::default()).expect("serializes"));
     let refused = CheckState::Refused { why: "CAP_SYS_ADMIN is missing.".to_owned() };
     let check = |state| Check {
         name: "sockets".to_owned(),

@@ -47,16 +47,25 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
-/// Asks for `path` and gives the body of an answer of status 200.
+/// What is asked for, and of whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The path with its query.
+    pub path: &'a str,
+    /// What stands in the `Host` header: servers that guard against DNS rebinding want their own address there.
+    pub host: &'a str,
+    /// How it is asked.
+    pub access: &'a Access,
+    /// How much the answer may take.
+    pub bounds: Bounds,
+}
+
+/// Asks a question and gives the body of an answer of status 200.
 ///
 /// # Errors
 /// See [`Fault`]; a redirect is one.
-pub async fn get(
-    connection: Connection,
-    path: &str,
-    access: &Access,
-    bounds: Bounds,
-) -> Result<Vec<u8>, Fault> {
+pub async fn get(connection: Connection, question: Question<'_>) -> Result<Vec<u8>, Fault> {
+    let bounds = question.bounds;
     let mut body = Vec::new();
     let answered = tokio::time::timeout(bounds.time, async {
         let broken = |error: std::io::Error| Fault::Unreachable { why: error.to_string() };
@@ -64,12 +73,12 @@ pub async fn get(
             Connection::Tcp(stream) => {
                 stream.set_nonblocking(true).map_err(broken)?;
                 let stream = tokio::net::TcpStream::from_std(stream).map_err(broken)?;
-                secured(stream, path, access, bounds.bytes, &mut body).await
+                secured(stream, question, &mut body).await
             }
             Connection::Unix(stream) => {
                 stream.set_nonblocking(true).map_err(broken)?;
                 let stream = tokio::net::UnixStream::from_std(stream).map_err(broken)?;
-                secured(stream, path, access, bounds.bytes, &mut body).await
+                secured(stream, question, &mut body).await
             }
         }
     })
@@ -83,29 +92,26 @@ pub async fn get(
 
 async fn secured(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    path: &str,
-    access: &Access,
-    limit: usize,
+    question: Question<'_>,
     body: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    match &access.tls {
-        None => exchange(stream, path, access, limit, body).await,
+    match &question.access.tls {
+        None => exchange(stream, question, body).await,
         Some(tls) => {
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let secured = connector.connect(tls.server_name.clone(), stream).await;
             let secured = secured.map_err(|error| Fault::Tls(printable(error.to_string().as_bytes())))?;
-            exchange(secured, path, access, limit, body).await
+            exchange(secured, question, body).await
         }
     }
 }
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    path: &str,
-    access: &Access,
-    limit: usize,
+    question: Question<'_>,
     body: &mut Vec<u8>,
 ) -> Result<(), Fault> {
+    let Question { path, host, access, bounds: Bounds { bytes: limit, .. } } = question;
     let broken = |error: hyper::Error, got: usize| Fault::BrokenOff { got, why: why(&error) };
     let (mut sender, driver) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error, 0))?;
@@ -113,7 +119,7 @@ async fn exchange(
     let mut drivers = JoinSet::new();
     drivers.spawn(driver);
     let mut request = Request::get(path)
-        .header(HOST, "localhost")
+        .header(HOST, host)
         .header(USER_AGENT, concat!("watcher/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
         // A profile is packed already, and its packing is checked here.

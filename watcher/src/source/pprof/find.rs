@@ -1,13 +1,14 @@
 //! Finding the endpoint of a process among the sockets on which it listens.
 
 use super::body::{describe, index, is_text_of};
-use super::client::{Access, Bounds, get};
+use super::client::{Access, Bounds, Question, get};
 use super::dial::{dial, speaks_first};
 use super::fault::Fault;
 use super::listeners::{Listener, Place, listeners};
 use super::profile::ProfileName;
 use crate::process::printable;
 use crate::reading::Reading;
+use crate::source::clock;
 use crate::source::proc::ProcessDir;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use std::time::Duration;
 const USUAL_PREFIX: &str = "/debug/pprof/";
 /// How much an answer may take that only shows whether there is an endpoint: a list of goroutines may be long.
 const PROBE: Bounds = Bounds { time: Duration::from_secs(3), bytes: 8 << 20 };
+/// No more sockets are tried after this time.
+const SEARCHED_FOR: Duration = Duration::from_secs(10);
 /// Sockets that are tried: a process decides how many it listens on.
 const MAX_LISTENERS: usize = 16;
 
@@ -81,7 +84,12 @@ impl Endpoint {
         let (process, place) = (Arc::clone(process), self.place.clone());
         let dialled = tokio::task::spawn_blocking(move || dial(&process, &place)).await;
         let broke_off = |_| Fault::Unreachable { why: "connecting broke off".to_owned() };
-        get(dialled.map_err(broke_off)??, path, &self.access, bounds).await
+        let host = match &self.place {
+            Place::Tcp(_) => self.place.to_string(),
+            Place::Path(_) | Place::Abstract(_) => "localhost".to_owned(),
+        };
+        let question = Question { path, host: &host, access: &self.access, bounds };
+        get(dialled.map_err(broke_off)??, question).await
     }
 }
 
@@ -96,7 +104,11 @@ pub async fn find(process: &Arc<ProcessDir>, configured: &Configured) -> Result<
         listed.map_err(|_| Fault::Unreachable { why: "listing its sockets broke off".to_owned() })??;
     let mut faults = Vec::new();
     let wanted = |place: &Place| configured.place.as_ref().is_none_or(|only| is_same(only, place));
+    let began = clock::now();
     for listener in listeners.iter().filter(|listener| wanted(&listener.place)).take(MAX_LISTENERS) {
+        if clock::now().since_boot.saturating_sub(began.since_boot) > SEARCHED_FOR {
+            break;
+        }
         match try_listener(process, &listener.place, configured).await {
             Ok(endpoint) => return Ok(Search { endpoint: Some(endpoint), faults, listeners }),
             Err(Fault::Gone) => return Err(Fault::Gone),

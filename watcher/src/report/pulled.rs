@@ -1,0 +1,145 @@
+//! What came from endpoints: where they are, and a pulled profile with what it took.
+
+use super::folded;
+use super::pprof::Profile;
+use crate::explain::words;
+use crate::process::ProcessId;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The endpoints of some processes.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    by_process: HashMap<ProcessId, Endpoint>,
+}
+
+/// What is known of a process's endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is; `None` where there is none that answers.
+    pub address: Option<String>,
+    /// Why there is none, part of a sentence; `None` where there is one, and where it was not looked for.
+    pub why: Option<String>,
+}
+
+impl Endpoints {
+    /// Nobody's endpoint was looked for.
+    pub fn is_empty(&self) -> bool {
+        self.by_process.is_empty()
+    }
+
+    /// That of one process; `None` where it was not looked for.
+    pub fn of(&self, id: ProcessId) -> Option<&Endpoint> {
+        self.by_process.get(&id)
+    }
+}
+
+impl FromIterator<(ProcessId, Endpoint)> for Endpoints {
+    fn from_iter<T: IntoIterator<Item = (ProcessId, Endpoint)>>(endpoints: T) -> Self {
+        Endpoints { by_process: endpoints.into_iter().collect() }
+    }
+}
+
+/// A profile that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulled<'a> {
+    /// Of which process: its name.
+    pub process: &'a str,
+    /// Its pid.
+    pub pid: i32,
+    /// Which profile.
+    pub name: &'static str,
+    /// Where it came from.
+    pub endpoint: &'a str,
+    /// What it says.
+    pub profile: &'a Profile,
+    /// Bytes that came.
+    pub bytes: usize,
+    /// From connecting to the last byte.
+    pub took: Duration,
+    /// CPU time that the process used meanwhile, its own work included.
+    pub target_cpu: Option<Duration>,
+    /// Where it is kept, or why it is not.
+    pub kept: &'a Result<PathBuf, String>,
+}
+
+/// For people: where it came from, what it took, and its most important functions.
+pub fn text(pulled: &Pulled<'_>, rows: usize) -> String {
+    let value = pulled.profile.value_index(None).unwrap_or(0);
+    let shown = pulled.profile.sample_types.get(value).map_or("", |each| each.kind.as_str());
+    let kept = match pulled.kept {
+        Ok(path) => format!("kept as {}", path.display()),
+        Err(why) => format!("not kept: {why}"),
+    };
+    format!(
+        "{} of {} (pid {}), from {}\n{}\n{kept}\n\n{shown}\n{}",
+        pulled.name,
+        pulled.process,
+        pulled.pid,
+        pulled.endpoint,
+        cost(pulled.bytes as u64, pulled.took, pulled.target_cpu),
+        folded::top(pulled.profile, value, rows)
+    )
+}
+
+/// What a pull took, in one line.
+pub fn cost(bytes: u64, took: Duration, target_cpu: Option<Duration>) -> String {
+    let milliseconds = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
+    let cpu = match target_cpu {
+        Some(cpu) => {
+            format!("the process used {} of CPU meanwhile, its own work included", milliseconds(cpu))
+        }
+        None => "what CPU time the process used for it is not known".to_owned(),
+    };
+    format!("{} in {}; {cpu}", words::bytes(bytes as f64), milliseconds(took))
+}
+
+/// As one object on one line (`watcher.pull/1`), ending in a newline. Fields are only ever added.
+///
+/// # Errors
+/// None that a profile can cause; what serde reports is passed on.
+pub fn json(pulled: &Pulled<'_>) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Object<'a> {
+        schema: &'static str,
+        pid: i32,
+        name: &'a str,
+        profile: &'static str,
+        endpoint: &'a str,
+        bytes: usize,
+        seconds: f64,
+        target_cpu_seconds: Option<f64>,
+        file: Option<String>,
+        not_kept: Option<&'a str>,
+        stacks: usize,
+        totals: Vec<Total<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Total<'a> {
+        kind: &'a str,
+        unit: &'a str,
+        value: i64,
+    }
+    let totals = pulled.profile.sample_types.iter().enumerate().map(|(index, each)| {
+        let values = pulled.profile.samples.iter().filter_map(|sample| sample.values.get(index));
+        let value = values.fold(0_i64, |sum, value| sum.saturating_add(*value));
+        Total { kind: &each.kind, unit: &each.unit, value }
+    });
+    let object = Object {
+        schema: "watcher.pull/1",
+        pid: pulled.pid,
+        name: pulled.process,
+        profile: pulled.name,
+        endpoint: pulled.endpoint,
+        bytes: pulled.bytes,
+        seconds: pulled.took.as_secs_f64(),
+        target_cpu_seconds: pulled.target_cpu.map(|cpu| cpu.as_secs_f64()),
+        file: pulled.kept.as_ref().ok().map(|path| path.display().to_string()),
+        not_kept: pulled.kept.as_ref().err().map(String::as_str),
+        stacks: pulled.profile.samples.len(),
+        totals: totals.collect(),
+    };
+    Ok(serde_json::to_string(&object)? + "\n")
+}
