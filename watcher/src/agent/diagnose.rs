@@ -2,9 +2,10 @@
 
 use super::observer::Observer;
 use super::progress::Progress;
+use super::pulls::{Puller, Round, Settings};
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
-use crate::explain::{self, Diagnosis};
+use crate::explain::{self, Diagnosis, Kind};
 use crate::process::{ProcessId, Target};
 use anyhow::bail;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// a tenth of a second.
 const CAPTURE_BUDGET: Duration = Duration::from_millis(300);
 const LAST_CAPTURE_BUDGET: Duration = Duration::from_secs(5);
+
+/// All last profiles together may take this time; one pull has a limit of its own.
+const LAST_PULLS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What came of it.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub struct Diagnosed {
 pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
     let interrupted = interruption();
     tokio::pin!(interrupted);
+    let mut round = Round::new(Puller::new(Settings::load(&config.pprof)?));
     let mut observer = Observer::with_config(config)?;
     let found = observer.discover();
     if observer.targets().is_empty() {
@@ -63,6 +68,12 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
             changes
         })
         .await?;
+        // A first profile, so that there is something to compare the last one with.
+        if again {
+            for (target, kinds) in observer.rising() {
+                round.suspect(&target, &kinds, "it seems to grow");
+            }
+        }
         let elapsed = began.elapsed();
         for target in changes.left.iter().filter(|target| present.remove(&target.id)) {
             let became_another = changes.came.iter().any(|came| came.id == target.id);
@@ -73,12 +84,37 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
             break;
         }
     }
+    for arrival in round.all_within(Duration::ZERO).await {
+        observer.note_pulls(arrival);
+    }
+    for (target, kinds) in accused(&observer) {
+        round.accuse(&target, &kinds, "it was found to grow");
+    }
+    // At the same time, so that the two can be compared.
     (observer, ()) = blocking(observer, |observer| observer.capture_all(true, LAST_CAPTURE_BUDGET)).await?;
+    for arrival in round.all_within(LAST_PULLS_WITHIN).await {
+        observer.note_pulls(arrival);
+    }
     progress.clear();
     let judged = observer.targets().iter().filter(|target| present.contains(&target.id));
     let mut diagnoses: Vec<Diagnosis> = judged.filter_map(|target| explained(&observer, target)).collect();
     diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
     Ok(Diagnosed { diagnoses, left: left.into_values().collect() })
+}
+
+/// Processes in which something grows, or may, and what.
+fn accused(observer: &Observer) -> Vec<(Target, Vec<Kind>)> {
+    let mut accused = observer.rising();
+    for target in observer.targets() {
+        let findings = observer.judge(target).map(|judgement| judgement.findings).unwrap_or_default();
+        let kinds = findings.iter().map(|finding| finding.kind);
+        match accused.iter_mut().find(|(known, _)| known.id == target.id) {
+            Some((_, known)) => known.extend(kinds),
+            None if !findings.is_empty() => accused.push((target.clone(), kinds.collect())),
+            None => {}
+        }
+    }
+    accused
 }
 
 /// Judges and explains one process; `None` where nothing was seen of it.

@@ -1,9 +1,10 @@
 //! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
 
+use super::pulls::{self, Arrival};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::health::{Check, Losses};
-use crate::judge::{self, Bounds, Judgement, Thresholds};
+use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
@@ -206,6 +207,23 @@ impl Observer {
     /// What was seen of a process.
     pub fn window(&self, id: ProcessId) -> Option<&Window> {
         self.windows.get(&id)
+    }
+
+    /// Puts what an endpoint said into its process's window.
+    pub fn note_pulls(&mut self, arrival: Arrival) {
+        if let Some(window) = self.windows.get_mut(&arrival.process) {
+            pulls::note(window.captures_mut(), arrival);
+        }
+    }
+
+    /// Processes of which something has risen so far that an endpoint could say something to.
+    pub fn rising(&self) -> Vec<(Target, Vec<Kind>)> {
+        let rising = |target: &Target| Some(corroborate::rising(self.windows.get(&target.id)?));
+        let targets = self.targets.iter();
+        targets
+            .filter_map(|target| Some((target.clone(), rising(target)?)))
+            .filter(|it| !it.1.is_empty())
+            .collect()
     }
 
     /// Whether the process with this pid is there now, watched or not.

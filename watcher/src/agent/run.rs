@@ -2,6 +2,7 @@
 
 use super::diagnose::explained;
 use super::observer::Observer;
+use super::pulls::{Arrival, Puller, Round, Settings};
 use super::{blocking, interruption};
 use crate::config::Config;
 use crate::discover::Changes;
@@ -24,6 +25,8 @@ enum Event {
     FromKernel(LifecycleEvent),
     /// Processes of which the kernel told have had time to settle.
     LookDue,
+    /// A process's endpoint has answered, or has not.
+    Pulled(Arrival),
     /// Somebody asked us to stop, or the time is over.
     Stop,
 }
@@ -60,6 +63,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         return Ok(());
     }
     let mut agent = Agent {
+        round: Round::new(Puller::new(Settings::load(&config.pprof)?)),
         observer: Some(observer),
         verdicts: HashMap::new(),
         beats: 0,
@@ -68,10 +72,19 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     };
     let mut health_told = began;
     loop {
-        let news = match ears.next().await {
+        let event = tokio::select! {
+            biased;
+            event = ears.next() => event,
+            Some(arrival) = agent.round.next() => Event::Pulled(arrival),
+        };
+        let news = match event {
             Event::Stop => return Ok(()),
             Event::FromKernel(event) => {
                 ears.note(event);
+                continue;
+            }
+            Event::Pulled(arrival) => {
+                agent.lend(move |observer| observer.note_pulls(arrival)).await?;
                 continue;
             }
             Event::LookDue => {
@@ -163,6 +176,7 @@ impl Ears {
 
 /// What the loop keeps between events.
 struct Agent {
+    round: Round,
     /// `None` only while it is lent to the thread that looks.
     observer: Option<Observer>,
     verdicts: HashMap<ProcessId, (Verdict, Option<Kind>)>,
@@ -190,7 +204,7 @@ impl Agent {
     async fn beat(&mut self) -> anyhow::Result<Vec<What>> {
         self.beats += 1;
         let beat = self.beats;
-        let (changes, sweep, diagnoses) = self
+        let (changes, sweep, diagnoses, suspects) = self
             .lend(move |observer| {
                 let changes = observer.discover();
                 let sweep = observer.beat();
@@ -199,6 +213,7 @@ impl Agent {
                 });
                 let due: Vec<Target> = due.cloned().collect();
                 let mut captures = CAPTURES_PER_BEAT;
+                let mut suspects = Vec::new();
                 let diagnoses: Vec<_> = due
                     .iter()
                     .filter_map(|target| {
@@ -207,14 +222,23 @@ impl Agent {
                             && is_suspicious(&diagnosis)
                             && observer.capture_again(target.id, BETWEEN_CAPTURES);
                         captures -= usize::from(looks_closer);
+                        if looks_closer {
+                            suspects.push((target.clone(), kinds(&diagnosis)));
+                        }
                         let closer = looks_closer.then(|| explained(observer, target)).flatten();
                         Some((target.id, closer.unwrap_or(diagnosis)))
                     })
                     .collect();
-                (changes, sweep, diagnoses)
+                (changes, sweep, diagnoses, suspects)
             })
             .await?;
         self.sweep = sweep;
+        for (target, kinds) in &suspects {
+            self.round.suspect(target, kinds, "it seems to grow");
+        }
+        if let Some(observer) = &self.observer {
+            self.round.follow_schedule(observer.targets());
+        }
         let mut news = self.news_of(&changes);
         for (id, diagnosis) in diagnoses {
             let primary =
@@ -233,6 +257,7 @@ impl Agent {
         tell_what_was_not_understood(changes);
         for left in &changes.left {
             self.verdicts.remove(&left.id);
+            self.round.forget(&[left.id]);
         }
         let left = changes.left.iter().cloned().map(What::Left);
         left.chain(changes.came.iter().cloned().map(What::Came)).collect()
@@ -261,6 +286,12 @@ fn is_suspicious(diagnosis: &Diagnosis) -> bool {
     let costly = |kind: Kind| matches!(kind, Kind::Goroutine | Kind::Heap);
     diagnosis.findings.iter().any(|finding| costly(finding.kind))
         || diagnosis.undecided.iter().any(|one| costly(one.kind) && one.need_seconds.is_some())
+}
+
+/// What grows, or may.
+fn kinds(diagnosis: &Diagnosis) -> Vec<Kind> {
+    let undecided = diagnosis.undecided.iter().filter(|one| one.need_seconds.is_some()).map(|one| one.kind);
+    diagnosis.findings.iter().map(|finding| finding.kind).chain(undecided).collect()
 }
 
 fn tell_what_was_not_understood(changes: &Changes) {

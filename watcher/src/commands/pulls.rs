@@ -135,7 +135,9 @@ pub(super) fn show(args: &cli::Show) -> anyhow::Result<u8> {
             give(args.output.as_deref(), &svg)?;
             return Ok(EXIT_NO_LEAK);
         }
-        (View::Graph, Picture::Svg) => CallGraph::of(&profile, value).svg(),
+        (View::Graph, Picture::Svg) => CallGraph::of(&profile, value)
+            .svg()
+            .context("there is nothing to draw: nothing has a value above 0")?,
         (View::Top | View::Peek | View::Traces, Picture::Svg) => {
             bail!("only flame and graph are pictures: ask for --format text")
         }

@@ -1,5 +1,6 @@
 //! Findings in sentences.
 
+use super::endpoint;
 use super::words::{count, counted, duration, percent, quantity, range, rate};
 use super::{Exhaustion, Finding, Kind, LimitName, survivors};
 use crate::descriptor::DescriptorType;
@@ -169,6 +170,7 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             quantity(from, Unit::Bytes),
             quantity(to, Unit::Bytes)
         ),
+        Evidence::Endpoint(ref said) => endpoint::sentence(said),
         Evidence::Concentrated { share, now } if judged.kind == Kind::Goroutine => format!(
             "{} of all goroutines come from one `go` statement, {} of them when they were looked at.",
             percent(share),

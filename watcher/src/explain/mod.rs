@@ -4,6 +4,7 @@
 //! Plain sentences and plain values. Nothing here knows terminals or JSON; [`crate::report`] knows nothing else.
 
 mod advice;
+mod endpoint;
 mod finding;
 mod memory;
 mod survivors;
@@ -13,6 +14,7 @@ pub mod words;
 
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
+pub use crate::sample::pulls::{EndpointUse, PullCost};
 pub use memory::{MemoryBalance, Part};
 
 use crate::judge::{Judgement, Lacking, What};
@@ -41,6 +43,8 @@ pub struct Diagnosis {
     pub undecided: Vec<Undecided>,
     /// What resident memory is made of, as far as it is read; `None` where it could not be read.
     pub memory: Option<MemoryBalance>,
+    /// The process's own endpoint, and what asking it took; `None` where nothing was asked.
+    pub endpoint: Option<EndpointUse>,
     /// What could not be seen.
     pub unseen: Vec<Unseen>,
     /// What to do next, in the order in which to do it.
@@ -163,6 +167,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         .collect();
     missing.extend(unseen.iter().cloned());
     missing.extend(judgement.lacking.iter().map(unseen::of_capture));
+    missing.extend(judgement.endpoint.iter().flat_map(endpoint::unseen));
     Diagnosis {
         process: process(target, judgement),
         window_seconds: judgement.window_seconds,
@@ -177,6 +182,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
             .memory
             .as_ref()
             .map(|memory| memory::balance(memory, judgement.runtime.as_ref(), judgement.mapped_bytes)),
+        endpoint: judgement.endpoint.clone(),
         unseen: missing,
     }
 }

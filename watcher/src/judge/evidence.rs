@@ -1,5 +1,6 @@
 //! Why a finding is believed.
 
+use super::corroborate;
 use std::sync::Arc;
 
 /// Why we believe a finding.
@@ -85,6 +86,8 @@ pub enum Evidence {
         /// After the last.
         to: f64,
     },
+    /// What the process's own endpoint says to it.
+    Endpoint(corroborate::Said),
     /// The growth is concentrated in one group.
     Concentrated {
         /// Part of the growth that the group explains: 0 to 1.

@@ -7,6 +7,7 @@ pub mod children;
 mod collector;
 pub mod composition;
 pub mod connections;
+pub mod corroborate;
 pub mod culprit;
 pub mod descriptors;
 mod evidence;
@@ -36,6 +37,7 @@ use crate::reading::Moment;
 use crate::sample::connections::Peer;
 use crate::sample::ledger::{Accounts, Route};
 use crate::sample::memory::Memory;
+use crate::sample::pulls::EndpointUse;
 use crate::sample::runtime::GoCounters;
 use crate::socket::SocketState;
 use crate::store::Window;
@@ -77,6 +79,8 @@ pub struct Judgement {
     pub mapped_bytes: Option<u64>,
     /// What the captures lack.
     pub lacking: Vec<Lacking>,
+    /// Where the process's endpoint is and what asking it took; `None` where nothing was asked.
+    pub endpoint: Option<EndpointUse>,
     /// When the newest sample was taken.
     pub sampled: Option<Moment>,
 }
@@ -466,7 +470,9 @@ pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judge
         goroutines::judge(window, thresholds),
         memory::judge(window, thresholds),
     ];
-    attribute::weigh(outcomes.into_iter().flatten().collect(), window, bounds)
+    let mut judgement = attribute::weigh(outcomes.into_iter().flatten().collect(), window, bounds);
+    corroborate::corroborate(&mut judgement.findings, window.captures());
+    judgement
 }
 
 impl Outcome {

@@ -61,14 +61,17 @@ impl CallGraph {
         graph
     }
 
-    /// As SVG, of the functions with most.
-    pub fn svg(&self) -> String {
+    /// As SVG, of the functions with most; `None` where there is nothing to draw.
+    pub fn svg(&self) -> Option<String> {
         let mut functions: Vec<(&String, &(i64, i64))> =
             self.functions.iter().filter(|(_, (_, cumulative))| *cumulative > 0).collect();
         functions.sort_by(|(name, one), (other_name, other)| {
             other.1.cmp(&one.1).then(other.0.cmp(&one.0)).then_with(|| name.cmp(other_name))
         });
         functions.truncate(MAX_PICTURED);
+        if functions.is_empty() {
+            return None;
+        }
         let mut picture = VisualGraph::new(Orientation::TopToBottom);
         let mut boxes = BTreeMap::new();
         for (function, (flat, cumulative)) in functions {
@@ -98,7 +101,7 @@ impl CallGraph {
         }
         let mut svg = SVGWriter::new();
         picture.do_it(false, false, false, &mut svg);
-        svg.finalize()
+        Some(svg.finalize())
     }
 
     fn share(&self, counted: i64) -> f64 {
@@ -189,6 +192,7 @@ mod tests {
     use crate::report::pprof::{Builder, Function, Profile};
     use crate::report::{peek, traces};
     use expect_test::expect;
+    use proptest::prelude::*;
     use std::time::UNIX_EPOCH;
 
     fn shop() -> Profile {
@@ -222,17 +226,58 @@ mod tests {
             not shown: 1 branches or more (-n shows more)
         "#]]
         .assert_eq(&tree(&shop(), 0, 5));
-        expect![[r#""#]].assert_eq(&peek::text(&shop(), 0, "serve"));
-        expect![[r#""#]].assert_eq(&traces::text(&shop(), 0, 2));
+        expect![[r#"
+                  flat  flat%        cum   cum%      calls calls%   function
+            ----------------------------------------------------------+-------------
+                                                        50   100% |   main.main
+                                                         2  4.00% |   main.serve
+                     2  4.00%         50   100%                   | main.serve
+                                                        40 80.00% |   main.wait
+                                                         8 16.00% |   main.<fill>&
+                                                         2  4.00% |   main.serve
+            ----------------------------------------------------------+-------------
+        "#]]
+        .assert_eq(&peek::text(&shop(), 0, "serve"));
+        expect![[r#"
+            -----------+----------------------------------------------------
+                     40   main.wait  /src/shop.go:3
+                          main.serve  /src/shop.go:2
+                          main.main  /src/shop.go:1
+            -----------+----------------------------------------------------
+                      8   main.<fill>&  /src/shop.go:4
+                          main.serve  /src/shop.go:2
+                          main.main  /src/shop.go:1
+            -----------+----------------------------------------------------
+            not shown: 1 stacks (-n 3 shows all)
+        "#]]
+        .assert_eq(&traces::text(&shop(), 0, 2));
         assert_eq!(peek::text(&shop(), 0, "nowhere"), "No function's name holds \"nowhere\".\n");
     }
 
     #[test]
     fn a_picture_has_a_box_for_each_function_and_harmless_names() {
-        let svg = CallGraph::of(&shop(), 0).svg();
+        let svg = CallGraph::of(&shop(), 0).svg().unwrap();
         assert!(svg.contains("main.&lt;fill&gt;&amp;") && !svg.contains("main.<fill>"), "{svg}");
         assert!(svg.contains("40 (80.00%)") && svg.trim_end().ends_with("</svg>"), "{svg}");
-        assert!(CallGraph::of(&Profile::default(), 0).svg().contains("<svg"));
+        assert_eq!(CallGraph::of(&Profile::default(), 0).svg(), None);
         assert_eq!(short(&"a".repeat(60)).chars().count(), 48);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn any_calls_are_drawn(stacks in prop::collection::vec(prop::collection::vec(0_usize..7, 1..6), 1..12)) {
+            let mut graph = CallGraph::default();
+            for stack in &stacks {
+                graph.total += 1;
+                for pair in stack.windows(2) {
+                    *graph.calls.entry((pair[1].to_string(), pair[0].to_string())).or_default() += 1;
+                }
+                for name in stack {
+                    graph.functions.insert(name.to_string(), (1, 2));
+                }
+            }
+            prop_assert!(graph.svg().is_some_and(|svg| svg.contains("<svg")));
+        }
     }
 }

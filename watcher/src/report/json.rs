@@ -3,7 +3,7 @@
 //! These structs are the promise; they say nothing else than the values they are made of. Fields are only ever
 //! added. Every object fits on one line.
 
-use super::pulled::Endpoints;
+use super::pulled::{EndpointObject, Endpoints};
 use super::text::{kind_word, unit_word};
 use crate::explain::{self, Diagnosis, Verdict};
 use crate::health::{self, CheckState};
@@ -86,6 +86,7 @@ struct DiagnosisObject<'a> {
     steady: Vec<WhyObject<'a>>,
     undecided: Vec<UndecidedObject<'a>>,
     memory: Option<MemoryObject>,
+    endpoint: Option<EndpointObject<'a>>,
     unseen: Vec<UnseenObject<'a>>,
     next_steps: &'a [String],
 }
@@ -221,6 +222,7 @@ impl<'a> DiagnosisObject<'a> {
                 not_resident_bytes: memory.not_resident_bytes,
                 swapped_bytes: memory.swapped_bytes,
             }),
+            endpoint: diagnosis.endpoint.as_ref().map(EndpointObject::of),
             unseen: diagnosis
                 .unseen
                 .iter()

@@ -129,10 +129,10 @@ mod tests {
         let address = Some("http://127.0.0.1:2379/debug/pprof/".to_owned());
         let endpoints = Endpoints::from_iter([(targets[0].id, Endpoint { address, why: None })]);
         expect![[r#"
-               PID  GO         MODULE                         VERSION  CONTAINER                    UP  NAME
-               812  go1.24.4   go.etcd.io/etcd/server/v3      v3.5.16  -                    3 h 12 min  etcd
-            104411  go1.12.17  github.com/example/cmd/worker  -        docker/3f4e5d6c7b8a  3 h 12 min  worker
-                 9  -          -                              -        -                    3 h 12 min  nginx
+               PID  GO         MODULE                         VERSION  CONTAINER            ENDPOINT                                    UP  NAME
+               812  go1.24.4   go.etcd.io/etcd/server/v3      v3.5.16  -                    http://127.0.0.1:2379/debug/pprof/  3 h 12 min  etcd
+            104411  go1.12.17  github.com/example/cmd/worker  -        docker/3f4e5d6c7b8a  -                                   3 h 12 min  worker
+                 9  -          -                              -        -                    -                                   3 h 12 min  nginx
         "#]]
         .assert_eq(&table(&all, &endpoints, UNIX_EPOCH + Duration::from_secs(12_520)));
     }

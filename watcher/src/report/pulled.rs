@@ -2,7 +2,7 @@
 
 use super::folded;
 use super::pprof::Profile;
-use crate::explain::words;
+use crate::explain::{EndpointUse, words};
 use crate::process::ProcessId;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -142,4 +142,58 @@ pub fn json(pulled: &Pulled<'_>) -> serde_json::Result<String> {
         totals: totals.collect(),
     };
     Ok(serde_json::to_string(&object)? + "\n")
+}
+
+/// The endpoint of a diagnosis in JSON.
+#[derive(Serialize)]
+pub(super) struct EndpointObject<'a> {
+    address: Option<&'a str>,
+    pulls: Vec<PullObject<'a>>,
+    failures: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PullObject<'a> {
+    profile: &'static str,
+    bytes: u64,
+    seconds: f64,
+    target_cpu_seconds: Option<f64>,
+    file: Option<&'a str>,
+}
+
+impl<'a> EndpointObject<'a> {
+    pub(super) fn of(used: &'a EndpointUse) -> Self {
+        EndpointObject {
+            address: used.address.as_deref(),
+            pulls: used
+                .pulls
+                .iter()
+                .map(|pull| PullObject {
+                    profile: pull.profile,
+                    bytes: pull.bytes,
+                    seconds: pull.took.as_secs_f64(),
+                    target_cpu_seconds: pull.target_cpu.map(|cpu| cpu.as_secs_f64()),
+                    file: pull.file.as_deref(),
+                })
+                .collect(),
+            failures: &used.failures,
+        }
+    }
+}
+
+/// The endpoint of a diagnosis in one paragraph; `None` where no profile came.
+pub(super) fn paragraph(used: &EndpointUse) -> Option<String> {
+    let address = used.address.as_deref().filter(|_| !used.pulls.is_empty())?;
+    let mut names: Vec<&str> = used.pulls.iter().map(|pull| pull.profile).collect();
+    names.sort_unstable();
+    names.dedup();
+    let bytes = used.pulls.iter().map(|pull| pull.bytes).sum();
+    let took = used.pulls.iter().map(|pull| pull.took).sum();
+    let target_cpu = used.pulls.iter().map(|pull| pull.target_cpu).sum();
+    Some(format!(
+        "{address}: {} ({}), {}",
+        words::counted(used.pulls.len(), "pull", "pulls"),
+        names.join(", "),
+        cost(bytes, took, target_cpu)
+    ))
 }

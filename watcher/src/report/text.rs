@@ -36,6 +36,9 @@ pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
     if let Some(memory) = &diagnosis.memory {
         page.paragraph("Memory", &balance(memory));
     }
+    if let Some(used) = diagnosis.endpoint.as_ref().and_then(super::pulled::paragraph) {
+        page.paragraph("Endpoint", &used);
+    }
     let mut label = "Next";
     for step in &diagnosis.next_steps {
         page.paragraph(label, step);

@@ -4,6 +4,7 @@ use crate::reading::Moment;
 use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
+use crate::sample::pulls::{EndpointUse, PulledProfile};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Captures {
     pub spans: Run<Ledger<Spans>>,
     /// Ledgers that are not kept of this process, and why.
     pub without_ledger: Vec<(LedgerName, String)>,
+    /// What its endpoint said.
+    pub pulls: Pulls,
     /// Why the Go runtime is not read, in a sentence's part; `None` where it is.
     pub no_runtime: Option<String>,
     /// Path of the main module, where the program was built from one: what belongs to it is the program's own.
@@ -45,6 +48,19 @@ pub enum LedgerName {
     Births,
     /// Who filled spans of the heap.
     Spans,
+}
+
+/// Profiles from the endpoint of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Pulls {
+    /// All goroutines.
+    pub goroutines: Run<PulledProfile>,
+    /// What the heap holds.
+    pub heap: Run<PulledProfile>,
+    /// Goroutines that Go itself says nothing can wake: the newest.
+    pub leaked: Option<PulledProfile>,
+    /// Where the endpoint is and what asking it took; `None` where nothing was asked.
+    pub used: Option<EndpointUse>,
 }
 
 /// The first capture, one between, and the newest.

@@ -4,6 +4,6 @@ pub mod captures;
 pub mod pulls;
 pub mod window;
 
-pub use captures::Captures;
+pub use captures::{Captures, Pulls};
 pub use pulls::{FileName, PullDirectory};
 pub use window::{Series, Window};

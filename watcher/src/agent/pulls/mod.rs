@@ -2,9 +2,11 @@
 //! hangs, and kept as files.
 
 pub mod digest;
+pub mod round;
 pub mod search;
 pub mod settings;
 
+pub use round::{Arrival, Round, note};
 pub use search::{Endpoints, Found, Missing};
 pub use settings::Settings;
 

@@ -112,7 +112,10 @@ fn captures_of_ours_are_read_back() {
     ] {
         assert_eq!(load(text.as_bytes()).unwrap_err().to_string(), error);
     }
-    assert!(load(b"goroutine profile: total 3\n").is_err());
+    let text = "goroutine profile: total 7\n7 @ 0x20\n#\t0x20\tmain.receive+0x0\t/src/main.go:8\n";
+    let comparison = compare(&loaded, &load(text.as_bytes()).unwrap(), None).unwrap();
+    assert!(comparison.text(5).contains("No stack changed"), "{}", comparison.text(5));
+    assert!(load(b"threadcreate profile: total 3\n").is_err());
     assert!(load(b"").is_ok_and(|profile| compare(&profile, &profile, None).is_err()));
 }
 

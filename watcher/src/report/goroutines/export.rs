@@ -4,7 +4,7 @@ use super::{Goroutines, Group, StackState};
 use crate::explain::words::counted;
 use crate::report::folded::folded;
 use crate::report::json;
-use crate::report::pprof::{Builder, Label, LabelValue, Profile};
+use crate::report::pprof::{Builder, Label, LabelValue, Profile, identity_comment};
 use crate::report::stack::{self, FrameObject};
 use crate::report::svg::{Caption, SvgError, flame_graph, name_of};
 use crate::report::threads::{self, ThreadObject};

@@ -1,11 +1,12 @@
 use super::{DiagnosisObject, checks, diagnosis_line, list};
 use crate::explain::tests::{diagnosed, target};
-use crate::explain::{Culprit, Diagnosis, Frame};
+use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, PullCost};
 use crate::health::{Check, CheckState};
 use crate::judge::simulation::window;
 use crate::report::pulled::Endpoints;
 use expect_test::expect;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Asserts that `value` has exactly the shape of `shape`, in which a value stands for its type, `null` beside a
 /// value in an array for "or null", and an array of one for "any number of these".
@@ -46,6 +47,17 @@ fn every_key_of_the_contract_is_there_with_its_type() {
     }));
     let frame = Frame::new("main.poll", "/src/main.go", 42);
     shown.findings[0].culprits = vec![Culprit { frame: frame.clone(), share: 0.98, stack: vec![frame] }];
+    shown.endpoint = Some(EndpointUse {
+        address: Some("http://127.0.0.1:6060/debug/pprof/".to_owned()),
+        pulls: vec![PullCost {
+            profile: "heap",
+            bytes: 1800,
+            took: Duration::from_millis(4),
+            target_cpu: Some(Duration::from_millis(2)),
+            file: None,
+        }],
+        failures: vec!["it hung".to_owned()],
+    });
     let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
         "schema": "", "window_seconds": 0, "samples": 0, "verdict": "", "headline": "",
@@ -70,6 +82,12 @@ fn every_key_of_the_contract_is_there_with_its_type() {
              "swapped_bytes": 0},
             null,
         ],
+        "endpoint": [{
+            "address": ["", null], "failures": [""],
+            "pulls": [{
+                "profile": "", "bytes": 0, "seconds": 0, "target_cpu_seconds": [0, null], "file": ["", null],
+            }],
+        }, null],
         "unseen": [{"what": "", "why": ""}],
         "next_steps": [""],
     });
@@ -195,6 +213,7 @@ fn a_leak() {
             "not_resident_bytes": 0,
             "swapped_bytes": 0
           },
+          "endpoint": null,
           "unseen": [
             {
               "what": "goroutines and Go heap",
@@ -232,7 +251,7 @@ fn pretty(diagnosis: &Diagnosis) -> String {
 #[test]
 fn processes_and_checks() {
     expect![[r#"
-        {"schema":"watcher.list/1","processes":[{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}]}
+        {"schema":"watcher.list/1","processes":[{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0,"endpoint":null,"no_endpoint":null}]}
     "#]].assert_eq(&list(&[&target()], &Endpoints::default()).expect("serializes"));
     let refused = CheckState::Refused { why: "CAP_SYS_ADMIN is missing.".to_owned() };
     let check = |state| Check {

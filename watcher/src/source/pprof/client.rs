@@ -166,3 +166,6 @@ fn why(error: &hyper::Error) -> String {
         None => printable(error.to_string().as_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests;
