@@ -7,6 +7,7 @@ use crate::cli::{self, Picture, ProfileFormat, ProfileKind, View};
 use crate::config::Selection;
 use crate::process::Target;
 use crate::report::graph::{self, CallGraph};
+use crate::report::pprof::Profile;
 use crate::report::pulled::{self, Endpoint, Endpoints, Pulled};
 use crate::report::svg::{Caption, flame_graph};
 use crate::report::{EXIT_NO_LEAK, diff, folded, peek, traces};
@@ -86,6 +87,11 @@ pub(super) fn pull(args: &cli::Pull) -> anyhow::Result<u8> {
         ProfileFormat::Json => pulled::json(&shown)?,
         ProfileFormat::Pprof => return give_profile(&pull.profile, args.output.as_deref()),
         ProfileFormat::Folded => folded::folded(&pull.profile, pull.profile.value_index(None).unwrap_or(0)),
+        ProfileFormat::Svg => {
+            let value = pull.profile.value_index(None).unwrap_or(0);
+            give(args.output.as_deref(), &flame(&pull.profile, value)?)?;
+            return Ok(EXIT_NO_LEAK);
+        }
     };
     give(args.output.as_deref(), output.as_bytes())?;
     Ok(EXIT_NO_LEAK)
@@ -107,6 +113,18 @@ fn name(kind: ProfileKind) -> ProfileName {
     }
 }
 
+/// One of its values as a flame graph.
+fn flame(profile: &Profile, value: usize) -> anyhow::Result<Vec<u8>> {
+    let shown = profile.sample_types.get(value);
+    let caption = Caption {
+        title: shown.map_or("", |each| each.kind.as_str()),
+        subtitle: &profile.comments.join("; "),
+        unit: shown.map_or("", |each| each.unit.as_str()),
+        main_module: None,
+    };
+    Ok(flame_graph(&folded::folded(profile, value), &caption)?)
+}
+
 /// `watcher show`.
 pub(super) fn show(args: &cli::Show) -> anyhow::Result<u8> {
     let path = args.file.display();
@@ -124,15 +142,7 @@ pub(super) fn show(args: &cli::Show) -> anyhow::Result<u8> {
         (View::Flame, Picture::Text) => folded::folded(&profile, value),
         (View::Graph, Picture::Text) => graph::tree(&profile, value, args.rows),
         (View::Flame, Picture::Svg) => {
-            let shown = profile.sample_types.get(value);
-            let caption = Caption {
-                title: shown.map_or("", |each| each.kind.as_str()),
-                subtitle: &profile.comments.join("; "),
-                unit: shown.map_or("", |each| each.unit.as_str()),
-                main_module: None,
-            };
-            let svg = flame_graph(&folded::folded(&profile, value), &caption)?;
-            give(args.output.as_deref(), &svg)?;
+            give(args.output.as_deref(), &flame(&profile, value)?)?;
             return Ok(EXIT_NO_LEAK);
         }
         (View::Graph, Picture::Svg) => CallGraph::of(&profile, value)

@@ -3,8 +3,8 @@
 use super::folded::folded;
 use super::json;
 use super::list::{plain_table, without_trailing_blanks};
-use super::svg::{Caption, SvgError, flame_graph, name_of};
 use super::pprof::{Function, HeapSite, Mapping, Profile, heap_profile, identity_comment};
+use super::svg::{Caption, SvgError, flame_graph, name_of};
 use super::threads::who;
 use crate::explain::words::{bytes, count, counted};
 use crate::process::Target;

@@ -34,6 +34,7 @@ fn seen(seconds: u64, sites: &[(&str, &str, u64)]) -> GoroutineCapture {
         stack: frames(stack).into(),
         wait_reason: None,
         count: *count,
+        holding_threads: 0,
     };
     GoroutineCapture {
         at: at(seconds),
