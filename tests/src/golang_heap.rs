@@ -11,7 +11,7 @@ use std::fs::File;
 use std::process::Command;
 use std::time::SystemTime;
 use vault::{MemStats, Vault};
-use watcher::golang::heap::{Certainty, Counters, Heap};
+use watcher::golang::heap::{Certainty, Heap, HeapCounters};
 use watcher::golang::heap_reader::{HeapReader, ResolvedSite};
 use watcher::golang::profile::{HeapProfile, NoProfile};
 use watcher::golang::spans::{Census, Spans};
@@ -111,7 +111,7 @@ fn check_counters(cellar: &mut Vault, environment: &[(&str, &str)]) -> Result<()
         let census = reader.census(&reading.memory).context("read the spans")?;
         if agree(&truth, &counters, &census) {
             let off = environment.contains(&("GOGC", "off"));
-            ensure!(counters.gc_percent.is_none() == off, "GOGC is {:?}", counters.gc_percent);
+            ensure!(counters.gogc_percent.is_none() == off, "GOGC is {:?}", counters.gogc_percent);
             let has_limit = environment.iter().any(|(name, _)| *name == "GOMEMLIMIT");
             ensure!(counters.memory_limit_bytes.is_some() == has_limit, "GOMEMLIMIT is {counters:?}");
             ensure!(census.unreadable == 0 && census.implausible == 0, "every span makes sense");
@@ -122,7 +122,7 @@ fn check_counters(cellar: &mut Vault, environment: &[(&str, &str)]) -> Result<()
     bail!("the numbers never agreed: {}", seen.join("; "));
 }
 
-fn agree(truth: &MemStats, counters: &Counters, census: &Census) -> bool {
+fn agree(truth: &MemStats, counters: &HeapCounters, census: &Census) -> bool {
     u64::from(counters.gc_cycles) == truth.num_gc
         // Where no collection will start, the runtime names a number near the largest there is.
         && counters.goal_bytes.map_or(truth.next_gc > 1 << 60, |goal| goal == truth.next_gc)

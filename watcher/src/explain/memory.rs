@@ -46,7 +46,7 @@ pub(super) fn balance(
         parts.push(Part { name, bytes: resident });
     };
     if let Some(heap) = runtime.and_then(|runtime| runtime.heap) {
-        let live = heap.marked_bytes.min(heap.in_use_bytes);
+        let live = heap.marked_bytes.unwrap_or(0).min(heap.in_use_bytes);
         take("live heap", live);
         take("garbage and new objects", heap.in_use_bytes - live);
         take("stacks", heap.stack_bytes);

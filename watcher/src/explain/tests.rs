@@ -339,7 +339,7 @@ fn a_runtime_that_is_not_read_says_why_and_a_profile_that_is_off() {
 fn the_memory_adds_up_whatever_the_runtime_counts() {
     for mib in [0, 1, 20, 40, 41, 400, 1 << 40] {
         let heap = HeapCounters {
-            marked_bytes: mib << 19,
+            marked_bytes: Some(mib << 19),
             in_use_bytes: mib << 20,
             idle_bytes: mib << 20,
             stack_bytes: mib << 16,

@@ -5,7 +5,7 @@
 //! a table and what was found differ, what was found counts: a table can be wrong, and a vendor can patch a runtime.
 
 use super::bytes::{u32_at, u64_at};
-use super::layouts::{ControllerLayout, GoroutineLayout, ThreadLayout};
+use super::layouts::{GoroutineLayout, ThreadLayout};
 use super::loaded::Loaded;
 use super::locate::{follow_threads, longest_thread_list};
 use std::collections::HashSet;
@@ -84,6 +84,18 @@ pub(super) fn goroutine_layout(
     Some(GoroutineLayout { parent_goid: is_parent.then_some(parent), ..layout })
 }
 
+/// Whether a layout by table fits goroutines that are too few, or too much alike, to tell it by themselves.
+pub(super) fn fits_goroutines(
+    samples: &[Sample],
+    layout: &GoroutineLayout,
+    mut is_entry: impl FnMut(u64) -> bool,
+) -> bool {
+    !samples.is_empty()
+        && is_goid(samples, layout.goid)
+        && most(samples, |sample| sample.word(layout.sched_g()) == sample.address)
+        && most(samples, |sample| is_entry(sample.word(layout.start_pc)))
+}
+
 /// The id of the main goroutine is 1, and ids never repeat. The status before it must be one.
 fn is_goid(samples: &[Sample], offset: usize) -> bool {
     let ids: HashSet<u64> = samples.iter().map(|sample| sample.word(offset)).collect();
@@ -132,38 +144,4 @@ pub(super) fn fits_threads(loaded: &Loaded, first: u64, layout: &ThreadLayout) -
         loaded.word(**thread + layout.procid as u64).is_some_and(|id| id <= MAX_TID && id > 0)
     });
     listed.len() >= longest.threads.len() && has_ids.count() + 2 >= listed.len()
-}
-
-/// The layout of `gcController` by its content; `None` where it does not tell.
-///
-/// `heapInUse`, `heapReleased` and `heapFree` count whole pages and stand side by side, followed by what was ever
-/// allocated and freed. The other fields stand at the same distances before them in all versions.
-pub(super) fn controller_layout(loaded: &Loaded, address: u64) -> Option<ControllerLayout> {
-    const BYTES: usize = 640;
-    const FARTHEST_FIELD: usize = 200;
-    let mut bytes = vec![0; BYTES];
-    loaded.memory.read(address, &mut bytes).ok()?;
-    let mut fitting =
-        (FARTHEST_FIELD + 24..BYTES - 40).step_by(8).filter(|offset| counts_heap_pages(&bytes, *offset));
-    let heap_in_use = fitting.next()?;
-    if fitting.next().is_some() {
-        return None;
-    }
-    Some(ControllerLayout {
-        heap_goal: heap_in_use - FARTHEST_FIELD,
-        heap_live: heap_in_use - 168,
-        stack_bytes: heap_in_use - 136,
-        heap_marked: heap_in_use - 120,
-        heap_in_use,
-    })
-}
-
-fn counts_heap_pages(bytes: &[u8], offset: usize) -> bool {
-    const RUNTIME_PAGE_BYTES: u64 = 8192;
-    let word = |index: usize| u64_at(bytes, offset + index * 8).unwrap_or(0);
-    let (in_use, released, free, allocated, freed) = (word(0), word(1), word(2), word(3), word(4));
-    let are_pages = [in_use, released, free].iter().all(|bytes| bytes.is_multiple_of(RUNTIME_PAGE_BYTES));
-    // Objects that were allocated and not freed lie in spans that are in use.
-    let objects = allocated.checked_sub(freed);
-    are_pages && in_use < 1 << 47 && objects.is_some_and(|objects| objects > 0 && objects <= in_use)
 }

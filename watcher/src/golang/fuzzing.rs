@@ -92,7 +92,7 @@ fn process(layouts: &Layouts, minor: u32) -> FakeProcess {
         .collect();
     let mut process = FakeProcess::new(&format!("go1.{minor}.1"), layouts, &goroutines);
     process.add_threads(layouts);
-    process.add_heap(layouts, 100, i64::MAX.cast_unsigned());
+    process.add_heap(100, i64::MAX.cast_unsigned());
     process
 }
 

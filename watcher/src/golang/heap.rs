@@ -23,11 +23,12 @@ pub(super) const MAX_SPANS: u64 = 1 << 28;
 const ATTEMPTS: usize = 24;
 
 /// Offsets of fields from `gcPercentHeapGoal`, the same from Go 1.19 to 1.27.
-mod from_goal {
+pub(super) mod from_goal {
     pub const SWEEP_TRIGGER: usize = 0x08;
     pub const TRIGGERED: usize = 0x10;
     pub const HEAP_LIVE: usize = 0x20;
     pub const LAST_STACK_SCAN: usize = 0x38;
+    pub const MAX_STACK_SCAN: usize = 0x40;
     pub const GLOBALS_SCAN: usize = 0x48;
     pub const HEAP_MARKED: usize = 0x50;
     pub const HEAP_IN_USE: usize = 0xc8;
@@ -42,7 +43,8 @@ mod from_goal {
 /// Offset of `gcController.gcPercentHeapGoal`.
 type GoalOffset = usize;
 const GO_1_19: GoalOffset = 0x68;
-const GO_1_21: GoalOffset = 0x48;
+const GO_1_20: GoalOffset = 0x30;
+pub(super) const GO_1_21: GoalOffset = 0x48;
 
 /// The heap of one process, found and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +65,12 @@ pub enum Certainty {
 }
 
 /// What the runtime says about its heap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counters {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapCounters {
     /// Collections since the start, `MemStats.NumGC`; one that is under way does not count until it has marked.
     pub gc_cycles: u32,
     /// GOGC; `None` where it is `off`.
-    pub gc_percent: Option<u32>,
+    pub gogc_percent: Option<u32>,
     /// GOMEMLIMIT; `None` where there is none.
     pub memory_limit_bytes: Option<u64>,
     /// Objects allocated and not yet known to be dead, in whole spans that are being filled (`heapLive`).
@@ -80,11 +82,15 @@ pub struct Counters {
     /// Spans that hold objects, `MemStats.HeapInuse`.
     pub in_use_bytes: u64,
     /// Spans that hold nothing and were not given back: `MemStats.HeapIdle - HeapReleased`.
-    pub free_bytes: u64,
+    pub idle_bytes: u64,
     /// Given back to the system, `MemStats.HeapReleased`.
     pub released_bytes: u64,
+    /// Goroutine stacks as the collector weighs them (`maxStackScan`).
+    pub stack_bytes: u64,
     /// Objects allocated since the start, counted when a span is filled: a rate, not `MemStats.TotalAlloc` exactly.
-    pub allocated_bytes: u64,
+    pub total_allocated_bytes: u64,
+    /// Objects freed since the start, counted when a span is swept.
+    pub total_freed_bytes: u64,
     /// All memory that the runtime has mapped and could be resident: heap, stacks, its own structures.
     pub mapped_bytes: u64,
 }
@@ -150,7 +156,7 @@ impl Heap {
     ///
     /// # Errors
     /// Where the memory cannot be read, or no longer holds what it did.
-    pub fn counters(&self, memory: &(impl Memory + ?Sized)) -> Result<Counters, HeapError> {
+    pub fn counters(&self, memory: &(impl Memory + ?Sized)) -> Result<HeapCounters, HeapError> {
         let (controller, mheap) = read_both::<CONTROLLER_BYTES>(memory, self.controller, self.all_spans)?;
         let settings =
             settings(&controller).ok_or(HeapError::Implausible { what: "GOGC and heap minimum" })?;
@@ -239,7 +245,7 @@ fn find_goal(
     }
     let others = (0x20..=controller.len().saturating_sub(from_goal::END)).step_by(8);
     let fits = |goal: &GoalOffset| check(*goal).is_ok();
-    match [GO_1_21, GO_1_19].into_iter().find(fits) {
+    match [GO_1_21, GO_1_20, GO_1_19].into_iter().find(fits) {
         Some(goal) => Ok((goal, Certainty::Calibrated)),
         None => {
             let mut fitting = others.filter(fits);
@@ -262,6 +268,7 @@ fn goal_by_percent(settings: &Settings, marked: u64, stacks: u64, globals: u64) 
 fn known_goal(minor: Option<u32>) -> Option<GoalOffset> {
     match minor? {
         19 => Some(GO_1_19),
+        20 => Some(GO_1_20),
         21..=27 => Some(GO_1_21),
         _ => None,
     }
@@ -303,24 +310,25 @@ impl Fields<'_> {
         Ok(())
     }
 
-    fn counters(&self, settings: &Settings, mheap: &Mheap) -> Option<Counters> {
+    fn counters(&self, settings: &Settings, mheap: &Mheap) -> Option<HeapCounters> {
         let gc_cycles = mheap.sweep_generation / 2;
         let goal = self.heap_goal(settings)?;
         let memory_limit_bytes =
             Some(settings.memory_limit).filter(|limit| *limit != i64::MAX.cast_unsigned());
-        Some(Counters {
+        Some(HeapCounters {
             gc_cycles,
-            gc_percent: u32::try_from(settings.gc_percent).ok(),
-            memory_limit_bytes: Some(settings.memory_limit)
-                .filter(|limit| *limit != i64::MAX.cast_unsigned()),
+            gogc_percent: u32::try_from(settings.gc_percent).ok(),
+            memory_limit_bytes,
             live_bytes: self.at(from_goal::HEAP_LIVE)?,
             marked_bytes: self.at(from_goal::HEAP_MARKED).filter(|_| gc_cycles > 0),
             // With neither, the runtime computes a goal from the largest number there is.
             goal_bytes: (settings.gc_percent >= 0 || memory_limit_bytes.is_some()).then_some(goal),
             in_use_bytes: self.at(from_goal::HEAP_IN_USE)?,
-            free_bytes: self.at(from_goal::HEAP_FREE)?,
+            idle_bytes: self.at(from_goal::HEAP_FREE)?,
             released_bytes: self.at(from_goal::HEAP_RELEASED)?,
-            allocated_bytes: self.at(from_goal::TOTAL_ALLOC)?,
+            stack_bytes: self.at(from_goal::MAX_STACK_SCAN)?,
+            total_allocated_bytes: self.at(from_goal::TOTAL_ALLOC)?,
+            total_freed_bytes: self.at(from_goal::TOTAL_FREE)?,
             mapped_bytes: self.at(from_goal::MAPPED_READY)?,
         })
     }
@@ -414,13 +422,13 @@ mod tests {
             assert_eq!((heap.goal, heap.certainty()), (goal, expected));
             let counters = heap.counters(&memory).unwrap();
             assert_eq!(counters.gc_cycles, 7);
-            assert_eq!(counters.gc_percent, Some(100));
+            assert_eq!(counters.gogc_percent, Some(100));
             assert_eq!(counters.memory_limit_bytes, None);
             assert_eq!(counters.marked_bytes, Some(30 << 20));
             assert_eq!(counters.live_bytes, 40 << 20);
             assert_eq!(counters.goal_bytes, Some((60 << 20) + 6144));
             assert_eq!(counters.in_use_bytes, 48 << 20);
-            assert_eq!((counters.free_bytes, counters.released_bytes), (4 << 20, 8 << 20));
+            assert_eq!((counters.idle_bytes, counters.released_bytes), (4 << 20, 8 << 20));
         }
     }
 
@@ -442,7 +450,7 @@ mod tests {
             let heap = Heap::locate(&memory, CONTROLLER, ALL_SPANS, None).unwrap();
             let counters = heap.counters(&memory).unwrap();
             assert_eq!(counters.goal_bytes, expected, "GOGC={percent} GOMEMLIMIT={limit}");
-            assert_eq!(counters.gc_percent, u32::try_from(percent).ok());
+            assert_eq!(counters.gogc_percent, u32::try_from(percent).ok());
             assert_eq!(counters.memory_limit_bytes.is_some(), limit != NONE);
         }
     }

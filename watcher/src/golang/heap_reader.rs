@@ -1,6 +1,6 @@
 //! Everything about the heap of one process: found once, read as often as wanted.
 
-use super::heap::{Counters, Heap, HeapError};
+use super::heap::{Heap, HeapCounters, HeapError};
 use super::loaded::Loaded;
 use super::profile::{self, Counts, Estimate, HeapProfile, Location, NoProfile};
 use super::runtime::Runtime;
@@ -37,11 +37,7 @@ impl HeapReader {
     pub fn attach(runtime: &mut Runtime, file: &dyn ReadAt, memory: &dyn Memory) -> HeapReader {
         let minor = runtime.minor().map(|minor| minor.0);
         let places = *runtime.places();
-        let heap = places
-            .controller
-            .zip(places.allspans)
-            .ok_or(HeapError::Implausible { what: "gcController or mheap was not found" })
-            .and_then(|(controller, spans)| Heap::locate(memory, controller.address, spans.address, minor));
+        let heap = runtime.heap(memory);
         let spans = heap.and_then(|heap| Spans::locate(memory, heap, minor));
         let (symbols, loaded) = runtime.symbols(file, memory);
         let profile = Location {
@@ -74,7 +70,7 @@ impl HeapReader {
     ///
     /// # Errors
     /// See [`HeapError`].
-    pub fn counters(&self, memory: &dyn Memory) -> Result<Counters, HeapError> {
+    pub fn counters(&self, memory: &dyn Memory) -> Result<HeapCounters, HeapError> {
         self.heap?.counters(memory)
     }
 

@@ -115,29 +115,6 @@ impl ThreadLayout {
     }
 }
 
-/// `runtime.gcControllerState`. `gcPercent` (4 bytes), `memoryLimit` and `heapMinimum` lie at 0, 8 and 16 in all
-/// versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ControllerLayout {
-    /// `gcPercentHeapGoal`.
-    pub heap_goal: usize,
-    /// `heapLive`.
-    pub heap_live: usize,
-    /// `maxStackScan`: bytes of goroutine stacks.
-    pub stack_bytes: usize,
-    /// `heapMarked`.
-    pub heap_marked: usize,
-    /// `heapInUse`; `heapReleased`, `heapFree`, `totalAlloc` and `totalFree` follow, 8 bytes each.
-    pub heap_in_use: usize,
-}
-
-impl ControllerLayout {
-    /// How much of the controller is read.
-    pub fn bytes(&self) -> usize {
-        self.heap_in_use + 40
-    }
-}
-
 /// All layouts of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layouts {
@@ -145,8 +122,6 @@ pub struct Layouts {
     pub goroutine: GoroutineLayout,
     /// Of threads.
     pub thread: ThreadLayout,
-    /// Of the GC controller.
-    pub controller: ControllerLayout,
     /// Of `gofunc` in `moduledata`.
     pub gofunc: usize,
 }
@@ -156,12 +131,7 @@ pub const NEWEST: Minor = Minor(27);
 
 /// The layouts of a version, where they are known.
 pub fn known(minor: Minor) -> Option<Layouts> {
-    Some(Layouts {
-        goroutine: goroutine(minor)?,
-        thread: thread(minor)?,
-        controller: controller(minor)?,
-        gofunc: gofunc(minor)?,
-    })
+    Some(Layouts { goroutine: goroutine(minor)?, thread: thread(minor)?, gofunc: gofunc(minor)? })
 }
 
 fn goroutine(minor: Minor) -> Option<GoroutineLayout> {
@@ -198,22 +168,6 @@ fn thread(minor: Minor) -> Option<ThreadLayout> {
         24 => Some(layout(72, 192, 280, 352, 368)),
         25 => Some(layout(64, 184, 272, 344, 360)),
         26 | 27 => Some(layout(64, 184, 280, 352, 384)),
-        _ => None,
-    }
-}
-
-fn controller(minor: Minor) -> Option<ControllerLayout> {
-    let layout = |heap_goal, heap_live, stack_bytes, heap_marked, heap_in_use| ControllerLayout {
-        heap_goal,
-        heap_live,
-        stack_bytes,
-        heap_marked,
-        heap_in_use,
-    };
-    match minor.0 {
-        19 => Some(layout(104, 136, 168, 184, 304)),
-        20 => Some(layout(48, 80, 112, 128, 248)),
-        21..=27 => Some(layout(72, 104, 136, 152, 272)),
         _ => None,
     }
 }

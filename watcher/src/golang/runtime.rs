@@ -4,9 +4,10 @@ use super::buildinfo::{self, BuildInfoError};
 use super::bytes::{u32_at, u64_at};
 use super::calibrate::{self, SAMPLE_BYTES, Sample};
 use super::goroutines::{self, GoroutineSnapshot};
+use super::heap::{Certainty, Heap, HeapError};
 use super::image::{Image, ImageError, Machine};
 use super::kernel_view::{self, KernelView};
-use super::layouts::{self, ControllerLayout, GoroutineLayout, Minor, ThreadLayout};
+use super::layouts::{self, GoroutineLayout, Minor, ThreadLayout};
 use super::loaded::Loaded;
 use super::locate::{self, Places, Route, Routes};
 use super::moduledata;
@@ -17,10 +18,14 @@ use super::threads::{self, OsThread};
 use super::{Memory, ReadAt, Unreadable};
 use std::sync::Arc;
 
+pub use super::heap::HeapCounters;
+
 /// Goroutines that calibration looks at.
 const MAX_SAMPLES: usize = 256;
 /// Bounds what is read of a list whose length is nonsense; the structures alone would fill gigabytes.
 const MAX_GOROUTINES: u64 = 4 << 20;
+/// A heap that made no sense so often is not looked at again.
+const MAX_HEAP_ATTEMPTS: u32 = 8;
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +75,8 @@ pub enum Remark {
         /// Of which structure.
         structure: &'static str,
     },
-    /// The process could not confirm the table by version.
+    /// The table by version does not fit what is in the process, and nothing that fits was found: it is used, and may
+    /// be wrong.
     NotConfirmed {
         /// Of which structure.
         structure: &'static str,
@@ -97,7 +103,10 @@ pub struct Runtime {
     places: Places,
     goroutine: Option<GoroutineLayout>,
     thread: Option<ThreadLayout>,
-    controller: Option<ControllerLayout>,
+    heap: Result<Heap, HeapError>,
+    /// By whose table the heap is looked for.
+    heap_minor: Option<Minor>,
+    heap_attempts: u32,
     wait_reasons: Vec<Arc<str>>,
     remarks: Vec<Remark>,
     /// Addresses of goroutines seen so far, sorted: `runtime.allgs` only ever grows.
@@ -115,33 +124,6 @@ pub struct GoCounters {
     pub heap: Option<HeapCounters>,
     /// Garbage collections that began sweeping.
     pub gc_cycles: Option<u64>,
-}
-
-/// What `runtime.gcController` knows (`runtime/mgcpacer.go`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeapCounters {
-    /// Bytes of live objects and of those allocated since the last collection.
-    pub live_bytes: u64,
-    /// Bytes that the last collection found live.
-    pub marked_bytes: u64,
-    /// Heap size at which the next collection is due, by GOGC alone; `None` where GOGC is off.
-    pub goal_bytes: Option<u64>,
-    /// Bytes in spans that are in use.
-    pub in_use_bytes: u64,
-    /// Bytes that are free and not returned to the kernel.
-    pub idle_bytes: u64,
-    /// Bytes that are free and were returned to the kernel.
-    pub released_bytes: u64,
-    /// Bytes of goroutine stacks.
-    pub stack_bytes: u64,
-    /// Bytes allocated since the program began.
-    pub total_allocated_bytes: u64,
-    /// Bytes freed since the program began.
-    pub total_freed_bytes: u64,
-    /// GOGC; `None` for off.
-    pub gogc_percent: Option<u32>,
-    /// GOMEMLIMIT; `None` where there is none.
-    pub memory_limit_bytes: Option<u64>,
 }
 
 /// Goroutines could not be read.
@@ -205,18 +187,18 @@ impl Runtime {
         }
         let goroutine = places.allgs.and_then(|place| {
             let samples = sample_goroutines(&loaded, place.address);
-            let found = calibrate::goroutine_layout(&samples, |pc| {
-                symbols.function_at(&loaded, pc).is_some_and(|function| function.entry == pc)
-            });
-            choose_goroutine(table.map(|table| table.goroutine), found, &mut remarks)
+            let is_entry = |pc| symbols.function_at(&loaded, pc).is_some_and(|function| function.entry == pc);
+            choose_goroutine(table.map(|table| table.goroutine), &samples, is_entry, &mut remarks)
         });
         let thread = places.allm.and_then(|place| {
             let first = loaded.word(place.address)?;
             choose_thread(&loaded, first, table.map(|table| table.thread), &mut remarks)
         });
-        let controller = places.controller.and_then(|place| {
-            choose_controller(&loaded, place.address, table.map(|table| table.controller), &mut remarks)
-        });
+        let heap_minor = minor.filter(|_| table.is_some());
+        let heap = locate_heap(&places, memory, heap_minor);
+        if table.is_some() && heap.is_ok_and(|heap| heap.certainty() == Certainty::Calibrated) {
+            remarks.push(Remark::Disagreement { structure: "gcController" });
+        }
         let wait_reasons = places.wait_reasons.map(|place| locate::wait_reasons(&loaded, place));
         let wait_reasons = wait_reasons.unwrap_or_default().into_iter().map(Arc::from).collect();
         symbols.forget_pages();
@@ -229,7 +211,9 @@ impl Runtime {
             places,
             goroutine,
             thread,
-            controller,
+            heap,
+            heap_minor,
+            heap_attempts: 1,
             wait_reasons,
             remarks,
             known: Vec::new(),
@@ -325,34 +309,22 @@ impl Runtime {
 
     /// Reads the cheap numbers.
     pub fn counters(&mut self, memory: &dyn Memory) -> GoCounters {
-        let controller = self.places.controller.zip(self.controller);
-        let mut ranges = Vec::new();
-        if let Some((place, layout)) = controller {
-            ranges.push((place.address, layout.bytes()));
-        }
-        if let Some(place) = self.places.allspans {
-            ranges.push((place.address.wrapping_sub(8), 4));
-        }
-        let mut buffer = vec![0; ranges.iter().map(|(_, length)| length).sum()];
-        let mut readable = Vec::new();
-        memory.read_many(&ranges, &mut buffer, &mut readable);
-        let mut readable = readable.into_iter();
-        let mut rest = buffer.as_slice();
-        let heap = controller.filter(|_| readable.next() == Some(true)).and_then(|(_, layout)| {
-            let (head, behind) = rest.split_at_checked(layout.bytes())?;
-            rest = behind;
-            HeapCounters::decode(head, &layout)
-        });
-        if heap.is_none() {
-            rest = controller.and_then(|(_, layout)| buffer.get(layout.bytes()..)).unwrap_or(&buffer);
-        }
-        let gc_cycles = self
-            .places
-            .allspans
-            .filter(|_| readable.next() == Some(true))
-            .and_then(|_| u32_at(rest, 0))
-            .map(|sweepgen| u64::from(sweepgen / 2));
+        let heap = self.heap(memory).and_then(|heap| heap.counters(memory)).ok();
+        let gc_cycles = heap.map(|heap| heap.gc_cycles.into());
         GoCounters { goroutines: self.count_goroutines(memory), heap, gc_cycles }
+    }
+
+    /// Where the runtime keeps the books of its heap, or why that could not be told.
+    ///
+    /// # Errors
+    /// See [`HeapError`].
+    pub fn heap(&mut self, memory: &dyn Memory) -> Result<Heap, HeapError> {
+        // Whoever had not set up its heap yet, or changed it all the time, may be done.
+        if self.heap.is_err() && self.heap_attempts < MAX_HEAP_ATTEMPTS {
+            self.heap_attempts += 1;
+            self.heap = locate_heap(&self.places, memory, self.heap_minor);
+        }
+        self.heap
     }
 
     /// Counts goroutines by status alone; `None` where they cannot be read.
@@ -402,25 +374,11 @@ impl Runtime {
     }
 }
 
-impl HeapCounters {
-    fn decode(bytes: &[u8], layout: &ControllerLayout) -> Option<HeapCounters> {
-        let word = |offset: usize| u64_at(bytes, offset);
-        let limit = word(8)?;
-        let behind_in_use = |index: usize| word(layout.heap_in_use + index * 8);
-        Some(HeapCounters {
-            live_bytes: word(layout.heap_live)?,
-            marked_bytes: word(layout.heap_marked)?,
-            goal_bytes: Some(word(layout.heap_goal)?).filter(|goal| *goal < i64::MAX.cast_unsigned()),
-            stack_bytes: word(layout.stack_bytes)?,
-            in_use_bytes: behind_in_use(0)?,
-            released_bytes: behind_in_use(1)?,
-            idle_bytes: behind_in_use(2)?,
-            total_allocated_bytes: behind_in_use(3)?,
-            total_freed_bytes: behind_in_use(4)?,
-            gogc_percent: u32::try_from(u32_at(bytes, 0)?.cast_signed()).ok(),
-            memory_limit_bytes: Some(limit).filter(|limit| *limit < i64::MAX.cast_unsigned()),
-        })
-    }
+fn locate_heap(places: &Places, memory: &dyn Memory, minor: Option<Minor>) -> Result<Heap, HeapError> {
+    let found = places.controller.zip(places.allspans);
+    let (controller, spans) =
+        found.ok_or(HeapError::Implausible { what: "gcController or mheap was not found" })?;
+    Heap::locate(memory, controller.address, spans.address, minor.map(|minor| minor.0))
 }
 
 /// For what stands in the executable's file: the memory of its process is not looked at.
@@ -476,12 +434,13 @@ fn sample_goroutines(loaded: &Loaded, address: u64) -> Vec<Sample> {
 
 fn choose_goroutine(
     table: Option<GoroutineLayout>,
-    found: Option<GoroutineLayout>,
+    samples: &[Sample],
+    mut is_entry: impl FnMut(u64) -> bool,
     remarks: &mut Vec<Remark>,
 ) -> Option<GoroutineLayout> {
     let structure = "g";
-    let Some(found) = found else {
-        if table.is_some() {
+    let Some(found) = calibrate::goroutine_layout(samples, &mut is_entry) else {
+        if table.is_some_and(|table| !calibrate::fits_goroutines(samples, &table, is_entry)) {
             remarks.push(Remark::NotConfirmed { structure });
         }
         return table;
@@ -510,29 +469,5 @@ fn choose_thread(
             calibrate::thread_layout(loaded, first)
         }
         None => calibrate::thread_layout(loaded, first),
-    }
-}
-
-fn choose_controller(
-    loaded: &Loaded,
-    address: u64,
-    table: Option<ControllerLayout>,
-    remarks: &mut Vec<Remark>,
-) -> Option<ControllerLayout> {
-    let structure = "gcController";
-    // The process goes on while its numbers are read, and they may not fit together at first.
-    let found = (0..4).find_map(|_| calibrate::controller_layout(loaded, address));
-    match (table, found) {
-        (Some(table), Some(found)) if table != found => {
-            remarks.push(Remark::Disagreement { structure });
-            Some(found)
-        }
-        (Some(table), found) => {
-            if found.is_none() {
-                remarks.push(Remark::NotConfirmed { structure });
-            }
-            Some(table)
-        }
-        (None, found) => found,
     }
 }

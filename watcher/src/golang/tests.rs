@@ -209,27 +209,32 @@ fn threads_are_read_with_what_they_hold() {
 
 #[test]
 fn the_cheap_numbers_are_read_with_and_without_the_table() {
-    for (gogc, limit, gogc_percent, memory_limit_bytes) in [
-        (100, i64::MAX.cast_unsigned(), Some(100), None),
-        (50, 200 << 20, Some(50), Some(200 << 20)),
-        (-1, 1 << 30, None, Some(1 << 30)),
+    const MIB: u64 = 1 << 20;
+    for (gogc, limit, gogc_percent, memory_limit_bytes, goal_bytes) in [
+        (100, i64::MAX.cast_unsigned(), Some(100), None, Some(64 * MIB)),
+        (50, 200 << 20, Some(50), Some(200 << 20), Some(48 * MIB)),
+        // 23 MiB of those mapped are neither objects nor free, and three percent of what is left are kept back.
+        (-1, 223 << 20, None, Some(223 << 20), Some(200 * MIB - 200 * MIB / 100 * 3)),
+        (-1, i64::MAX.cast_unsigned(), None, None, None),
     ] {
         let mut process = reference();
-        process.add_heap(&layouts(), gogc, limit);
+        process.add_heap(gogc, limit);
         for hide_tables in [false, true] {
             let options = AttachOptions { hide_tables, ..AttachOptions::default() };
             let mut runtime = attach(&process, &process.memory, options);
             let counters = runtime.counters(&process.memory);
             let heap = HeapCounters {
+                gc_cycles: 5,
                 live_bytes: 40 << 20,
-                marked_bytes: 32 << 20,
-                goal_bytes: Some(64 << 20),
+                marked_bytes: Some(32 << 20),
+                goal_bytes,
                 in_use_bytes: 48 << 20,
                 idle_bytes: 2 << 20,
                 released_bytes: 8 << 20,
                 stack_bytes: 300_000,
                 total_allocated_bytes: 900 << 20,
                 total_freed_bytes: 861 << 20,
+                mapped_bytes: 64 << 20,
                 gogc_percent,
                 memory_limit_bytes,
             };
@@ -237,6 +242,33 @@ fn the_cheap_numbers_are_read_with_and_without_the_table() {
             assert_eq!((counters.gc_cycles, counters.goroutines), (Some(5), Some(14)));
         }
     }
+}
+
+#[test]
+fn a_heap_that_is_not_set_up_yet_is_found_later() {
+    let mut process = reference();
+    process.add_heap(100, i64::MAX.cast_unsigned());
+    let mut early = process.clone();
+    // Pages in use and bytes in use do not agree.
+    early.memory.word(BSS + 0x618, 1);
+    let mut runtime = attach(&process, &early.memory, AttachOptions::default());
+    assert_eq!(runtime.counters(&early.memory).heap, None);
+    assert!(runtime.counters(&process.memory).heap.is_some());
+}
+
+#[test]
+fn too_few_goroutines_to_tell_the_layout_by_are_no_reason_to_worry() {
+    let few = [goroutine(1, 3, 5, vec![pc(1, 60), pc(5, 50), pc(0, 1)])];
+    let process = FakeProcess::new("go1.26.6", &layouts(), &few);
+    let (runtime, snapshot) = snapshot(&process, AttachOptions::default());
+    assert_eq!(snapshot.effort.live, 1);
+    let doubts = |runtime: &Runtime| runtime.remarks().contains(&Remark::NotConfirmed { structure: "g" });
+    assert!(!doubts(&runtime), "{:?}", runtime.remarks());
+    // Where even what there is does not fit, there is.
+    let strange = GoroutineLayout { start_pc: 360, ..layouts().goroutine };
+    let process = FakeProcess::new("go1.26.6", &Layouts { goroutine: strange, ..layouts() }, &few);
+    let runtime = attach(&process, &process.memory, AttachOptions::default());
+    assert!(doubts(&runtime), "{:?}", runtime.remarks());
 }
 
 #[test]
@@ -355,7 +387,7 @@ proptest! {
     ) {
         let mut process = reference();
         process.add_threads(&layouts());
-        process.add_heap(&layouts(), 100, i64::MAX.cast_unsigned());
+        process.add_heap(100, i64::MAX.cast_unsigned());
         for (position, byte) in in_file {
             let length = process.file.len();
             process.file[position.index(length)] = byte;

@@ -49,9 +49,9 @@ pub fn collections(window: &Window) -> Series {
     for sample in window.samples() {
         let Some(counters) = sample.runtime.seen() else { continue };
         let (Some(cycles), Some(heap)) = (counters.gc_cycles, counters.heap) else { continue };
-        if known.is_some_and(|known| cycles > known) {
+        if let Some(marked) = heap.marked_bytes.filter(|_| known.is_some_and(|known| cycles > known)) {
             series.seconds.push(sample.runtime.at.seconds_since(&first.at));
-            series.values.push(heap.marked_bytes as f64);
+            series.values.push(marked as f64);
         }
         known = Some(cycles);
     }
@@ -83,7 +83,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
 
 /// What the newest collection found live is far more than what the one before the window did.
 pub fn has_risen(window: &Window) -> bool {
-    let marked = |sample: &Sample| Some(sample.runtime.seen()?.heap?.marked_bytes as f64);
+    let marked = |sample: &Sample| Some(sample.runtime.seen()?.heap?.marked_bytes? as f64);
     let (first, last) = (window.samples().find_map(marked), window.samples().rev().find_map(marked));
     first.zip(last).is_some_and(|(first, last)| last - first >= (0.25 * first).max(CONSPICUOUS_RISE_BYTES))
 }

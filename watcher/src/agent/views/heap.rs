@@ -41,10 +41,10 @@ pub fn heap(pid: i32) -> Result<Heap, ViewError> {
         allocated_bytes: counters.live_bytes,
         goal_bytes: counters.goal_bytes,
         in_use_bytes: counters.in_use_bytes,
-        idle_bytes: counters.free_bytes,
+        idle_bytes: counters.idle_bytes,
         released_bytes: counters.released_bytes,
-        total_allocated_bytes: counters.allocated_bytes,
-        gogc_percent: counters.gc_percent,
+        total_allocated_bytes: counters.total_allocated_bytes,
+        gogc_percent: counters.gogc_percent,
         memory_limit_bytes: counters.memory_limit_bytes,
     });
     Ok(Heap {

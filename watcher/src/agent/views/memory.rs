@@ -2,7 +2,7 @@
 
 use super::{Subject, ViewError};
 use crate::explain::words::bytes;
-use crate::golang::heap::Counters;
+use crate::golang::heap::HeapCounters;
 use crate::golang::heap_reader::HeapReader;
 use crate::golang::spans::Census;
 use crate::process::Target;
@@ -78,7 +78,7 @@ fn mappings(subject: &Subject) -> Result<Vec<MappingUse>, ViewError> {
 
 /// What the runtime says about its memory.
 struct Books<'a> {
-    counters: &'a Counters,
+    counters: &'a HeapCounters,
     census: &'a Census,
     /// Of the spans in use; `None` where that could not be read.
     resident_bytes: Option<u64>,
@@ -133,7 +133,7 @@ fn balance(mappings: &[MappingUse], books: Option<&Books>) -> Balance {
         part("stacks", stacks, "goroutine stacks");
         part("collector", work, "work lists of the garbage collector");
         // What the runtime has mapped for itself is known as a sum only, and not all of it need be resident.
-        let heap_bytes = in_use.saturating_add(counters.free_bytes);
+        let heap_bytes = in_use.saturating_add(counters.idle_bytes);
         let own = counters.mapped_bytes.saturating_sub(heap_bytes).saturating_sub(sums.named_runtime);
         let own = own.min(sums.unnamed);
         part("Go runtime", sums.named_runtime + own, "the runtime's own structures, at most");
@@ -219,7 +219,7 @@ impl Balance {
 #[cfg(test)]
 mod tests {
     use super::{Books, balance};
-    use crate::golang::heap::Counters;
+    use crate::golang::heap::HeapCounters;
     use crate::golang::spans::Census;
     use crate::source::proc::MappingUse;
     use std::ops::Range;
@@ -260,17 +260,19 @@ mod tests {
 
     #[test]
     fn a_go_process_is_explained_by_its_books() {
-        let counters = Counters {
+        let counters = HeapCounters {
             gc_cycles: 3,
-            gc_percent: Some(100),
+            gogc_percent: Some(100),
             memory_limit_bytes: None,
             live_bytes: 14 * MIB,
             marked_bytes: Some(10 * MIB),
             goal_bytes: Some(20 * MIB),
             in_use_bytes: 18 * MIB,
-            free_bytes: 5 * MIB,
+            idle_bytes: 5 * MIB,
+            stack_bytes: 2 * MIB,
             released_bytes: 0,
-            allocated_bytes: 99 * MIB,
+            total_allocated_bytes: 99 * MIB,
+            total_freed_bytes: 84 * MIB,
             mapped_bytes: 32 * MIB,
         };
         let census = Census {

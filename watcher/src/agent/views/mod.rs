@@ -269,7 +269,8 @@ fn sentence(remark: &Remark) -> String {
         }
         Remark::NotConfirmed { structure } => {
             format!(
-                "The layout of runtime.{structure} is taken from its version: the process did not confirm it."
+                "Do not rely on this: what is in the process does not look as runtime.{structure} does in its version of \
+                 Go, and no other layout fits either. A patched runtime, or one that is being set up, looks like that."
             )
         }
         Remark::ByContentAlone { variable } => format!("runtime.{variable} was found by its content alone."),

@@ -314,7 +314,11 @@ fn growing(goroutines: u64, sockets: u64, live_bytes: u64) -> Judgement {
     judged(&window(|second, beat| {
         let second = second as u64;
         let marked_bytes = (20 << 20) + live_bytes * second;
-        let heap = HeapCounters { marked_bytes, in_use_bytes: 2 * marked_bytes, ..HeapCounters::default() };
+        let heap = HeapCounters {
+            marked_bytes: Some(marked_bytes),
+            in_use_bytes: 2 * marked_bytes,
+            ..HeapCounters::default()
+        };
         let counters = GoCounters {
             goroutines: Some(20 + goroutines * second),
             heap: Some(heap),

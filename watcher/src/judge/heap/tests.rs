@@ -26,7 +26,7 @@ fn collected(at: &[(usize, f64)]) -> Window {
         let bytes = |size: f64| size as u64;
         beat.anon_bytes = bytes(most) + (8 << 20);
         let heap = HeapCounters {
-            marked_bytes: bytes(live),
+            marked_bytes: Some(bytes(live)),
             live_bytes: bytes(live),
             in_use_bytes: bytes(most),
             ..HeapCounters::default()
