@@ -21,9 +21,6 @@ use anyhow::Context;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// More processes than this are not watched: their windows would take more memory than the agent may use.
-pub const MAX_TARGETS: usize = 2048;
-
 /// Everything that looks, and what it has seen.
 #[derive(Debug)]
 pub struct Observer {
@@ -34,7 +31,6 @@ pub struct Observer {
     use_kernel: bool,
     discovery: Discovery,
     sweeper: Sweeper,
-    targets: Vec<Target>,
     windows: HashMap<ProcessId, Window>,
     window_capacity: usize,
     losses: Losses,
@@ -59,7 +55,6 @@ impl Observer {
             use_kernel: true,
             discovery: Discovery::new(selection),
             sweeper,
-            targets: Vec::new(),
             windows: HashMap::new(),
             window_capacity,
             losses: Losses::default(),
@@ -100,16 +95,11 @@ impl Observer {
     }
 
     fn adopt(&mut self, changes: &Changes) {
+        self.losses.unwatched_processes += changes.unwatched;
         for left in &changes.left {
-            self.targets.retain(|target| target.id != left.id);
             self.windows.remove(&left.id);
         }
         for came in &changes.came {
-            if self.targets.len() >= MAX_TARGETS {
-                self.losses.unwatched_processes += 1;
-                continue;
-            }
-            self.targets.push(Target::clone(came));
             let mut window = Window::new(came.id, self.window_capacity);
             let module = came.go.as_ref().and_then(|go| go.module_path());
             window.captures_mut().main_module = module.map(Into::into);
@@ -120,11 +110,9 @@ impl Observer {
     /// Takes one sample of each process that is watched.
     pub fn beat(&mut self) -> SweepReport {
         let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
-        let sweep = self.sweeper.sweep(&self.targets, kernel);
+        let sweep = self.sweeper.sweep(self.discovery.targets(), kernel);
         for (id, limits) in sweep.limits {
-            if let Some(target) = self.targets.iter_mut().find(|target| target.id == id) {
-                target.limits = limits;
-            }
+            self.discovery.set_limits(id, limits);
         }
         for sample in sweep.samples {
             // A process that has left keeps its window as it was when it was last seen whole.
@@ -142,7 +130,7 @@ impl Observer {
     /// yet, or of all; for no longer than `budget`, one process aside.
     pub fn capture_all(&mut self, again: bool, budget: Duration) {
         let began = clock::now();
-        let ids: Vec<ProcessId> = self.targets.iter().map(|target| target.id).collect();
+        let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
         for id in ids {
             let captured = self.windows.get(&id).is_some_and(|window| window.captures().newest().is_some());
             if again || !captured {
@@ -195,13 +183,13 @@ impl Observer {
 
     /// Whether every Go process that is watched has been attached to, or tried.
     pub fn is_settled(&mut self) -> bool {
-        let runtimes = self.sweeper.runtimes();
-        self.targets.iter().filter(|target| target.go.is_some()).all(|target| runtimes.tried(target.id))
+        let (runtimes, targets) = (self.sweeper.runtimes(), self.discovery.targets());
+        targets.iter().filter(|target| target.go.is_some()).all(|target| runtimes.tried(target.id))
     }
 
     /// The processes that are watched.
     pub fn targets(&self) -> &[Target] {
-        &self.targets
+        self.discovery.targets()
     }
 
     /// What was seen of a process.

@@ -17,6 +17,9 @@ use lineage::Lineages;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+/// More processes than this are not watched: their windows would take more memory than the agent may use.
+pub const MAX_TARGETS: usize = 2048;
+
 /// The processes that are watched.
 #[derive(Debug)]
 pub struct Discovery {
@@ -24,16 +27,15 @@ pub struct Discovery {
     executables: Executables,
     lineages: Lineages,
     known: HashMap<i32, Known>,
+    targets: Vec<Target>,
 }
 
-/// A process that has been looked at.
+/// A process that has been looked at, one of ours or not.
 #[derive(Debug)]
 struct Known {
     id: ProcessId,
     /// Changes when the process executes another program: id and start time stay the same then.
     executable: Option<FileIdentity>,
-    /// `None` where it is none of ours.
-    target: Option<Arc<Target>>,
 }
 
 /// What a scan found.
@@ -43,6 +45,8 @@ pub struct Changes {
     pub came: Vec<Arc<Target>>,
     /// Processes that are watched no longer: they exited, or execute another program now.
     pub left: Vec<Arc<Target>>,
+    /// Processes that would be watched, were there not [`MAX_TARGETS`] already.
+    pub unwatched: u64,
     /// Processes whose executable we may not read: whether they are Go is unknown.
     pub denied: u64,
     /// Processes whose executable could not be understood, and why, once per executable.
@@ -57,14 +61,20 @@ impl Discovery {
             executables: Executables::default(),
             lineages: Lineages::default(),
             known: HashMap::new(),
+            targets: Vec::new(),
         }
     }
 
-    /// The processes that are watched, by pid.
-    pub fn targets(&self) -> Vec<Arc<Target>> {
-        let mut targets: Vec<_> = self.known.values().filter_map(|known| known.target.clone()).collect();
-        targets.sort_by_key(|target| target.id);
-        targets
+    /// The processes that are watched, those that came first first.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Takes note of limits that a process has now.
+    pub fn set_limits(&mut self, id: ProcessId, limits: Limits) {
+        if let Some(target) = self.targets.iter_mut().find(|target| target.id == id) {
+            target.limits = limits;
+        }
     }
 
     /// Looks at all processes of the host. `pids` are those that exist now; kernel threads may be among them.
@@ -117,18 +127,28 @@ impl Discovery {
             }
             self.forget(pid, changes);
         }
-        let target = self.examine(host, &process, stat, id, executable, changes).map(|mut target| {
-            target.lineage = self.lineages.join(&target);
-            Arc::new(target)
-        });
-        changes.came.extend(target.clone());
-        self.known.insert(pid, Known { id, executable, target });
+        if let Some(target) = self.examine(host, &process, stat, id, executable, changes) {
+            self.watch(target, changes);
+        }
+        self.known.insert(pid, Known { id, executable });
+    }
+
+    fn watch(&mut self, mut target: Target, changes: &mut Changes) {
+        if self.targets.len() >= MAX_TARGETS {
+            changes.unwatched += 1;
+            return;
+        }
+        target.lineage = self.lineages.join(&target);
+        changes.came.push(Arc::new(target.clone()));
+        self.targets.push(target);
     }
 
     fn forget(&mut self, pid: i32, changes: &mut Changes) {
-        if let Some(target) = self.known.remove(&pid).and_then(|known| known.target) {
+        let Some(known) = self.known.remove(&pid) else { return };
+        if let Some(index) = self.targets.iter().position(|target| target.id == known.id) {
+            let target = self.targets.remove(index);
             self.lineages.leave(&target);
-            changes.left.push(target);
+            changes.left.push(Arc::new(target));
         }
     }
 

@@ -1,5 +1,6 @@
 use super::{Changes, Discovery};
 use crate::config::Selection;
+use crate::process::Limits;
 use crate::source::host::Host;
 use crate::source::proc::ProcRoot;
 use std::os::unix::process::CommandExt;
@@ -23,7 +24,10 @@ fn a_process_comes_once_and_leaves_once() {
     assert_eq!(first.came[0].id.pid, own_pid());
     assert!(first.came[0].limits.open_files.is_some());
     assert!(discovery.scan(&proc, &host, &[own_pid()]).came.is_empty());
-    assert_eq!(discovery.targets().len(), 1);
+    let changed = Limits { open_files: None, ..first.came[0].limits };
+    discovery.set_limits(first.came[0].id, changed);
+    let limits: Vec<Limits> = discovery.targets().iter().map(|target| target.limits).collect();
+    assert_eq!(limits, [changed]);
     let last = discovery.scan(&proc, &host, &[]);
     assert_eq!((last.came.len(), last.left.len()), (0, 1));
     assert!(discovery.targets().is_empty());
