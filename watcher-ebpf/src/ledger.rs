@@ -1,6 +1,6 @@
 //! What all ledgers share: whose events count, and the counts that are kept apart from stacks.
 
-use crate::kernel::{Pointer, TASK_GROUP_LEADER, TASK_PID, TASK_START_BOOTTIME, TASK_TGID, Task, current};
+use crate::kernel::{Pointer, TASK_GROUP_LEADER, TASK_PID, TASK_START_BOOTTIME, Task, current};
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
@@ -13,7 +13,7 @@ static WATCHED: HashMap<u32, Watched> = HashMap::with_max_entries(64, 0);
 
 /// One for each ledger of each watched process.
 #[map]
-static TALLIES: HashMap<TallyKey, Tally> = HashMap::with_max_entries(320, 0);
+static TALLIES: HashMap<TallyKey, Tally> = HashMap::with_max_entries(384, 0);
 
 /// What was dropped, by reason.
 #[map]
@@ -46,10 +46,10 @@ pub fn watching(ledger: u32) -> Option<Watching> {
     is_it.then_some(Watching { task, tgid, watched })
 }
 
-/// A watched process that is not the current one, such as the parent of a task that exits.
+/// The watched process with this id, on whose account something ended in another one. `task` is the one that the
+/// program runs for.
 #[inline(always)]
-pub fn watching_other(task: Pointer<Task>, ledger: u32) -> Option<Watching> {
-    let tgid = TASK_TGID.of(task);
+pub fn watching_process(task: Pointer<Task>, tgid: u32, ledger: u32) -> Option<Watching> {
     // SAFETY: as above.
     let watched = unsafe { WATCHED.get(tgid) }?;
     (watched.ledgers & ledger != 0).then_some(Watching { task, tgid, watched })

@@ -43,10 +43,15 @@ plain! {
     Tally: 32 bytes,
     DescriptorKey: 16 bytes,
     DescriptorEntry: 72 bytes,
+    MappingKey: 16 bytes,
+    MappingEntry: 64 bytes,
+    TaskEntry: 64 bytes,
 }
 
+mod creations;
 mod records;
 
+pub use creations::*;
 pub use records::*;
 
 /// [`TaskRecord`].

@@ -10,8 +10,10 @@ mod descriptors;
 mod kernel;
 mod ledger;
 mod lifecycle;
+mod mappings;
 mod stacks;
 mod tables;
+mod tasks;
 mod trials;
 
 #[panic_handler]

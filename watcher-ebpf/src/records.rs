@@ -11,6 +11,10 @@ pub const LEDGER_BIRTHS: u32 = 8;
 /// Spans of the Go heap.
 pub const LEDGER_SPANS: u32 = 16;
 
+/// Not in [`Watched::ledgers`]: child processes have stacks and counts of their own, and are watched with
+/// [`LEDGER_TASKS`].
+pub const LEDGER_CHILDREN: u32 = 32;
+
 /// A watched process; the key is its thread group id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

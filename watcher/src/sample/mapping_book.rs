@@ -5,7 +5,8 @@
 //! be told of partial `munmap(2)`, of MAP_FIXED over old mappings, or of a break that moves back.
 
 use super::extents::Extents;
-use crate::origin::{CreatingGoroutine, Origin, StackId};
+use crate::origin::{CreatingGoroutine, StackId};
+use crate::source::kernel::ledger::{MappingCall, RawMapping};
 use crate::source::proc::Mapping;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -16,36 +17,6 @@ const MAX_PIECES: usize = 1 << 18;
 /// How old an entry is before the programs may forget it: one that is about to be unmapped again soon is worth keeping
 /// there, where its end is seen.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// A range that a system call gave to the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawMapping {
-    /// Its addresses.
-    pub range: Range<u64>,
-    /// By which call.
-    pub call: MappingCall,
-    /// The call said that it is for a thread's stack (MAP_STACK).
-    pub is_thread_stack: bool,
-    /// It maps a file.
-    pub is_file: bool,
-    /// When, in time since boot.
-    pub at: Duration,
-    /// Who asked for it.
-    pub origin: Origin,
-}
-
-/// A system call that gives addresses to a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MappingCall {
-    /// `mmap(2)`.
-    Map,
-    /// `mremap(2)`, where it moved or grew.
-    Remap,
-    /// `brk(2)`, what it added.
-    Break,
-    /// `mprotect(2)` that made it writable: so C's allocator takes more of what it has reserved for a thread's heap.
-    Protect,
-}
 
 /// The mappings of one process.
 #[derive(Debug, Default)]

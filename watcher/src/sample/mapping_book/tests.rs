@@ -1,7 +1,8 @@
 //! The book against a model that knows every page.
 
-use super::{Maker, MappingBook, MappingCall, RawMapping};
+use super::{Maker, MappingBook};
 use crate::origin::{CreatingGoroutine, Origin, StackId};
+use crate::source::kernel::ledger::{MappingCall, RawMapping};
 use crate::source::proc::Mapping;
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
@@ -79,6 +80,7 @@ impl Kernel {
             is_file,
             at: self.clock,
             origin: origin(stack),
+            covered: 0,
         };
         let newest = u64::from(call == MappingCall::Protect);
         let old = self.entries.get(&(newest, range.start));
@@ -250,7 +252,7 @@ proptest! {
 
 fn entry(range: Range<u64>, call: MappingCall, seconds: u64, stack: u64) -> RawMapping {
     let at = Duration::from_secs(seconds);
-    RawMapping { range, call, is_thread_stack: false, is_file: false, at, origin: origin(stack) }
+    RawMapping { range, call, is_thread_stack: false, is_file: false, at, origin: origin(stack), covered: 0 }
 }
 
 fn mapping(range: Range<u64>, is_accessible: bool, name: &str) -> Mapping {

@@ -38,7 +38,13 @@ const TASKS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Exec, P
 const DESCRIPTORS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Descriptors, ProbeName::Exec, ProbeName::Exit];
 const EXIT: &[ProbeName] = &[ProbeName::Exit];
 /// Every ledger needs them.
-const LEDGERS: &[ProbeName] = &[ProbeName::DescriptorsExact, ProbeName::DescriptorsByCall];
+const LEDGERS: &[ProbeName] = &[
+    ProbeName::DescriptorsExact,
+    ProbeName::DescriptorsByCall,
+    ProbeName::MappingLedger,
+    ProbeName::TaskLedger,
+];
+const MAPPINGS: &[ProbeName] = &[ProbeName::MappingLedger];
 /// Absent where the kernel was built without IPv6, or has unix sockets in a module.
 const NOBODY: &[ProbeName] = &[];
 
@@ -75,8 +81,10 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "REGISTERS_FIRST" LEDGERS "pt_regs"."di";
     "REGISTERS_SECOND" LEDGERS "pt_regs"."si";
     "REGISTERS_THIRD" LEDGERS "pt_regs"."dx";
+    "REGISTERS_FOURTH" MAPPINGS "pt_regs"."r10";
     "SIGNAL_LIVE" EXIT "signal_struct"."live"."counter";
     "MM_MAP_COUNT" TASKS "mm_struct"."map_count";
+    "MM_BREAK" MAPPINGS "mm_struct"."brk";
     "FILE_INODE" DESCRIPTORS "file"."f_inode";
     "FILE_DENTRY" DESCRIPTORS "file"."f_path"."dentry";
     "INODE_NUMBER" DESCRIPTORS "inode"."i_ino";

@@ -109,6 +109,10 @@ pub enum ProbeName {
     DescriptorsExact,
     /// The ledger of descriptors by tracepoints of system calls.
     DescriptorsByCall,
+    /// The ledger of mappings by tracepoints of system calls.
+    MappingLedger,
+    /// The ledger of threads and child processes.
+    TaskLedger,
 }
 
 /// The table, before anything was asked.

@@ -2,7 +2,9 @@
 
 use super::descriptors::{self, DescriptorMap};
 use super::map::KernelMap;
+use super::mappings::{self, MappingMap};
 use super::stacks::Stacks;
+use super::tasks::{self, TaskMap};
 use super::watch::{Kind, Kinds, Refusal};
 use crate::sample::ledger::Route;
 use crate::source::kernel::facts::Facts;
@@ -28,6 +30,8 @@ pub(super) struct Instance {
     pub(super) watched: KernelMap<u32, Watched>,
     pub(super) stacks: Stacks,
     pub(super) descriptors: DescriptorMap,
+    pub(super) mappings: MappingMap,
+    pub(super) tasks: TaskMap,
     ebpf: Ebpf,
 }
 
@@ -75,12 +79,24 @@ impl Instance {
         let refused = |outcome| Refusal::Object { outcome };
         let ebpf = loader.load(OBJECT).map_err(|error| refused(facts.capabilities.explain_object(&error)))?;
         let maps = (KernelMap::of(&ebpf, "WATCHED"), Stacks::of(&ebpf), DescriptorMap::of(&ebpf));
-        let (Some(watched), Some(stacks), Some(descriptors)) = maps else {
+        let more = (MappingMap::of(&ebpf), TaskMap::of(&ebpf));
+        let ((Some(watched), Some(stacks), Some(descriptors)), (Some(mappings), Some(tasks))) = (maps, more)
+        else {
             let why = "The object lacks a map that the ledgers need.".to_owned();
             return Err(refused(Outcome::NotHere { why }));
         };
         let (facts, hidden) = (facts.clone(), hidden.clone());
-        Ok(Instance { facts, hidden, attached: HashMap::new(), watched, stacks, descriptors, ebpf })
+        Ok(Instance {
+            facts,
+            hidden,
+            attached: HashMap::new(),
+            watched,
+            stacks,
+            descriptors,
+            mappings,
+            tasks,
+            ebpf,
+        })
     }
 
     /// Attaches the programs of a ledger, unless they are.
@@ -97,7 +113,9 @@ impl Instance {
         };
         let route = match kind {
             Kind::Descriptors => descriptors::attach(&mut attaching),
-            Kind::Mappings | Kind::Tasks | Kind::Births | Kind::Spans => {
+            Kind::Mappings => mappings::attach(&mut attaching),
+            Kind::Tasks => tasks::attach(&mut attaching),
+            Kind::Births | Kind::Spans => {
                 Err(Outcome::NotAsked { why: "There is no program for it.".to_owned() })
             }
         };
@@ -125,6 +143,8 @@ impl Instance {
     pub(super) fn forget(&self, pid: i32) -> io::Result<()> {
         self.watched.remove(&pid.cast_unsigned())?;
         self.descriptors.forget_process(pid)?;
+        self.mappings.forget_process(pid)?;
+        self.tasks.forget_process(pid)?;
         self.stacks.forget(pid)
     }
 

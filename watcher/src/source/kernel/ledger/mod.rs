@@ -8,11 +8,15 @@
 mod descriptors;
 mod instance;
 mod map;
+mod mappings;
 mod stacks;
+mod tasks;
 mod watch;
 
 pub use descriptors::RawDescriptor;
+pub use mappings::{MappingCall, RawMapping};
 pub use stacks::{RawSite, RawTally};
+pub use tasks::{RawTask, TaskKind};
 pub use watch::{Kind, Kinds, MAX_WATCHED, Refusal};
 
 use super::Kernel;
@@ -29,7 +33,8 @@ use std::io;
 use watcher_ebpf::{GoView, Watched};
 
 /// Maps that only the ledgers use; in the instance that is always loaded they have no room.
-pub(super) const LEDGER_MAPS: &[&str] = &["WATCHED", "TALLIES", "STACKS", "DESCRIPTORS"];
+pub(super) const LEDGER_MAPS: &[&str] =
+    &["WATCHED", "TALLIES", "STACKS", "DESCRIPTORS", "MAPPINGS", "CALLS", "TASKS"];
 
 /// The ledgers of all watched processes.
 #[derive(Debug)]
@@ -186,6 +191,47 @@ impl Ledgers {
         }
     }
 
+    /// What the programs know of the mappings of a process, as far as they were not told to forget it; `None` where
+    /// it is not watched for them, or the maps cannot be read.
+    pub fn mappings(&self, id: ProcessId) -> Option<RawLedger<RawMapping>> {
+        let (instance, _) = self.entry(id)?;
+        let things = instance.mappings.of_process(id.pid).ok()?;
+        self.raw(id, Kind::Mappings, things, 1)
+    }
+
+    /// Forgets mappings that somebody else has taken note of, or that turned out to be gone: the maps of the
+    /// programs have room for what comes between two scans.
+    pub fn forget_mappings<'a>(&self, id: ProcessId, which: impl Iterator<Item = &'a RawMapping>) {
+        if let Some((instance, _)) = self.entry(id)
+            && let Err(error) = instance.mappings.forget(id.pid, which)
+        {
+            tracing::warn!(%error, pid = id.pid, "mappings that were taken note of stay in the ledger");
+        }
+    }
+
+    /// What the programs know of the threads, or of the children, of a process; `None` where it is not watched for
+    /// them, or the maps cannot be read.
+    pub fn tasks(&self, id: ProcessId, kind: TaskKind) -> Option<RawLedger<RawTask>> {
+        let (instance, entry) = self.entry(id)?;
+        Some(RawLedger {
+            began: entry.began[Kind::Tasks as usize]?,
+            route: instance.route(Kind::Tasks)?,
+            things: instance.tasks.of_process(id.pid, kind, self.facts.nanos_per_tick).ok()?,
+            sites: instance.stacks.of_process(id.pid, kind.bit()).ok()?,
+            tally: instance.stacks.tally(id.pid, kind.bit()).ok()?,
+            one_in: 1,
+        })
+    }
+
+    /// Forgets tasks that turned out not to be there.
+    pub fn forget_tasks(&self, id: ProcessId, which: &[RawTask]) {
+        if let Some((instance, _)) = self.entry(id)
+            && let Err(error) = instance.tasks.forget(which)
+        {
+            tracing::warn!(%error, pid = id.pid, "tasks that ended unseen stay in the ledger");
+        }
+    }
+
     /// How the descriptors of a process are seen; `None` where it is not watched for them.
     pub fn route(&self, kind: Kind) -> Option<Route> {
         self.instance.as_ref()?.route(kind)
@@ -211,8 +257,8 @@ impl Ledgers {
             began,
             route: instance.route(kind)?,
             things,
-            sites: stacks.of_process(id.pid, kind).ok()?,
-            tally: stacks.tally(id.pid, kind).ok()?,
+            sites: stacks.of_process(id.pid, kind.bit()).ok()?,
+            tally: stacks.tally(id.pid, kind.bit()).ok()?,
             one_in,
         })
     }

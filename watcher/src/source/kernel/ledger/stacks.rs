@@ -1,6 +1,7 @@
 //! Stacks and what they have created.
 
 use super::map::KernelMap;
+use super::tasks::TaskKind;
 use super::watch::Kind;
 use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use aya::Ebpf;
@@ -48,23 +49,24 @@ impl Stacks {
 
     /// Makes room for the counts of a process; programs do not make it themselves.
     pub(super) fn open(&self, pid: i32, kind: Kind) -> io::Result<()> {
-        let key = key(pid, kind);
-        match self.tallies.get(&key)? {
-            Some(_) => Ok(()),
-            None => self.tallies.insert(&key, &Tally::default()),
-        }
+        bits(kind).try_for_each(|bit| {
+            let key = key(pid, bit);
+            match self.tallies.get(&key)? {
+                Some(_) => Ok(()),
+                None => self.tallies.insert(&key, &Tally::default()),
+            }
+        })
     }
 
-    pub(super) fn tally(&self, pid: i32, kind: Kind) -> io::Result<RawTally> {
-        let Tally { created, ended, unsampled, lost } =
-            self.tallies.get(&key(pid, kind))?.unwrap_or_default();
+    pub(super) fn tally(&self, pid: i32, bit: u32) -> io::Result<RawTally> {
+        let Tally { created, ended, unsampled, lost } = self.tallies.get(&key(pid, bit))?.unwrap_or_default();
         Ok(RawTally { created, ended, unsampled, lost })
     }
 
-    pub(super) fn of_process(&self, pid: i32, kind: Kind) -> io::Result<HashMap<StackId, RawSite>> {
+    pub(super) fn of_process(&self, pid: i32, bit: u32) -> io::Result<HashMap<StackId, RawSite>> {
         let mut sites = HashMap::new();
         self.stacks.for_each(|key, record| {
-            if record.tgid == pid.cast_unsigned() && record.ledger == kind.bit() {
+            if record.tgid == pid.cast_unsigned() && record.ledger == bit {
                 sites.insert(StackId(key), site(&record));
             }
         })?;
@@ -80,12 +82,19 @@ impl Stacks {
             }
         })?;
         self.stacks.remove_all(&keys)?;
-        Kind::ALL.into_iter().try_for_each(|kind| self.tallies.remove(&key(pid, kind)))
+        let mut all = Kind::ALL.into_iter().flat_map(bits);
+        all.try_for_each(|bit| self.tallies.remove(&key(pid, bit)))
     }
 }
 
-fn key(pid: i32, kind: Kind) -> TallyKey {
-    TallyKey { tgid: pid.cast_unsigned(), ledger: kind.bit() }
+fn key(pid: i32, bit: u32) -> TallyKey {
+    TallyKey { tgid: pid.cast_unsigned(), ledger: bit }
+}
+
+/// Under which bits the stacks and counts of a ledger are kept.
+fn bits(kind: Kind) -> impl Iterator<Item = u32> {
+    let children = (kind == Kind::Tasks).then_some(TaskKind::Children.bit());
+    [kind.bit()].into_iter().chain(children)
 }
 
 fn site(record: &StackRecord) -> RawSite {
