@@ -13,6 +13,7 @@ pub mod cases;
 pub mod golang_heap;
 pub mod http;
 pub mod kernel_tables;
+pub mod ledgers;
 pub mod market;
 pub mod need;
 pub mod opener;

@@ -11,10 +11,12 @@ pub mod heap;
 pub mod kernel;
 pub mod leaks;
 pub mod ledger;
+pub mod mapping_ledger;
 pub mod openers;
 pub mod privileges;
 pub mod sampling;
 pub mod servers;
+pub mod task_ledger;
 pub mod views;
 
 use crate::build::Variant;
@@ -27,6 +29,7 @@ pub fn all() -> Vec<Case> {
         detection::cases(),
         entrances::cases(),
         leaks::cases(),
+        mapping_ledger::cases(),
         openers::cases(),
         healthy::cases(),
         faults::cases(),
@@ -40,6 +43,7 @@ pub fn all() -> Vec<Case> {
         views::cases(),
         sampling::cases(),
         servers::cases(),
+        task_ledger::cases(),
     ]
     .into_iter()
     .flatten()

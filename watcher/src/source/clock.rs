@@ -18,6 +18,13 @@ pub fn monotonic() -> Duration {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
+/// Time since boot of so many clock ticks, the unit in which `/proc/PID/stat` tells when something started.
+pub fn of_ticks(ticks: u64) -> Duration {
+    let per_second = procfs::ticks_per_second().max(1);
+    let nanos = u64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(per_second));
+    nanos.map_or(Duration::MAX, Duration::from_nanos)
+}
+
 /// CPU time that the calling thread has used so far, in user space and in the kernel.
 pub fn thread_cpu_time() -> Duration {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)

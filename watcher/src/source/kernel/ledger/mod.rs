@@ -11,12 +11,14 @@ mod map;
 mod mappings;
 mod stacks;
 mod tasks;
+mod view;
 mod watch;
 
 pub use descriptors::RawDescriptor;
 pub use mappings::{MappingCall, RawMapping};
 pub use stacks::{RawSite, RawTally};
 pub use tasks::{RawTask, TaskKind};
+pub use view::go_view;
 pub use watch::{Kind, Kinds, MAX_WATCHED, Refusal};
 
 use super::Kernel;

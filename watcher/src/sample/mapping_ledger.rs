@@ -1,0 +1,197 @@
+//! The ledger of mappings: who asked for the address space that a process has taken since it is watched.
+//!
+//! Memory that C's allocator hands out in small pieces is asked for in bulk: by `brk(2)`, by `mmap(2)` for a heap of
+//! another thread, by `mprotect(2)` for more of such a heap. Whoever needs a little more at that moment is noted for
+//! all of it. So a line that allocates and never frees stands out by how often it is met, not by each byte.
+
+use super::code::Frame;
+use super::ledger::{Accounts, Ledger, Mappings, Site};
+use super::mapping_book::{MappingBook, Outstanding, Piece, Scan};
+use super::named::{Named, Names, Sites};
+use crate::golang::runtime::Runtime;
+use crate::origin::StackId;
+use crate::process::ProcessId;
+use crate::reading::{Moment, Reading};
+use crate::source::clock;
+use crate::source::kernel::ledger::{Ledgers, RawLedger, RawMapping};
+use crate::source::memory::ProcessMemory;
+use crate::source::native_symbols::NativeSymbols;
+use crate::source::proc::ProcessDir;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Begins a book with what a process has mapped now. To be called when it is watched already: what is mapped between
+/// the two is in both, and is taken for new.
+pub fn begin(process: &ProcessDir) -> Reading<MappingBook> {
+    process.mappings().map(|mappings| MappingBook::new(&mappings))
+}
+
+/// Reads the ledger of a process that is watched for mappings and whose runtime is attached to. `heap` are the
+/// addresses of the Go heap where they are known, ascending: what nobody was seen to map there is the runtime's.
+pub fn capture(
+    book: &mut MappingBook,
+    ledgers: &Ledgers,
+    runtime: &mut Runtime,
+    native: &mut NativeSymbols,
+    process: &ProcessDir,
+    id: ProcessId,
+    heap: &[Range<u64>],
+) -> Reading<Ledger<Mappings>> {
+    let file = match process.executable() {
+        Reading::Seen(file) => file,
+        other => return other.and_then(|_| Reading::Unsupported),
+    };
+    let at = clock::now();
+    // In this order: what is mapped between the two readings is told by its age.
+    let mappings = match process.mappings() {
+        Reading::Seen(mappings) => mappings,
+        other => return other.and_then(|_| Reading::Unsupported),
+    };
+    let Some(raw) = ledgers.mappings(id) else { return process.id().and_then(|_| Reading::Unsupported) };
+    let scan = book.scan(&raw.things, &mappings, at.since_boot);
+    ledgers.forget_mappings(id, book.settled(&raw.things, at.since_boot));
+    let memory = ProcessMemory::new(id.pid);
+    let (symbols, loaded) = runtime.symbols(&file, &memory);
+    let mut names = Names {
+        symbols,
+        loaded,
+        native,
+        process,
+        mappings: &mappings,
+        frames: super::code::Frames::default(),
+    };
+    let stacks: HashMap<StackId, Named> =
+        raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
+    let statements: HashSet<u64> = scan.makers.keys().filter_map(|maker| maker.started_at).collect();
+    let statements = statements.into_iter().map(|pc| (pc, names.statement(pc))).collect();
+    let ledger = join(at, &raw, &scan, &|stack| book.longest(stack), &stacks, &statements, heap);
+    runtime.symbols(&file, &memory).0.forget_pages();
+    process.id().and_then(|now| if now == id { Reading::Seen(ledger) } else { Reading::Gone })
+}
+
+/// What was found, under the names of who made it.
+fn join(
+    at: Moment,
+    raw: &RawLedger<RawMapping>,
+    scan: &Scan,
+    longest: &dyn Fn(Option<StackId>) -> Option<Duration>,
+    stacks: &HashMap<StackId, Named>,
+    statements: &HashMap<u64, Arc<[Frame]>>,
+    heap: &[Range<u64>],
+) -> Ledger<Mappings> {
+    let mut sites = Sites::new();
+    let mut accounts = Accounts {
+        before: scan.before,
+        missed: scan.missed.len() as u64,
+        created: raw.tally.created,
+        corrected: scan.corrected,
+        lost: raw.tally.lost + scan.lost,
+        one_in: 1,
+        ..Accounts::default()
+    };
+    let mut outstanding_by_stack: HashMap<Option<StackId>, u64> = HashMap::new();
+    for (maker, held) in &scan.makers {
+        accounts.outstanding += held.count;
+        let named = maker.stack.and_then(|stack| stacks.get(&stack));
+        if named.is_none() {
+            accounts.without_stack += held.count;
+        }
+        *outstanding_by_stack.entry(maker.stack).or_default() += held.count;
+        let started_by = maker.started_at.and_then(|pc| statements.get(&pc)).filter(|it| !it.is_empty());
+        let mut site = site(named, held);
+        site.started_by = started_by.cloned().into_iter().collect();
+        sites.add(site, merge);
+    }
+    // What of each stack's creations is no more is known for the stack as a whole.
+    for (stack, known) in &raw.sites {
+        accounts.created += known.created;
+        let left = outstanding_by_stack.remove(&Some(*stack)).unwrap_or(0);
+        let ended = known.created.saturating_sub(left);
+        let mut gone = site(stacks.get(stack), &Outstanding::default());
+        gone.created = ended;
+        gone.ended = ended;
+        gone.longest_ended = known.longest_ended.max(longest(Some(*stack))).filter(|_| ended > 0);
+        gone.started_by = most_of(scan, *stack, statements);
+        sites.add(gone, |_, _| {});
+    }
+    for piece in &scan.missed {
+        accounts.outstanding += 1;
+        sites.add(unseen(piece, heap), merge);
+    }
+    accounts.outstanding += scan.before;
+    accounts.ended = (accounts.created + accounts.missed).saturating_sub(accounts.outstanding - scan.before);
+    Ledger { at, began: raw.began, route: raw.route, accounts, sites: sites.finish(|site| site.what.bytes) }
+}
+
+fn site(named: Option<&Named>, held: &Outstanding) -> Site<Mappings> {
+    let is_runtime = named.is_some_and(|named| is_runtime(named));
+    let is_native = !is_runtime && named.is_some_and(|named| named.native > 0);
+    Site {
+        stack: named.map(|named| named.frames.clone()).unwrap_or_default(),
+        started_by: Vec::new(),
+        created: held.count,
+        ended: 0,
+        outstanding: held.count,
+        oldest: held.oldest,
+        youngest: held.youngest,
+        longest_ended: None,
+        what: Mappings {
+            bytes: held.bytes,
+            file_bytes: held.file_bytes,
+            is_runtime,
+            is_native,
+            is_thread_stack: held.is_thread_stack,
+        },
+    }
+}
+
+/// The creator of the goroutines under which most of what this stack made is left.
+fn most_of(scan: &Scan, stack: StackId, statements: &HashMap<u64, Arc<[Frame]>>) -> Vec<Arc<[Frame]>> {
+    let makers = scan.makers.iter().filter(|(maker, _)| maker.stack == Some(stack));
+    let most = makers.max_by_key(|(maker, held)| (held.bytes, maker.started_at));
+    let statement = most.and_then(|(maker, _)| statements.get(&maker.started_at?));
+    statement.filter(|it| !it.is_empty()).cloned().into_iter().collect()
+}
+
+/// A site of what nobody was seen to make.
+fn unseen(piece: &Piece, heap: &[Range<u64>]) -> Site<Mappings> {
+    let in_heap = |range: &Range<u64>| range.start < piece.range.end && piece.range.start < range.end;
+    let held =
+        Outstanding { count: 1, bytes: piece.bytes, file_bytes: piece.file_bytes, ..Outstanding::default() };
+    let mut site = site(None, &held);
+    // Nobody knows since when.
+    site.created = 0;
+    site.what.is_runtime = heap.iter().any(in_heap);
+    site
+}
+
+fn merge(known: &mut Mappings, more: Mappings) {
+    let was_nothing = known.bytes == 0;
+    known.bytes += more.bytes;
+    known.file_bytes += more.file_bytes;
+    known.is_thread_stack = more.is_thread_stack && (known.is_thread_stack || was_nothing);
+    known.is_runtime = more.is_runtime && (known.is_runtime || was_nothing);
+}
+
+/// Whether the runtime maps something for itself here. With cgo it asks C to do it (`_cgo_mmap`), so that frames of C
+/// say nothing about it.
+fn is_runtime(named: &Named) -> bool {
+    // `runtime/mem.go`, `runtime/mem_linux.go`, `runtime/cgo_mmap.go`; none of these is called for anybody else.
+    const MAPPING: [&str; 6] = ["sysAlloc", "sysReserve", "sysMap", "sysMmap", "mmap", "persistentalloc"];
+    let own = |frame: &Frame| {
+        frame.function.strip_prefix("runtime.").is_some_and(|name| {
+            MAPPING.iter().any(|mapping| match *mapping {
+                "mmap" => name == "mmap" || name.starts_with("mmap."),
+                mapping => name.starts_with(mapping),
+            })
+        })
+    };
+    let go = named.go();
+    go.iter().any(own)
+        || named.native == 0 && !go.is_empty() && go.iter().all(|it| it.function.starts_with("runtime."))
+}
+
+#[cfg(test)]
+mod tests;
