@@ -43,7 +43,7 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         bail!(nothing_to_watch(&observer, &config.selection, found.denied));
     }
     let wanted = config.duration.unwrap_or(Duration::MAX);
-    let mut progress = Progress::new(describe(observer.targets()), wanted);
+    let mut progress = Progress::new(describe(observer.targets()), "judges", wanted);
     // Whoever comes later, under the pid of one who left perhaps, was not there for the whole window.
     let mut present: BTreeSet<ProcessId> = observer.targets().iter().map(|target| target.id).collect();
     let mut left = BTreeMap::<ProcessId, String>::new();

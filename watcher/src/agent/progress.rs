@@ -10,15 +10,17 @@ const SHORTEST_SHOWN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Progress {
     label: String,
+    on_interrupt: &'static str,
     wanted: Duration,
     shown: bool,
     at_terminal: bool,
 }
 
 impl Progress {
-    /// A line that begins with `label` and counts up to `wanted`.
-    pub fn new(label: String, wanted: Duration) -> Self {
-        Progress { label, wanted, shown: false, at_terminal: stderr().is_terminal() }
+    /// A line that begins with `label`, counts up to `wanted`, and tells what Ctrl-C does with what was seen so far:
+    /// `judges` it, or `shows` it.
+    pub fn new(label: String, on_interrupt: &'static str, wanted: Duration) -> Self {
+        Progress { label, on_interrupt, wanted, shown: false, at_terminal: stderr().is_terminal() }
     }
 
     /// Shows how much of it has passed.
@@ -28,10 +30,11 @@ impl Progress {
             // Nobody is left to tell where standard error is closed.
             let _ = write!(
                 stderr(),
-                "\r\x1b[K{}: {:.0} of {:.0} s (Ctrl-C judges what was seen so far)",
+                "\r\x1b[K{}: {:.0} of {:.0} s (Ctrl-C {} what was seen so far)",
                 self.label,
                 elapsed.as_secs_f64(),
-                self.wanted.as_secs_f64()
+                self.wanted.as_secs_f64(),
+                self.on_interrupt
             );
         }
     }

@@ -70,6 +70,8 @@ pub struct Site {
 pub struct FdKind {
     /// In one word: `file`, `socket`, `eventfd`.
     pub name: &'static str,
+    /// What a socket speaks: `tcp`, `udp6`, `unix`.
+    pub protocol: Option<&'static str>,
     /// State of a socket in the kernel's word: `CLOSE_WAIT`.
     pub state: Option<&'static str>,
     /// The other end of a socket.
@@ -77,9 +79,14 @@ pub struct FdKind {
 }
 
 impl FdKind {
-    /// `socket CLOSE_WAIT, 127.0.0.1:8081`.
+    /// `file`, `tcp socket`.
+    fn title(&self) -> String {
+        self.protocol.map_or_else(|| self.name.to_owned(), |protocol| format!("{protocol} {}", self.name))
+    }
+
+    /// `tcp socket CLOSE_WAIT, 127.0.0.1:8081`.
     fn words(&self) -> String {
-        let mut words = self.name.to_owned();
+        let mut words = self.title();
         if let Some(state) = self.state {
             _ = write!(words, " {state}");
         }
@@ -117,7 +124,7 @@ pub fn text(fds: &Fds, grouping: Grouping, shown: usize) -> String {
     let (groups, hidden, in_them) = match grouping {
         Grouping::None => table(&mut text, fds, shown),
         Grouping::Stack { whole } => groups::by_stack(&mut text, fds, whole, shown),
-        Grouping::Type => groups::by_kind(&mut text, fds, |kind| kind.name.to_owned(), shown),
+        Grouping::Type => groups::by_kind(&mut text, fds, FdKind::title, shown),
         Grouping::Peer => {
             let peer = |kind: &FdKind| kind.peer.clone().unwrap_or_else(|| "no peer".to_owned());
             groups::by_kind(&mut text, fds, peer, shown)
@@ -151,7 +158,10 @@ fn all_closed(text: &mut String, fds: &Fds) {
         return;
     }
     let longest = closed().filter_map(|site| site.longest_ended).max();
-    let longest = longest.map(|longest| format!(", the last after {}", duration(longest.as_secs_f64())));
+    let longest = longest.map(|longest| match longest.as_secs_f64() {
+        longest if longest < 1.0 => ", each within a second".to_owned(),
+        longest => format!(", each within {}", duration(longest)),
+    });
     let stacks = if stacks == 1 {
         "1 other stack opened".to_owned()
     } else {
@@ -180,7 +190,7 @@ fn table(text: &mut String, fds: &Fds, shown: usize) -> (usize, usize, u64) {
     for (site, kind, number) in rows.iter().take(shown) {
         table.add_row([
             format!("{:>7}", count(*number as f64)),
-            kind.name.to_owned(),
+            kind.title(),
             kind.state.unwrap_or("-").to_owned(),
             kind.peer.as_deref().map_or("-".to_owned(), |peer| tail(peer, PEER_COLUMNS)),
             age(&site.creator, site.oldest, &fds.watch),

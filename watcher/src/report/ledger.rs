@@ -3,7 +3,7 @@
 use super::pprof::{Builder, Function, Label, LabelValue};
 use crate::explain::words::{count, duration};
 use crate::explain::{Accounts, Frame, Route};
-use crate::owner;
+use crate::owner::{self, Owner, owner};
 use serde::Serialize;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(super) const COLUMNS: usize = 100;
 pub struct Watch {
     /// For how long.
     pub watched: Duration,
-    /// How creations and ends were seen.
-    pub route: Route,
+    /// How creations and ends were seen; `None` where they could not be watched.
+    pub route: Option<Route>,
     /// What they come to.
     pub accounts: Accounts,
     /// What makes this less sure, a sentence each.
@@ -44,9 +44,12 @@ pub enum Creator {
 }
 
 impl Creator {
-    /// The line to edit.
+    /// The line to edit. Where all that is known is Go's library, where it was entered: the system call that it ends
+    /// in is the same for everybody.
     pub fn culprit(&self, main_module: Option<&str>) -> Option<&Frame> {
-        owner::line(self.frames(), |frame| &frame.function, main_module)
+        let line = owner::line(self.frames(), |frame| &frame.function, main_module)?;
+        let is_of_library = |frame: &&Frame| owner(&frame.function, main_module) == Owner::Standard;
+        if is_of_library(&line) { self.frames().filter(is_of_library).last() } else { Some(line) }
     }
 
     /// Its frames and those of its goroutine's creators, innermost first.
@@ -150,10 +153,13 @@ impl Nouns {
 /// For how long and how it was watched, and what came of it: one sentence.
 pub(super) fn watched(watch: &Watch, nouns: &Nouns) -> String {
     let accounts = &watch.accounts;
+    let Some(route) = watch.route else {
+        return format!("By whom they were {} could not be watched.", nouns.created);
+    };
     format!(
         "Watched for {}, {}: {} {}, {} {}.",
         duration(watch.watched.as_secs_f64()),
-        match watch.route {
+        match route {
             Route::Exact => "exactly",
             Route::SystemCalls => "by its system calls",
             Route::Runtime => "by probes in its runtime",
@@ -325,7 +331,8 @@ impl<'a> CreatorObject<'a> {
 #[derive(Serialize)]
 pub(super) struct AccountsObject<'a> {
     watched_seconds: f64,
-    route: &'static str,
+    /// `exact`, `system_calls` or `runtime`; null where it could not be watched.
+    route: Option<&'static str>,
     outstanding: u64,
     created: u64,
     ended: u64,
@@ -343,7 +350,7 @@ impl<'a> AccountsObject<'a> {
         let accounts = &watch.accounts;
         AccountsObject {
             watched_seconds: watch.watched.as_secs_f64(),
-            route: route_word(watch.route),
+            route: watch.route.map(route_word),
             outstanding: accounts.outstanding,
             created: accounts.created,
             ended: accounts.ended,
@@ -405,5 +412,11 @@ mod tests {
         };
         assert_eq!(dialled.culprit(None).map(|frame| &*frame.function), Some("main.poll"));
         assert_eq!(Creator::Before.culprit(None), None);
+        let Creator::Seen { stack, .. } = dialled else { panic!("it was seen") };
+        let unknown = Creator::Seen { stack, started_by: Vec::new() };
+        assert_eq!(
+            unknown.culprit(None).map(|frame| &*frame.function),
+            Some("net/http.(*Transport).dialConn")
+        );
     }
 }

@@ -55,6 +55,7 @@ struct SiteObject<'a> {
 struct KindObject<'a> {
     count: u64,
     r#type: &'static str,
+    protocol: Option<&'static str>,
     state: Option<&'static str>,
     peer: Option<&'a str>,
 }
@@ -81,6 +82,7 @@ impl<'a> SiteObject<'a> {
                 .map(|(kind, count)| KindObject {
                     count: *count,
                     r#type: kind.name,
+                    protocol: kind.protocol,
                     state: kind.state,
                     peer: kind.peer.as_deref(),
                 })
@@ -130,9 +132,10 @@ pub fn profile(fds: &Fds) -> Profile {
 }
 
 fn labels(kind: &FdKind) -> Vec<Label> {
+    let protocol = kind.protocol.map(|protocol| label("protocol", protocol));
     let state = kind.state.map(|state| label("state", state));
     let peer = kind.peer.as_deref().map(|peer| label("peer", peer));
-    [Some(label("type", kind.name)), state, peer].into_iter().flatten().collect()
+    [Some(label("type", kind.name)), protocol, state, peer].into_iter().flatten().collect()
 }
 
 /// A flame graph of the open ones by the code that opened them.

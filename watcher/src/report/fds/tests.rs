@@ -12,7 +12,8 @@ fn frames(named: &[(&str, &str, u32)]) -> Arc<[Frame]> {
 }
 
 fn kind(name: &'static str, state: Option<&'static str>, peer: Option<&str>) -> FdKind {
-    FdKind { name, state, peer: peer.map(str::to_owned) }
+    let protocol = (name == "socket").then(|| if peer == Some("@bus") { "unix" } else { "tcp" });
+    FdKind { name, protocol, state, peer: peer.map(str::to_owned) }
 }
 
 /// A site whose oldest is as many seconds old as given.
@@ -77,7 +78,7 @@ fn fds() -> Fds {
         taken: UNIX_EPOCH,
         watch: Watch {
             watched: Duration::from_secs(10),
-            route: Route::SystemCalls,
+            route: Some(Route::SystemCalls),
             accounts: Accounts {
                 outstanding: 190,
                 before: 5,
@@ -128,21 +129,21 @@ fn the_table_has_a_row_for_each_type_state_peer_and_opener() {
             190 descriptors are open.
             Watched for 10 s, by its system calls: 415 opened, 231 closed.
 
-               OPEN  TYPE     STATE       PEER            OLDEST
-                180  socket   CLOSE_WAIT  127.0.0.1:8081     9 s
+               OPEN  TYPE        STATE       PEER            OLDEST
+                180  tcp socket  CLOSE_WAIT  127.0.0.1:8081     9 s
                      main.poll  example.com/parcels/courier/main.go:40
-                  3  file     -           -                >10 s
+                  3  file        -           -                >10 s
                      opened before watching began
-                  3  file     -           -                  2 s
+                  3  file        -           -                  2 s
                      main.store  example.com/parcels/courier/store.go:7
-                  1  epoll    -           -                >10 s
+                  1  epoll       -           -                >10 s
                      opened before watching began
-                  1  eventfd  -           -                >10 s
+                  1  eventfd     -           -                >10 s
                      opened before watching began
 
             not shown: 2 smaller groups with 2 descriptors (-n 7 shows all)
 
-            1 other stack opened 20 descriptors and closed all of them, the last after 3 s.
+            1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
             1 descriptor came since in a way that is not seen (received from another process, or opened by the
@@ -166,8 +167,8 @@ fn stacks_have_their_kinds_and_who_waits() {
 
                 181  open, oldest 9 s; 182 opened, 1 closed
                      main.poll  example.com/parcels/courier/main.go:40
-                     180 socket CLOSE_WAIT, 127.0.0.1:8081
-                     1 socket ESTABLISHED, 127.0.0.1:8081
+                     180 tcp socket CLOSE_WAIT, 127.0.0.1:8081
+                     1 tcp socket ESTABLISHED, 127.0.0.1:8081
                      in a goroutine started there
                      181 goroutines wait on them in main.read  /src/read.go:5
                      none of the closed ones was open for longer than 3 s
@@ -185,9 +186,9 @@ fn stacks_have_their_kinds_and_who_waits() {
 
                   1  open, oldest <10 s
                      opened unseen while watched
-                     socket ESTABLISHED, @bus
+                     unix socket ESTABLISHED, @bus
 
-            1 other stack opened 20 descriptors and closed all of them, the last after 3 s.
+            1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
             1 descriptor came since in a way that is not seen (received from another process, or opened by the
@@ -207,8 +208,8 @@ fn stacks_have_their_kinds_and_who_waits() {
 
                 181  open, oldest 9 s; 182 opened, 1 closed
                      main.poll  example.com/parcels/courier/main.go:40
-                     180 socket CLOSE_WAIT, 127.0.0.1:8081
-                     1 socket ESTABLISHED, 127.0.0.1:8081
+                     180 tcp socket CLOSE_WAIT, 127.0.0.1:8081
+                     1 tcp socket ESTABLISHED, 127.0.0.1:8081
                      opened at
                        syscall.connect  syscall/zsyscall_linux_amd64.go:1428
                        net.(*sysDialer).dialTCP  net/tcpsock_posix.go:80
@@ -224,7 +225,7 @@ fn stacks_have_their_kinds_and_who_waits() {
 
             not shown: 3 smaller groups with 9 descriptors (-n 4 shows all)
 
-            1 other stack opened 20 descriptors and closed all of them, the last after 3 s.
+            1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
             1 descriptor came since in a way that is not seen (received from another process, or opened by the
@@ -246,10 +247,9 @@ fn types_and_peers_have_their_openers() {
             190 descriptors are open.
             Watched for 10 s, by its system calls: 415 opened, 231 closed.
 
-                182  socket, oldest 9 s; 182 opened, 1 closed
-                     180 CLOSE_WAIT, 2 ESTABLISHED
-                     181 by main.poll  example.com/parcels/courier/main.go:40
-                     1 opened unseen while watched
+                181  tcp socket, oldest 9 s; 182 opened, 1 closed
+                     180 CLOSE_WAIT, 1 ESTABLISHED
+                     main.poll  example.com/parcels/courier/main.go:40
 
                   6  file, oldest >10 s; 213 opened, 210 closed
                      3 by main.store  example.com/parcels/courier/store.go:7
@@ -261,9 +261,13 @@ fn types_and_peers_have_their_openers() {
                   1  eventfd, oldest >10 s
                      opened before watching began
 
+                  1  unix socket, oldest <10 s
+                     1 ESTABLISHED
+                     opened unseen while watched
+
             A stack that opened members of several groups has all that it opened and closed counted in each.
 
-            1 other stack opened 20 descriptors and closed all of them, the last after 3 s.
+            1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
             1 descriptor came since in a way that is not seen (received from another process, or opened by the
@@ -293,7 +297,7 @@ fn types_and_peers_have_their_openers() {
                      1 ESTABLISHED
                      opened unseen while watched
 
-            1 other stack opened 20 descriptors and closed all of them, the last after 3 s.
+            1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
             1 descriptor came since in a way that is not seen (received from another process, or opened by the
@@ -325,7 +329,7 @@ fn nothing_open_is_said() {
 #[test]
 fn programs_get_all_of_it() {
     expect![[r#"
-        {"schema":"watcher.fds/1","process":{"pid":812,"start_time":"1970-01-01T00:00:00Z","name":"parcels","exe":null,"exe_deleted":false,"uid":0,"go_version":"go1.26.6","module":"example.com/parcels","module_version":"(devel)","package":null,"container":null,"container_runtime":null,"restarts":0},"taken":"1970-01-01T00:00:00Z","open":190,"watched_seconds":10.0,"route":"system_calls","outstanding":190,"created":415,"ended":231,"before":5,"missed":1,"without_stack":0,"corrected":2,"lost_events":0,"sampled_one_in":1,"remarks":["Go's memory could not be read."],"sites":[{"outstanding":181,"created":182,"ended":1,"oldest_seconds":9.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":180,"type":"socket","state":"CLOSE_WAIT","peer":"127.0.0.1:8081"},{"count":1,"type":"socket","state":"ESTABLISHED","peer":"127.0.0.1:8081"}],"creator":"seen","culprit":{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},"stack":[{"function":"syscall.connect","file":"syscall/zsyscall_linux_amd64.go","line":1428},{"function":"net.(*sysDialer).dialTCP","file":"net/tcpsock_posix.go","line":80},{"function":"net/http.(*Transport).dialConn","file":"net/http/transport.go","line":1683},{"function":"runtime.goexit","file":"runtime/asm_amd64.s","line":1693}],"started_by":[[{"function":"net/http.(*Transport).queueForDial","file":"net/http/transport.go","line":1494},{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":20}]],"waiting":[{"goroutines":181,"stack":[{"function":"internal/poll.(*FD).Read","file":"internal/poll/fd_unix.go","line":165},{"function":"main.read","file":"/src/read.go","line":5}]}]},{"outstanding":5,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":3,"type":"file","state":null,"peer":null},{"count":1,"type":"epoll","state":null,"peer":null},{"count":1,"type":"eventfd","state":null,"peer":null}],"creator":"before","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":3,"created":213,"ended":210,"oldest_seconds":2.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":3,"type":"file","state":null,"peer":null}],"creator":"seen","culprit":{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},"stack":[{"function":"os.OpenFile","file":"os/file.go","line":385},{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":23}],"started_by":[],"waiting":[]},{"outstanding":1,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":1,"type":"socket","state":"ESTABLISHED","peer":"@bus"}],"creator":"missed","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":0,"created":20,"ended":20,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":3.0,"descriptors":[],"creator":"seen","culprit":{"function":"main.look","file":"/src/look.go","line":3},"stack":[{"function":"main.look","file":"/src/look.go","line":3}],"started_by":[],"waiting":[]}]}
+        {"schema":"watcher.fds/1","process":{"pid":812,"start_time":"1970-01-01T00:00:00Z","name":"parcels","exe":null,"exe_deleted":false,"uid":0,"go_version":"go1.26.6","module":"example.com/parcels","module_version":"(devel)","package":null,"container":null,"container_runtime":null,"restarts":0},"taken":"1970-01-01T00:00:00Z","open":190,"watched_seconds":10.0,"route":"system_calls","outstanding":190,"created":415,"ended":231,"before":5,"missed":1,"without_stack":0,"corrected":2,"lost_events":0,"sampled_one_in":1,"remarks":["Go's memory could not be read."],"sites":[{"outstanding":181,"created":182,"ended":1,"oldest_seconds":9.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":180,"type":"socket","protocol":"tcp","state":"CLOSE_WAIT","peer":"127.0.0.1:8081"},{"count":1,"type":"socket","protocol":"tcp","state":"ESTABLISHED","peer":"127.0.0.1:8081"}],"creator":"seen","culprit":{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},"stack":[{"function":"syscall.connect","file":"syscall/zsyscall_linux_amd64.go","line":1428},{"function":"net.(*sysDialer).dialTCP","file":"net/tcpsock_posix.go","line":80},{"function":"net/http.(*Transport).dialConn","file":"net/http/transport.go","line":1683},{"function":"runtime.goexit","file":"runtime/asm_amd64.s","line":1693}],"started_by":[[{"function":"net/http.(*Transport).queueForDial","file":"net/http/transport.go","line":1494},{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":20}]],"waiting":[{"goroutines":181,"stack":[{"function":"internal/poll.(*FD).Read","file":"internal/poll/fd_unix.go","line":165},{"function":"main.read","file":"/src/read.go","line":5}]}]},{"outstanding":5,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":3,"type":"file","protocol":null,"state":null,"peer":null},{"count":1,"type":"epoll","protocol":null,"state":null,"peer":null},{"count":1,"type":"eventfd","protocol":null,"state":null,"peer":null}],"creator":"before","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":3,"created":213,"ended":210,"oldest_seconds":2.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":3,"type":"file","protocol":null,"state":null,"peer":null}],"creator":"seen","culprit":{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},"stack":[{"function":"os.OpenFile","file":"os/file.go","line":385},{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":23}],"started_by":[],"waiting":[]},{"outstanding":1,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":1,"type":"socket","protocol":"unix","state":"ESTABLISHED","peer":"@bus"}],"creator":"missed","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":0,"created":20,"ended":20,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":3.0,"descriptors":[],"creator":"seen","culprit":{"function":"main.look","file":"/src/look.go","line":3},"stack":[{"function":"main.look","file":"/src/look.go","line":3}],"started_by":[],"waiting":[]}]}
     "#]].assert_eq(&json(&fds()).unwrap());
 }
 
@@ -351,7 +355,7 @@ fn a_profile_adds_up_to_what_is_open_and_what_was_opened() {
     .assert_eq(&format!("top:\n{}", top(&profile, 0, 4)));
     let labels: Vec<String> =
         profile.samples[0].labels.iter().map(|label| format!("{}={:?}", label.key, label.value)).collect();
-    expect![[r#"type=Text("socket") state=Text("CLOSE_WAIT") peer=Text("127.0.0.1:8081")"#]]
+    expect![[r#"type=Text("socket") protocol=Text("tcp") state=Text("CLOSE_WAIT") peer=Text("127.0.0.1:8081")"#]]
         .assert_eq(&labels.join(" "));
 }
 

@@ -29,7 +29,7 @@ fn mapped() -> Mapped {
         taken: UNIX_EPOCH,
         watch: Watch {
             watched: Duration::from_secs(10),
-            route: Route::SystemCalls,
+            route: Some(Route::SystemCalls),
             accounts,
             remarks: Vec::new(),
         },
