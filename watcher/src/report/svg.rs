@@ -98,19 +98,25 @@ enum Colour {
     Go(Owner),
     /// Names without a package: C, assembly, bare addresses.
     NotGo,
+    /// A place in brackets stands for a stack that is not known.
+    Unknown,
 }
 
 impl Colour {
-    const ALL: [Colour; 5] = [
+    const ALL: [Colour; 6] = [
         Colour::Go(Owner::Own),
         Colour::Go(Owner::Dependency),
         Colour::Go(Owner::Standard),
         Colour::Go(Owner::Runtime),
         Colour::NotGo,
+        Colour::Unknown,
     ];
     const ROOT: Color = Color::new(225, 225, 225);
 
     fn of(function: &str, main_module: Option<&str>) -> Colour {
+        if function.starts_with('[') {
+            return Colour::Unknown;
+        }
         let is_go = function.contains('.') && !function.starts_with("0x");
         if is_go { Colour::Go(owner(function, main_module)) } else { Colour::NotGo }
     }
@@ -122,6 +128,7 @@ impl Colour {
             Colour::Go(Owner::Standard) => "Go's library",
             Colour::Go(Owner::Runtime) => "Go's runtime",
             Colour::NotGo => "not Go",
+            Colour::Unknown => "not known",
         }
     }
 
@@ -132,6 +139,7 @@ impl Colour {
             Colour::Go(Owner::Standard) => [150, 190, 228],
             Colour::Go(Owner::Runtime) => [200, 200, 200],
             Colour::NotGo => [204, 172, 224],
+            Colour::Unknown => [236, 226, 206],
         }
     }
 
@@ -214,9 +222,8 @@ mod tests {
 
     #[test]
     fn colours_say_whose_code_it_is_and_the_legend_says_which() {
-        let svg =
-            draw("runtime.goexit;example.com/parcels/store.Put;os.Open 7\nruntime.goexit;main.main 1\n");
-        for meaning in ["the program's own", "Go's library", "Go's runtime"] {
+        let svg = draw("runtime.goexit;example.com/parcels/store.Put;os.Open 7\n[opened before] 1\n");
+        for meaning in ["the program's own", "Go's library", "Go's runtime", "not known"] {
             assert!(svg.contains(&format!(">{meaning}</text>")), "{meaning}");
         }
         assert!(!svg.contains(">other modules<") && !svg.contains(">not Go<"));

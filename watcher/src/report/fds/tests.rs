@@ -355,8 +355,10 @@ fn a_profile_adds_up_to_what_is_open_and_what_was_opened() {
     .assert_eq(&format!("top:\n{}", top(&profile, 0, 4)));
     let labels: Vec<String> =
         profile.samples[0].labels.iter().map(|label| format!("{}={:?}", label.key, label.value)).collect();
-    expect![[r#"type=Text("socket") protocol=Text("tcp") state=Text("CLOSE_WAIT") peer=Text("127.0.0.1:8081")"#]]
-        .assert_eq(&labels.join(" "));
+    expect![[
+        r#"type=Text("socket") protocol=Text("tcp") state=Text("CLOSE_WAIT") peer=Text("127.0.0.1:8081")"#
+    ]]
+    .assert_eq(&labels.join(" "));
 }
 
 #[test]
