@@ -207,7 +207,7 @@ impl Observer {
     /// Processes of which something has risen so far that an endpoint could say something to.
     pub fn rising(&self) -> Vec<(Target, Vec<Kind>)> {
         let rising = |target: &Target| Some(corroborate::rising(self.windows.get(&target.id)?));
-        let targets = self.targets.iter();
+        let targets = self.targets().iter();
         targets
             .filter_map(|target| Some((target.clone(), rising(target)?)))
             .filter(|it| !it.1.is_empty())

@@ -99,7 +99,7 @@ pub fn rising(window: &Window) -> Vec<Kind> {
         rising.push(Kind::Goroutine);
     }
     let marked =
-        window.series(|sample| Some((sample.runtime.at, sample.runtime.seen()?.heap?.marked_bytes as f64)));
+        window.series(|sample| Some((sample.runtime.at, sample.runtime.seen()?.heap?.marked_bytes? as f64)));
     if risen(&marked.values, TOLERANCE_HEAP_BYTES) {
         rising.push(Kind::Heap);
     }

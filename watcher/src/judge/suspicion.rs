@@ -25,7 +25,7 @@ pub fn rising(window: &Window) -> Vec<Kind> {
     let threads = series(|sample| Some(*sample.threads.seen()? as f64));
     let children = series(|sample| Some(sample.children.seen()?.zombies as f64));
     let mappings = series(|sample| Some(*sample.mappings.seen()? as f64));
-    let marked = series(|sample| Some(sample.runtime.seen()?.heap?.marked_bytes as f64));
+    let marked = series(|sample| Some(sample.runtime.seen()?.heap?.marked_bytes? as f64));
     let anonymous = series(|sample| Some(sample.memory.seen()?.anon_bytes as f64));
     [
         (Kind::Fd, rises(&descriptors, MIN_RISE_COUNT)),

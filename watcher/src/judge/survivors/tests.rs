@@ -467,7 +467,7 @@ fn of_native(kept: bool, lives: f64) -> Window {
     let mut window = window(|second, beat: &mut Beat| {
         let heap = crate::golang::runtime::HeapCounters {
             in_use_bytes: 30 << 20,
-            marked_bytes: 10 << 20,
+            marked_bytes: Some(10 << 20),
             ..Default::default()
         };
         let counters =
