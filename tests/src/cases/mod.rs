@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod mapping_ledger;
 pub mod openers;
 pub mod privileges;
+pub mod pulls;
 pub mod sampling;
 pub mod servers;
 pub mod task_ledger;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Case> {
         fixtures::cases(),
         goroutines::cases(),
         privileges::cases(),
+        pulls::cases(),
         command::cases(),
         heap::cases(),
         kernel::cases(),

@@ -13,8 +13,8 @@ use crate::report::svg::{Caption, flame_graph};
 use crate::report::{EXIT_NO_LEAK, diff, folded, peek, traces};
 use crate::source::pprof::ProfileName;
 use anyhow::{Context, anyhow, bail};
-use futures_of::all;
 use std::sync::Arc;
+use tokio::task::JoinSet;
 
 /// Rows of the table below a pull.
 const ROWS: usize = 10;
@@ -35,22 +35,16 @@ pub(super) fn endpoints(args: &cli::Pprof, targets: &[Target]) -> anyhow::Result
     Ok(found.into_iter().collect())
 }
 
-mod futures_of {
-    //! Many things at once.
-
-    use tokio::task::JoinSet;
-
-    /// What each comes to, in the order in which they end. One that panics is left out.
-    pub async fn all<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-        work: impl Iterator<Item = F>,
-    ) -> Vec<T> {
-        let mut running: JoinSet<T> = work.collect();
-        let mut done = Vec::with_capacity(running.len());
-        while let Some(one) = running.join_next().await {
-            done.extend(one);
-        }
-        done
+/// What each comes to, in the order in which they end. One that panics is left out.
+async fn all<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    work: impl Iterator<Item = F>,
+) -> Vec<T> {
+    let mut running: JoinSet<T> = work.collect();
+    let mut done = Vec::with_capacity(running.len());
+    while let Some(one) = running.join_next().await {
+        done.extend(one);
     }
+    done
 }
 
 /// `watcher pull`.
@@ -86,6 +80,11 @@ pub(super) fn pull(args: &cli::Pull) -> anyhow::Result<u8> {
         ProfileFormat::Text => pulled::text(&shown, ROWS),
         ProfileFormat::Json => pulled::json(&shown)?,
         ProfileFormat::Pprof => return give_profile(&pull.profile, args.output.as_deref()),
+        ProfileFormat::Svg => {
+            let svg = flame(&pull.profile, pull.profile.value_index(None).unwrap_or(0))?;
+            give(args.output.as_deref(), &svg)?;
+            return Ok(EXIT_NO_LEAK);
+        }
         ProfileFormat::Folded => folded::folded(&pull.profile, pull.profile.value_index(None).unwrap_or(0)),
         ProfileFormat::Svg => {
             let value = pull.profile.value_index(None).unwrap_or(0);
