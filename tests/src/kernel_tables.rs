@@ -6,6 +6,7 @@
 pub(crate) mod holder;
 pub(crate) mod oracle;
 
+use crate::loaded::Loaded;
 use anyhow::{Context, Result, bail, ensure};
 use holder::Holder;
 use oracle::SocketLine;
@@ -379,31 +380,24 @@ pub fn absent_process_is_gone() -> Result<()> {
 /// Nothing of ours stays in the kernel, not even when we are killed.
 pub fn nothing_stays_loaded() -> Result<()> {
     let holder = Holder::start(&["programs"])?;
-    let ours = oracle::programs(holder.pid())?;
-    ensure!(ours.len() >= 4, "the holder has only the programs {ours:?}: the test proves nothing");
-    ensure!(ours.is_subset(&loaded()?), "the programs {ours:?} are not among the loaded ones");
+    let ours = Loaded::by(holder.pid())?;
+    ensure!(ours.programs.len() >= 4, "the holder has only {ours:?}: the test proves nothing");
+    ensure!(ours.and(&Loaded::by_all()) == ours, "not all of {ours:?} is among what is loaded");
     drop(holder);
+    goes(&ours)
+}
+
+/// Fails unless all of it is gone soon.
+pub fn goes(ours: &Loaded) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let left: BTreeSet<u32> = ours.intersection(&loaded()?).copied().collect();
+        let left = ours.and(&Loaded::by_all());
         if left.is_empty() {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "the programs {left:?} outlive their process");
+        ensure!(Instant::now() < deadline, "these outlive their process: {left:?}");
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn loaded() -> Result<BTreeSet<u32>> {
-    let mut ids = BTreeSet::new();
-    for program in aya::programs::loaded_programs() {
-        match program {
-            Ok(program) => ids.insert(program.id()),
-            // It was unloaded between being listed and being opened.
-            Err(_) => continue,
-        };
-    }
-    Ok(ids)
 }
 
 /// Without capabilities nothing is loaded, and each row names what is missing.

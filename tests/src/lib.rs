@@ -1,7 +1,8 @@
 //! Tests of watcher against the real thing: Go programs of every version, a real kernel, real servers.
 //!
-//! `cases` are the tests; `tests/host.rs` runs them here, and `vm` some of them on other kernels. Everything else is what they need: toolchains and programs
-//! built with them, running processes that end with the test, the agent's own command and its JSON.
+//! `cases` are the tests; `tests/host.rs` runs them here, and `vm` some of them on other kernels. Everything else is
+//! what they need: toolchains and programs built with them, running processes that end with the test, the agent's own
+//! command and its JSON.
 
 pub mod agent;
 pub mod answer;
@@ -10,10 +11,12 @@ pub mod build;
 pub mod cache;
 pub mod case;
 pub mod cases;
+pub mod descriptor_ledger;
 pub mod golang_heap;
 pub mod http;
 pub mod kernel_tables;
 pub mod ledgers;
+pub mod loaded;
 pub mod market;
 pub mod need;
 pub mod opener;

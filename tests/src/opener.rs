@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The process; dropping it kills it.
@@ -27,13 +28,18 @@ pub enum Taken {
 impl Opener {
     /// Starts it and waits until it listens.
     pub fn start() -> Result<Self> {
+        Opener::start_program(&holder::program("opener")?)
+    }
+
+    /// Starts another program that takes its steps in the same way.
+    pub fn start_program(program: &Path) -> Result<Self> {
         let directory = tempfile::tempdir().context("create a directory")?;
-        let mut child = Command::new(holder::program("opener")?)
+        let mut child = Command::new(program)
             .arg(directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("start opener")?;
+            .with_context(|| format!("start {}", program.display()))?;
         let input = child.stdin.take().context("standard input is a pipe")?;
         let output = BufReader::new(child.stdout.take().context("standard output is a pipe")?);
         let mut opener = Opener { child, input, output, _directory: directory };
@@ -63,6 +69,20 @@ impl Opener {
             Some(why) => Ok(Taken::Absent(why.to_owned())),
             None => bail!("to the step {step} opener said {answer:?}"),
         }
+    }
+
+    /// Has it take a step that every kernel has, and gives what it gained.
+    pub fn gain(&mut self, step: &str) -> Result<i64> {
+        match self.take(step)? {
+            Taken::Gained(gained) => Ok(gained),
+            Taken::Absent(why) => bail!("this kernel does not take the step {step}: {why}"),
+        }
+    }
+
+    /// Ends it at once and waits until it is gone.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop).context("wait for opener")
     }
 
     /// The numbers of its open descriptors, as `/proc` lists them.

@@ -6,6 +6,7 @@
 //! `holder leaderless COUNT`     the same, held by three threads whose leader has exited
 //! `holder mappings COUNT`       that many mappings besides those of the program
 //! `holder programs`             all kernel programs of watcher, attached
+//! `holder ledger PID`           the ledger of descriptors, watching that process
 //! `holder rows`                 nothing: prints what the kernel allows, a row each, and ends
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,6 +31,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 use std::{env, thread};
+use tests::descriptor_ledger::Watch;
 use watcher::source::kernel::Kernel;
 
 fn main() -> Result<()> {
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
         ["many", count] => hold(&many(count.parse()?)?),
         ["leaderless", count] => leaderless(count.parse()?),
         ["programs"] => programs(),
+        ["ledger", pid] => ledger(pid.parse()?),
         ["rows"] => rows(),
         ["mappings", count] => hold(&mappings(count.parse()?)?),
         _ => bail!(
@@ -66,6 +69,10 @@ fn programs() -> Result<()> {
     let mut kernel = Kernel::load();
     let lifecycle = kernel.take_lifecycle().context("the kernel took no lifecycle program")?;
     hold(&(kernel, lifecycle))
+}
+
+fn ledger(pid: i32) -> Result<()> {
+    hold(&Watch::begin(pid)?)
 }
 
 fn rows() -> Result<()> {

@@ -1,14 +1,51 @@
-//! The ledgers of the kernel half, on whatever kernel is running.
+//! The ledger of descriptors, on whatever kernel is running: exact where the kernel takes trampolines, and elsewhere
+//! right after each comparison with the kernel's own table.
 
+use crate::build::Variant;
 use crate::case::Case;
+use crate::kernel_tables::goes;
+use crate::kernel_tables::holder::Holder;
+use crate::descriptor_ledger::{Differences, Watch, identity, table};
+use crate::loaded::Loaded;
 use crate::need::Need;
 use crate::opener::{Opener, Taken};
-use anyhow::{Result, ensure};
+use crate::program;
+use crate::toolchain::Toolchain;
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+use watcher::sample::ledger::Route;
+
+/// The Go program of these cases.
+const DRAWERS: &str = "drawers";
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
-    let needs = [Need::Root];
-    vec![Case::new("ledger::steps_gain_what_they_say", needs, steps_gain_what_they_say)]
+    let root = [Need::Root];
+    let go = [Need::Root, Need::Go];
+    vec![
+        Case::new("ledger::steps_gain_what_they_say", root, steps_gain_what_they_say),
+        Case::new("ledger::equals_the_table_after_every_step", root, equals_the_table_after_every_step),
+        Case::new(
+            "ledger::ends_with_a_process_of_many_descriptors",
+            root,
+            ends_with_a_process_of_many_descriptors,
+        ),
+        Case::new("ledger::a_pid_that_comes_back_is_another_process", root, a_pid_that_comes_back),
+        Case::new("ledger::a_rush_leaves_nothing_behind", go, a_rush_leaves_nothing_behind),
+        Case::new("ledger::four_thousand_stacks_are_told_apart", go, four_thousand_stacks_are_told_apart),
+        Case::new("ledger::stacks_beyond_room_are_counted", go, stacks_beyond_room_are_counted),
+        Case::new("ledger::two_watch_the_same_process", root, two_watch_the_same_process),
+        Case::new("ledger::nothing_stays_loaded", root, nothing_stays_loaded),
+    ]
+}
+
+/// The Go programs of these cases.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    Toolchain::newest().into_iter().map(|toolchain| (DRAWERS, toolchain, Variant::STRIPPED))
 }
 
 /// What the other cases build on: each step changes the table of descriptors as it says.
@@ -28,4 +65,211 @@ fn steps_gain_what_they_say() -> Result<()> {
     }
     ensure!(absent.len() <= 1, "this kernel has not enough of the calls: {absent:?}");
     Ok(())
+}
+
+/// With trampolines there is never a difference. Without, differences are what system calls do not tell, and are gone
+/// once the ledger was put right.
+fn equals_the_table_after_every_step() -> Result<()> {
+    let mut opener = Opener::start()?;
+    let mut watch = Watch::begin(opener.pid())?;
+    let is_exact = watch.route()? == Route::Exact;
+    let mut found = BTreeMap::new();
+    for step in opener.names()? {
+        opener.take(&step)?;
+        let differences = watch.differences()?;
+        if differences != Differences::default() {
+            watch.put_right(&differences)?;
+            found.insert(step, differences);
+        }
+        let left = watch.differences()?;
+        ensure!(left.stale.is_empty(), "still in the ledger, and not open: {left:?}");
+    }
+    let open = watch.since()?.len();
+    ensure!(open > 100, "only {open} descriptors are open in the end: the test proves nothing");
+    let lost = watch.raw()?.tally.lost;
+    ensure!(lost == 0, "{lost} descriptors were not entered for want of room");
+    if is_exact {
+        ensure!(found.is_empty(), "the exact ledger differs from the table: {found:?}");
+        return Ok(());
+    }
+    // What tracepoints cannot tell at all, whatever the kernel.
+    for step in ["pipe", "socketpair", "receive", "ring_open"] {
+        let missed = found.get(step).map_or(0, |differences| differences.missed.len());
+        ensure!(
+            missed >= 3,
+            "after {step} only {missed} descriptors were missed: the comparison sees nothing"
+        );
+    }
+    let exec = found.get("exec").context("what an exec closes was seen without a comparison")?;
+    ensure!(!exec.stale.is_empty(), "nothing that the exec closed was found by comparison");
+    for step in ["open", "socket", "accept", "dup", "close", "threads", "handed_over"] {
+        ensure!(!found.contains_key(step), "after {step}: {:?}", found.get(step));
+    }
+    Ok(())
+}
+
+/// As many as the machine allows, up to 50,000; as often as would overflow the map if anything stayed in it.
+fn ends_with_a_process_of_many_descriptors() -> Result<()> {
+    /// The map has room for 262,144.
+    const MORE_THAN_ROOM: u64 = 300_000;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let count = hard.saturating_sub(100).min(50_000);
+    ensure!(count >= 4000, "the hard limit of descriptors is {hard}: too low to show anything");
+    let mut other = Opener::start()?;
+    let mut watch = Watch::begin(other.pid())?;
+    for _ in 0..MORE_THAN_ROOM.div_ceil(count) {
+        let mut opener = Opener::start()?;
+        let id = identity(opener.pid())?;
+        watch.also(id)?;
+        opener.gain(&format!("fill {count}"))?;
+        let raw = watch.ledgers.descriptors(id).context("the process is not watched")?;
+        ensure!(
+            raw.things.len() as u64 == count,
+            "{} descriptors of {count} are in the ledger",
+            raw.things.len()
+        );
+        ensure!(raw.tally.lost == 0, "{} of {count} found no room", raw.tally.lost);
+        opener.kill()?;
+        watch.ledgers.unwatch(id);
+        ensure!(watch.ledgers.descriptors(id).is_none(), "it is watched although it is gone");
+    }
+    other.gain("open")?;
+    ensure!(watch.differences()? == Differences::default(), "the other process: {:?}", watch.differences()?);
+    Ok(())
+}
+
+/// What a new process does under the pid of one that is watched is not entered, until it is watched itself.
+fn a_pid_that_comes_back() -> Result<()> {
+    const LAST: &str = "/proc/sys/kernel/ns_last_pid";
+    const TRIES: usize = 200;
+    let mut first = Opener::start()?;
+    let pid = first.pid();
+    let mut watch = Watch::begin(pid)?;
+    let old = watch.id;
+    first.gain("open")?;
+    ensure!(watch.raw()?.things.len() == 3, "the first process: {:?}", watch.raw()?.things);
+    first.kill()?;
+    // Start times are told in hundredths of a second.
+    thread::sleep(Duration::from_millis(30));
+    let again = (0..TRIES).find_map(|_| {
+        let next = fs::write(LAST, (pid - 1).to_string()).map_err(Into::into).and_then(|()| Opener::start());
+        next.map(|opener| (opener.pid() == pid).then_some(opener)).transpose()
+    });
+    let mut second = again.context("another process took the pid each time")??;
+    let new = identity(pid)?;
+    ensure!(new != old, "the second process cannot be told from the first: {new:?}");
+    second.gain("open")?;
+    second.gain("dup")?;
+    let raw = watch.ledgers.descriptors(old).context("the first process is not watched")?;
+    let created: u64 = raw.sites.values().map(|site| site.created).sum::<u64>() + raw.tally.created;
+    ensure!(created == 3, "under the old process {created} descriptors were created, not 3");
+    watch.before = table(&mut watch.kernel, pid)?;
+    watch.also(new)?;
+    watch.id = new;
+    second.gain("openat")?;
+    ensure!(watch.differences()? == Differences::default(), "the second process: {:?}", watch.differences()?);
+    ensure!(watch.since()?.len() == 7, "the second process has {:?}", watch.since()?);
+    Ok(())
+}
+
+/// 200,000 descriptors opened and closed as fast as all processors can.
+fn a_rush_leaves_nothing_behind() -> Result<()> {
+    const RUSH: u64 = 200_000;
+    let mut drawers = Opener::start_program(&program::shipped(DRAWERS)?)?;
+    let mut watch = Watch::begin(drawers.pid())?;
+    let began = Instant::now();
+    drawers.gain(&format!("rush {RUSH}"))?;
+    let took = began.elapsed();
+    let raw = watch.raw()?;
+    let differences = watch.differences()?;
+    ensure!(differences.stale.is_empty(), "{} closed descriptors are in the ledger", differences.stale.len());
+    let sites = raw.sites.values().fold((0, 0), |sum, site| (sum.0 + site.created, sum.1 + site.ended));
+    let (created, ended) = (sites.0 + raw.tally.created, sites.1 + raw.tally.ended);
+    ensure!(
+        created + raw.tally.lost >= RUSH,
+        "{created} created and {} lost of {RUSH} in {took:?}",
+        raw.tally.lost
+    );
+    ensure!(
+        ended + raw.tally.lost >= RUSH,
+        "{ended} ended and {} lost of {RUSH} in {took:?}",
+        raw.tally.lost
+    );
+    Ok(())
+}
+
+/// 4,096 ways to the same call are 4,096 stacks, each with one descriptor.
+fn four_thousand_stacks_are_told_apart() -> Result<()> {
+    const WAYS: usize = 4096;
+    let mut drawers = Opener::start_program(&program::shipped(DRAWERS)?)?;
+    let mut watch = Watch::begin(drawers.pid())?;
+    drawers.gain(&format!("ways {WAYS}"))?;
+    let differences = watch.differences()?;
+    ensure!(differences.stale.is_empty() && differences.missed.is_empty(), "{differences:?}");
+    let raw = watch.raw()?;
+    let stacks: BTreeSet<_> = raw.things.iter().filter_map(|thing| thing.origin.stack).collect();
+    ensure!(stacks.len() >= WAYS, "{} stacks of {WAYS}; lost: {:?}", stacks.len(), watch.ledgers.losses());
+    let alone = stacks.iter().filter(|stack| raw.sites.get(stack).is_some_and(|site| site.created == 1));
+    ensure!(alone.count() >= WAYS, "some ways share a stack");
+    let cut = raw.sites.values().filter(|site| site.stack.is_cut).count();
+    ensure!(cut == 0, "{cut} stacks are cut");
+    Ok(())
+}
+
+/// More stacks than there is room for: every descriptor is in the ledger, and those without a stack are counted.
+fn stacks_beyond_room_are_counted() -> Result<()> {
+    /// There is room for 8,192 stacks.
+    const WAYS: u64 = 12_000;
+    let mut drawers = Opener::start_program(&program::shipped(DRAWERS)?)?;
+    let mut watch = Watch::begin(drawers.pid())?;
+    drawers.gain(&format!("ways {WAYS}"))?;
+    ensure!(watch.differences()? == Differences::default(), "{:?}", watch.differences()?);
+    let raw = watch.raw()?;
+    let without = raw.things.iter().filter(|thing| thing.origin.stack.is_none()).count() as u64;
+    ensure!(without > 0, "there was room for {WAYS} stacks: the test proves nothing");
+    ensure!(
+        raw.tally.created == without,
+        "{without} are without stack, and {} were counted",
+        raw.tally.created
+    );
+    let losses = watch.ledgers.losses();
+    let counted = losses.iter().find(|(reason, _)| reason.contains("no room")).map_or(0, |(_, count)| *count);
+    ensure!(counted == without, "{without} are without stack; losses: {losses:?}");
+    Ok(())
+}
+
+/// Each of two has all of it, and the end of one does not change the other.
+fn two_watch_the_same_process() -> Result<()> {
+    let mut opener = Opener::start()?;
+    let mut first = Watch::begin(opener.pid())?;
+    opener.gain("open")?;
+    let mut second = Watch::begin(opener.pid())?;
+    opener.gain("openat")?;
+    opener.gain("close")?;
+    for (watch, expected) in [(&mut first, 12), (&mut second, 9)] {
+        ensure!(watch.differences()? == Differences::default(), "{:?}", watch.differences()?);
+        let count = watch.raw()?.things.len();
+        ensure!(count == expected, "{count} descriptors, not {expected}");
+    }
+    drop(first);
+    opener.gain("dup")?;
+    ensure!(second.differences()? == Differences::default(), "{:?}", second.differences()?);
+    ensure!(second.raw()?.things.len() == 12, "{} descriptors, not 12", second.raw()?.things.len());
+    Ok(())
+}
+
+/// Programs, maps and links of a watcher that is killed while it watches.
+fn nothing_stays_loaded() -> Result<()> {
+    let mut opener = Opener::start()?;
+    let watcher = Holder::start(&["ledger", &opener.pid().to_string()])?;
+    let ours = Loaded::by(watcher.pid())?;
+    ensure!(
+        ours.programs.len() >= 6 && ours.links.len() >= 2,
+        "it has only {ours:?}: the test proves nothing"
+    );
+    opener.gain("open")?;
+    // Dropping it kills it.
+    drop(watcher);
+    goes(&ours)?;
+    opener.gain("open").map(drop).context("the process that was watched")
 }

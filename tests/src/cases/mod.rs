@@ -59,5 +59,5 @@ pub fn guest() -> Vec<Case> {
 
 /// The Go programs that must be there for [`guest`], and how they are built. The virtual machines have no toolchain.
 pub fn guest_programs() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
-    std::iter::empty()
+    ledger::builds()
 }

@@ -1,7 +1,7 @@
 //! A reader of `/proc` that knows nothing of the kernel half: links, stat lines and tables of sockets.
 
 use anyhow::{Context, Result, bail};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -218,15 +218,4 @@ fn address(text: &str) -> Result<SocketAddr> {
         length => bail!("an address of {length} bytes"),
     };
     Ok(SocketAddr::new(ip, u16::from_str_radix(port, 16)?))
-}
-
-/// Ids of the kernel programs that a process has open.
-pub fn programs(pid: i32) -> Result<BTreeSet<u32>> {
-    let mut ids = BTreeSet::new();
-    for fd in numbers(&format!("/proc/{pid}/fdinfo"))? {
-        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))?;
-        let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
-        ids.extend(id.map(|id| id.trim().parse::<u32>()).transpose()?);
-    }
-    Ok(ids)
 }
