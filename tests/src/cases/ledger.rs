@@ -3,9 +3,9 @@
 
 use crate::build::Variant;
 use crate::case::Case;
+use crate::descriptor_ledger::{Differences, Watch, identity, table};
 use crate::kernel_tables::goes;
 use crate::kernel_tables::holder::Holder;
-use crate::descriptor_ledger::{Differences, Watch, identity, table};
 use crate::loaded::Loaded;
 use crate::need::Need;
 use crate::opener::{Opener, Taken};
