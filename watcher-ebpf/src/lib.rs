@@ -41,7 +41,7 @@ plain! {
     StackRecord: 1568 bytes,
     TallyKey: 8 bytes,
     Tally: 32 bytes,
-    DescriptorKey: 16 bytes,
+    DescriptorKey: 8 bytes,
     DescriptorEntry: 72 bytes,
     MappingKey: 16 bytes,
     MappingEntry: 64 bytes,

@@ -35,7 +35,7 @@ pub struct Watched {
 
 /// How to get from a thread to its goroutine: offsets in bytes.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GoView {
     /// From FS base to the address of the thread's `g`.
     pub g_from_fs_base: i32,
@@ -143,9 +143,6 @@ pub struct DescriptorKey {
     pub tgid: u32,
     /// Descriptor number.
     pub fd: u32,
-    /// Address of the kernel's `struct file` by the exact route, as the same number may be given anew before the
-    /// old one is seen to be closed; 0 by system calls.
-    pub file: u64,
 }
 
 /// A descriptor that is believed to be open.
@@ -156,14 +153,21 @@ pub struct DescriptorEntry {
     pub origin: Origin,
     /// When, in nanoseconds of CLOCK_BOOTTIME.
     pub at_ns: u64,
-    /// `i_ino` of the file; 0 where it was gone again before it could be looked at.
+    /// Address of the kernel's `struct file`: the same number may be given to another file before the old one is
+    /// seen to be closed. 0 where it was gone again before it could be looked at.
+    pub file: u64,
+    /// `i_ino` of the file; 0 where unknown.
     pub inode: u64,
-    /// How often that file was put at that number and not yet seen to leave it. More than 1 only for an instant.
-    pub count: u64,
-    /// `i_mode` of the file.
+    /// `i_mode` of the file; 0 where unknown.
     pub mode: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// What [`Watched::sample_mask`] is held against: numbers of descriptors come in runs, these do not.
+#[inline(always)]
+pub const fn sample_number(fd: u32) -> u32 {
+    fd.wrapping_mul(0x9e37_79b1) >> 16
 }
 
 /// Index of the counter of stacks for which there was no room.
@@ -172,7 +176,5 @@ pub const LOST_STACKS: u32 = 0;
 pub const BUSY_STACKS: u32 = 1;
 /// ... of stacks that could not be walked.
 pub const FAILED_STACKS: u32 = 2;
-/// ... of closed files whose number could not be told.
-pub const UNKNOWN_CLOSES: u32 = 3;
 /// How many of these counters there are.
-pub const LOSSES: u32 = 4;
+pub const LOSSES: u32 = 3;

@@ -11,6 +11,8 @@ use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, PerCpuArray};
+use core::ffi::c_void;
+use core::ptr::write_volatile;
 use watcher_ebpf::{
     BUSY_STACKS, FAILED_STACKS, GoView, LOST_STACKS, NO_FIELD, Origin, RESUMED_FRAMES, StackRecord,
     WALKED_FRAMES,
@@ -34,10 +36,17 @@ struct Scratch {
 /// Who does what the current task does, its stack entered and counted as one creation for `ledger`.
 #[inline(always)]
 pub fn origin<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32) -> Origin {
-    let goroutine = Goroutine::find(watching);
     let mut origin =
         Origin { stack: 0, goroutine: 0, parent: 0, created_at: 0, tid: watching.tid(), reserved: 0 };
-    if let Some(goroutine) = &goroutine {
+    fill(ctx.as_ptr(), watching, ledger, &mut origin);
+    origin
+}
+
+/// A function of its own also for the kernel: it is long, and many programs call it, some more than once.
+#[inline(never)]
+fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin) {
+    let goroutine = Goroutine::find(watching);
+    if goroutine.id != 0 {
         let view = &watching.watched.view;
         origin.goroutine = goroutine.id;
         origin.created_at = goroutine.field(view.g_gopc);
@@ -45,14 +54,22 @@ pub fn origin<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32) -> Orig
             origin.parent = goroutine.field(view.g_parent);
         }
     }
-    origin.stack = match SCRATCH.get_ptr_mut(0) {
-        Some(scratch) => taken(ctx, watching, ledger, goroutine.as_ref(), scratch),
-        None => 0,
-    };
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        origin.stack = taken(ctx, watching, ledger, &goroutine, scratch);
+    }
     if origin.stack == 0 {
         watching.tally(ledger, |tally| &raw const tally.created);
     }
-    origin
+}
+
+/// Counts one more creation by the same origin, for those who create several things at once.
+#[inline(always)]
+pub fn again(watching: &Watching, ledger: u32, origin: &Origin) {
+    match STACKS.get_ptr(origin.stack) {
+        // SAFETY: the entry stays valid until this program ends.
+        Some(record) => add(unsafe { &raw const (*record).created }, 1),
+        None => watching.tally(ledger, |tally| &raw const tally.created),
+    }
 }
 
 /// Counts the end of something that was created `lived_ns` ago.
@@ -73,11 +90,11 @@ pub fn ended(watching: &Watching, ledger: u32, origin: &Origin, lived_ns: u64) {
 
 /// The key of the current stack, which was counted; 0 where it was not kept.
 #[inline(always)]
-fn taken<C: EbpfContext>(
-    ctx: &C,
+fn taken(
+    ctx: *mut c_void,
     watching: &Watching,
     ledger: u32,
-    goroutine: Option<&Goroutine>,
+    goroutine: &Goroutine,
     scratch: *mut Scratch,
 ) -> u64 {
     // SAFETY: the slot of this CPU, which programs share by means of this flag.
@@ -95,19 +112,29 @@ fn taken<C: EbpfContext>(
     key
 }
 
+/// Takes the stack; its key, or 0 where it could not be walked.
+///
+/// Numbers that a loop ends with go through the record in memory. There the verifier forgets what it knows of them,
+/// and what follows the loop is checked once instead of once for each number of rounds.
 #[inline(always)]
-fn walk<C: EbpfContext>(
-    ctx: &C,
+fn walk(
+    ctx: *mut c_void,
     watching: &Watching,
     ledger: u32,
-    goroutine: Option<&Goroutine>,
+    goroutine: &Goroutine,
     record: &mut StackRecord,
 ) -> u64 {
+    record.tgid = watching.tgid;
+    record.ledger = ledger;
+    record.resumed_count = 0;
+    if goroutine.has_left_its_stack != 0 {
+        resume(&watching.watched.view, goroutine, record);
+    }
     let walked = &raw mut record.walked;
     // SAFETY: `walked` has room for that many bytes.
     let bytes = unsafe {
         bpf_get_stack(
-            ctx.as_ptr(),
+            ctx,
             walked.cast(),
             size_of::<[u64; WALKED_FRAMES]>() as u32,
             u64::from(BPF_F_USER_STACK),
@@ -117,57 +144,70 @@ fn walk<C: EbpfContext>(
         lose(FAILED_STACKS);
         return 0;
     }
-    let mut hash = Hash::new(watching.tgid, ledger);
-    let count = bytes as usize / size_of::<u64>();
+    forget(&mut record.walked_count, bytes as u32 / size_of::<u64>() as u32);
+    hash(record)
+}
+
+/// The key of a stack: never 0, which means that there is none.
+#[inline(always)]
+fn hash(record: &StackRecord) -> u64 {
+    let mut hash = mix(FNV_BASIS, u64::from(record.tgid) << 32 | u64::from(record.ledger));
+    let walked = (&raw const record.walked).cast::<u64>();
     for index in 0..WALKED_FRAMES {
-        if index >= count {
+        if index as u32 >= record.walked_count {
             break;
         }
         // SAFETY: the index is in bounds.
-        hash.mix(unsafe { *walked.cast::<u64>().add(index) });
+        hash = mix(hash, unsafe { *walked.wrapping_add(index) });
     }
-    record.tgid = watching.tgid;
-    record.ledger = ledger;
-    record.walked_count = count as u32;
-    record.resumed_count = match goroutine {
-        Some(goroutine) if !goroutine.is_on_its_stack => {
-            resume(&watching.watched.view, goroutine, &mut record.resumed, &mut hash)
+    let resumed = (&raw const record.resumed).cast::<u64>();
+    for index in 0..RESUMED_FRAMES {
+        if index as u32 >= record.resumed_count {
+            break;
         }
-        _ => 0,
-    };
-    hash.value()
+        // SAFETY: the index is in bounds.
+        hash = mix(hash, unsafe { *resumed.wrapping_add(index) });
+    }
+    hash | 1
 }
 
-/// Walks the stack that the goroutine has left, from where it left it; the number of addresses.
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a over whole words, with the upper half folded down so that all bits of an address count.
 #[inline(always)]
-fn resume(view: &GoView, goroutine: &Goroutine, resumed: &mut [u64; RESUMED_FRAMES], hash: &mut Hash) -> u32 {
-    let resumed = (&raw mut *resumed).cast::<u64>();
+fn mix(hash: u64, word: u64) -> u64 {
+    let hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
+    hash ^ hash >> 29
+}
+
+/// Walks the stack that the goroutine has left, from where it left it.
+#[inline(always)]
+fn resume(view: &GoView, goroutine: &Goroutine, record: &mut StackRecord) {
+    let resumed = (&raw mut record.resumed).cast::<u64>();
     let mut pc = goroutine.field(view.g_sched_pc);
     let mut frame = goroutine.field(view.g_sched_bp);
-    let mut count = 0;
     for index in 0..RESUMED_FRAMES {
         if pc == 0 {
             break;
         }
         // SAFETY: the index is in bounds.
-        unsafe { *resumed.add(index) = pc };
-        hash.mix(pc);
-        count = index as u32 + 1;
-        let Some([outer, return_address]) = probe_user::<[u64; 2]>(frame) else { break };
-        pc = return_address;
-        // The outermost frame has no other below it; stacks grow down, so that anything else is nonsense.
-        if outer <= frame {
-            if outer == 0 && pc != 0 && index + 1 < RESUMED_FRAMES {
-                // SAFETY: as above.
-                unsafe { *resumed.add(index + 1) = pc };
-                hash.mix(pc);
-                count += 1;
-            }
+        unsafe { *resumed.wrapping_add(index) = pc };
+        forget(&mut record.resumed_count, index as u32 + 1);
+        // The outermost frame has no other below it. Stacks grow down: anything else is nonsense.
+        if frame == 0 {
             break;
         }
-        frame = outer;
+        let Some([outer, return_address]) = probe_user::<[u64; 2]>(frame) else { break };
+        pc = return_address;
+        frame = if outer > frame { outer } else { 0 };
     }
-    count
+}
+
+/// Writes a number that the verifier shall know nothing of.
+#[inline(always)]
+fn forget(place: &mut u32, number: u32) {
+    // SAFETY: a place in a map.
+    unsafe { write_volatile(place, number) };
 }
 
 /// Counts one more creation of this stack; its key, or 0 where there is no room for it.
@@ -196,61 +236,49 @@ fn keep(key: u64, record: &mut StackRecord) -> u64 {
     }
 }
 
-/// The goroutine on whose behalf the current thread runs.
+/// The goroutine on whose behalf the current thread runs. Plain numbers and no options: where there is none, the
+/// compiler would leave the rest undefined, and the verifier does not let undefined numbers pass.
 struct Goroutine {
     address: u64,
+    /// 0 where there is none.
     id: u64,
-    /// It runs on its own stack, not on that of the thread.
-    is_on_its_stack: bool,
+    /// It runs on the thread's own stack.
+    has_left_its_stack: u64,
 }
 
 impl Goroutine {
     #[inline(always)]
-    fn find(watching: &Watching) -> Option<Self> {
+    fn find(watching: &Watching) -> Self {
+        const NONE: Goroutine = Goroutine { address: 0, id: 0, has_left_its_stack: 0 };
         let view = &watching.watched.view;
         if view.is_known == 0 {
-            return None;
+            return NONE;
         }
         let place = TASK_FS_BASE.of(watching.task).wrapping_add_signed(i64::from(view.g_from_fs_base));
-        let here = probe_user::<u64>(place)?;
-        let id = probe_user::<u64>(here.wrapping_add(u64::from(view.g_goid)))?;
+        let here = word(place);
+        if here == 0 {
+            return NONE;
+        }
+        let id = word(here.wrapping_add(u64::from(view.g_goid)));
         if id != 0 {
-            return Some(Goroutine { address: here, id, is_on_its_stack: true });
+            return Goroutine { address: here, id, has_left_its_stack: 0 };
         }
         // Those that belong to the thread itself have no id.
-        let thread = probe_user::<u64>(here.wrapping_add(u64::from(view.g_m)))?;
-        let address = probe_user::<u64>(thread.wrapping_add(u64::from(view.m_curg)))?;
-        let id = probe_user::<u64>(address.wrapping_add(u64::from(view.g_goid)))?;
-        (id != 0).then_some(Goroutine { address, id, is_on_its_stack: false })
+        let thread = word(here.wrapping_add(u64::from(view.g_m)));
+        let address = word(thread.wrapping_add(u64::from(view.m_curg)));
+        let id = word(address.wrapping_add(u64::from(view.g_goid)));
+        Goroutine { address, id, has_left_its_stack: u64::from(id != 0) }
     }
 
     /// A field of its `g`; 0 where it cannot be read.
     #[inline(always)]
     fn field(&self, offset: u32) -> u64 {
-        probe_user(self.address.wrapping_add(u64::from(offset))).unwrap_or(0)
+        word(self.address.wrapping_add(u64::from(offset)))
     }
 }
 
-/// FNV-1a over whole words, with the upper half folded down so that all bits of an address count.
-struct Hash(u64);
-
-impl Hash {
-    #[inline(always)]
-    fn new(tgid: u32, ledger: u32) -> Self {
-        let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-        hash.mix(u64::from(tgid) << 32 | u64::from(ledger));
-        hash
-    }
-
-    #[inline(always)]
-    fn mix(&mut self, word: u64) {
-        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3);
-        self.0 ^= self.0 >> 29;
-    }
-
-    /// Never 0, which means that there is no stack.
-    #[inline(always)]
-    fn value(&self) -> u64 {
-        self.0 | 1
-    }
+/// A word of the current process; 0 where it cannot be read.
+#[inline(always)]
+fn word(address: u64) -> u64 {
+    probe_user(address).unwrap_or(0)
 }

@@ -81,7 +81,7 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "REGISTERS_FIRST" LEDGERS "pt_regs"."di";
     "REGISTERS_SECOND" LEDGERS "pt_regs"."si";
     "REGISTERS_THIRD" LEDGERS "pt_regs"."dx";
-    "REGISTERS_FOURTH" MAPPINGS "pt_regs"."r10";
+    "REGISTERS_FOURTH" LEDGERS "pt_regs"."r10";
     "SIGNAL_LIVE" EXIT "signal_struct"."live"."counter";
     "MM_MAP_COUNT" TASKS "mm_struct"."map_count";
     "MM_BREAK" MAPPINGS "mm_struct"."brk";

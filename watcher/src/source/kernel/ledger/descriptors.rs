@@ -22,8 +22,6 @@ pub struct RawDescriptor {
     pub at: Duration,
     /// Who opened it.
     pub origin: Origin,
-    /// What the programs know it by.
-    pub(super) file: u64,
 }
 
 #[derive(Debug)]
@@ -46,10 +44,8 @@ impl DescriptorMap {
 
     pub(super) fn forget(&self, pid: i32, which: &[RawDescriptor]) -> io::Result<()> {
         let tgid = pid.cast_unsigned();
-        let keys: Vec<DescriptorKey> = which
-            .iter()
-            .map(|raw| DescriptorKey { tgid, fd: raw.fd.cast_unsigned(), file: raw.file })
-            .collect();
+        let keys: Vec<DescriptorKey> =
+            which.iter().map(|raw| DescriptorKey { tgid, fd: raw.fd.cast_unsigned() }).collect();
         self.0.remove_all(&keys)
     }
 
@@ -71,18 +67,51 @@ fn descriptor(key: DescriptorKey, entry: &DescriptorEntry) -> RawDescriptor {
         inode: (entry.mode != 0).then_some(entry.inode),
         at: Duration::from_nanos(entry.at_ns),
         origin: stacks::origin(&entry.origin),
-        file: key.file,
     }
 }
 
-/// Attaches the programs of this ledger.
+/// Attaches the programs of this ledger: the exact set, or where this kernel does not take all of it, those at system
+/// calls.
 pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
+    let refusal = match attaching.all(ProbeName::DescriptorsExact, EXACT) {
+        Ok(()) => return Ok(Route::Exact),
+        Err(outcome) => outcome,
+    };
+    attaching.gap("exactness: descriptors that come and go otherwise are found by comparing", &refusal);
     attaching.all(ProbeName::DescriptorsByCall, BY_CALL)?;
+    for (name, hook, what) in BY_CALL_IF_TAKEN {
+        attaching.optional(name, *hook, what);
+    }
     Ok(Route::SystemCalls)
 }
 
+const EXACT: &[(&str, Hook)] = &[
+    ("file_installed", Hook::Entry(&["fd_install"])),
+    ("file_replaces", Hook::Entry(&["do_dup2"])),
+    ("file_not_replaced", Hook::Return("do_dup2")),
+    // Linux 6.7 split `filp_close`, and `close(2)` calls only this part of it.
+    ("file_closes", Hook::Entry(&["filp_flush", "filp_close"])),
+    ("call_closed_range", CLOSE_RANGE),
+    ("process_replaced", EXEC),
+];
+
 const BY_CALL: &[(&str, Hook)] =
     &[("call_opened", Hook::Calls(OPENING)), ("call_closes", Hook::Calls(&["sys_enter_close"]))];
+
+const BY_CALL_IF_TAKEN: &[(&str, Hook, &str)] = &[
+    ("call_replaced", Hook::Calls(REPLACING), "who opened what by dup2, dup3 and signalfd"),
+    ("call_controlled", Hook::Calls(&["sys_exit_fcntl"]), "who opened what by fcntl"),
+    ("call_piped", Hook::Calls(&["sys_exit_pipe", "sys_exit_pipe2"]), "who opened pipes"),
+    ("call_paired", Hook::Calls(&["sys_exit_socketpair"]), "who opened pairs of sockets"),
+    ("call_received", Hook::Calls(&["sys_exit_recvmsg"]), "who received descriptors from other processes"),
+    ("call_closed_range", CLOSE_RANGE, "what close_range closed, until the next scan"),
+    ("process_replaced", EXEC, "what exec closed, until the next scan"),
+];
+
+const CLOSE_RANGE: Hook = Hook::Calls(&["sys_exit_close_range"]);
+const EXEC: Hook = Hook::Typed("sched_process_exec");
+
+const REPLACING: &[&str] = &["sys_exit_dup2", "sys_exit_dup3", "sys_exit_signalfd", "sys_exit_signalfd4"];
 
 /// System calls whose result is a new descriptor. Some exist on some architectures or in some kernels only.
 const OPENING: &[&str] = &[
@@ -109,4 +138,11 @@ const OPENING: &[&str] = &[
     "sys_exit_userfaultfd",
     "sys_exit_io_uring_setup",
     "sys_exit_perf_event_open",
+    "sys_exit_open_by_handle_at",
+    "sys_exit_open_tree",
+    "sys_exit_fsopen",
+    "sys_exit_fspick",
+    "sys_exit_fsmount",
+    "sys_exit_mq_open",
+    "sys_exit_landlock_create_ruleset",
 ];

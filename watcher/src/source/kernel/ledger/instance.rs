@@ -20,7 +20,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness};
 use std::collections::{HashMap, HashSet};
 use std::io;
-use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, UNKNOWN_CLOSES, Watched};
+use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, Watched};
 
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -39,7 +39,26 @@ pub(super) struct Instance {
 #[derive(Debug)]
 struct Attached {
     route: Route,
-    _links: Vec<Link>,
+    gaps: Vec<Gap>,
+    links: Vec<Link>,
+}
+
+/// Something that a ledger does without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What is lost, a few words.
+    pub what: &'static str,
+    /// Why, one sentence.
+    pub why: String,
+}
+
+impl Drop for Attached {
+    /// Detaching waits for the kernel, some 10 to 100 ms for each tracepoint: nobody here should.
+    fn drop(&mut self) {
+        let links = std::mem::take(&mut self.links);
+        // Where there is no thread to be had, the closure is dropped here and the links with it.
+        let _ = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(links));
+    }
 }
 
 /// What keeps a program attached.
@@ -55,8 +74,8 @@ pub(super) enum Link {
 /// Where a program goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hook {
-    /// The entry of a kernel function, by trampoline.
-    Entry(&'static str),
+    /// The entry of a kernel function, by trampoline: of the first of these that this kernel has.
+    Entry(&'static [&'static str]),
     /// The return of a kernel function, by trampoline.
     Return(&'static str),
     /// A tracepoint whose arguments have the kernel's types.
@@ -110,6 +129,7 @@ impl Instance {
             types: None,
             ebpf: &mut self.ebpf,
             links: Vec::new(),
+            gaps: Vec::new(),
         };
         let route = match kind {
             Kind::Descriptors => descriptors::attach(&mut attaching),
@@ -119,9 +139,9 @@ impl Instance {
                 Err(Outcome::NotAsked { why: "There is no program for it.".to_owned() })
             }
         };
-        let links = attaching.links;
+        let (links, gaps) = (attaching.links, attaching.gaps);
         memory::give_back();
-        self.attached.insert(kind, Attached { route: route?, _links: links });
+        self.attached.insert(kind, Attached { route: route?, gaps, links });
         Ok(())
     }
 
@@ -131,6 +151,10 @@ impl Instance {
 
     pub(super) fn route(&self, kind: Kind) -> Option<Route> {
         self.attached.get(&kind).map(|attached| attached.route)
+    }
+
+    pub(super) fn gaps(&self, kind: Kind) -> &[Gap] {
+        self.attached.get(&kind).map_or(&[], |attached| &attached.gaps)
     }
 
     /// Tells the programs of a process, last of all what makes them look at it.
@@ -149,11 +173,10 @@ impl Instance {
     }
 
     pub(super) fn losses(&self) -> Vec<(&'static str, u64)> {
-        const REASONS: [(u32, &str); 4] = [
+        const REASONS: [(u32, &str); 3] = [
             (LOST_STACKS, "stacks for which there was no room"),
             (BUSY_STACKS, "stacks of which another one was being taken at that moment"),
             (FAILED_STACKS, "stacks that could not be walked"),
-            (UNKNOWN_CLOSES, "closed files whose descriptor could not be told"),
         ];
         let counters = self.ebpf.map("LOSSES").and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
         let Some(counters) = counters else { return Vec::new() };
@@ -177,6 +200,7 @@ pub(super) struct Attaching<'a> {
     types: Option<aya::Btf>,
     ebpf: &'a mut Ebpf,
     links: Vec<Link>,
+    gaps: Vec<Gap>,
 }
 
 impl Attaching<'_> {
@@ -193,6 +217,18 @@ impl Attaching<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Attaches this one if the kernel takes it; else `what` is a gap.
+    pub(super) fn optional(&mut self, name: &str, hook: Hook, what: &'static str) {
+        if let Err(outcome) = self.one(name, hook) {
+            self.gap(what, &outcome);
+        }
+    }
+
+    /// Notes what is lost.
+    pub(super) fn gap(&mut self, what: &'static str, outcome: &Outcome) {
+        self.gaps.push(Gap { what, why: outcome.why().unwrap_or_default().to_owned() });
     }
 
     fn one(&mut self, name: &str, hook: Hook) -> Result<(), Outcome> {
@@ -219,8 +255,10 @@ impl Hook {
     /// Has the kernel check the program, unless it has, and attaches it.
     fn attach(self, program: &mut Program, types: Option<&aya::Btf>) -> Result<Vec<Link>, ProgramError> {
         match (self, program, types) {
-            (Hook::Entry(function), Program::FEntry(program), Some(types)) => {
-                unless_loaded(program.load(function, types))?;
+            (Hook::Entry(functions), Program::FEntry(program), Some(types)) => {
+                let load = |function: &&str| unless_loaded(program.load(function, types));
+                let absent = Err(ProgramError::NotLoaded);
+                functions.iter().map(load).find(|result| !is_unknown(result)).unwrap_or(absent)?;
                 let link = program.attach()?;
                 Ok(vec![Link::Entry(program.take_link(link)?)])
             }
@@ -260,6 +298,11 @@ fn unless_loaded(result: Result<(), ProgramError>) -> Result<(), ProgramError> {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
         result => result,
     }
+}
+
+/// This kernel has no such function.
+fn is_unknown(result: &Result<(), ProgramError>) -> bool {
+    matches!(result, Err(ProgramError::Btf(aya::BtfError::UnknownBtfTypeName { .. })))
 }
 
 /// This kernel has no such tracepoint.

@@ -15,6 +15,7 @@ mod view;
 mod watch;
 
 pub use descriptors::RawDescriptor;
+pub use instance::Gap;
 pub use mappings::{MappingCall, RawMapping};
 pub use stacks::{RawSite, RawTally};
 pub use tasks::{RawTask, TaskKind};
@@ -234,9 +235,14 @@ impl Ledgers {
         }
     }
 
-    /// How the descriptors of a process are seen; `None` where it is not watched for them.
+    /// How the things of a ledger are seen; `None` where no process is watched for it.
     pub fn route(&self, kind: Kind) -> Option<Route> {
         self.instance.as_ref()?.route(kind)
+    }
+
+    /// What a ledger does without on this kernel; empty where nothing, and where no process is watched for it.
+    pub fn gaps(&self, kind: Kind) -> &[Gap] {
+        self.instance.as_ref().map_or(&[], |instance| instance.gaps(kind))
     }
 
     /// What was dropped for want of room or otherwise, of all processes since the first was watched, by reason;

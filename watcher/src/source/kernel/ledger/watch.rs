@@ -136,25 +136,12 @@ pub enum Refusal {
 
 /// What the kernel's side is told of a process.
 pub(super) fn watched(id: ProcessId, nanos_per_tick: u64, kinds: Kinds, view: Option<GoView>) -> Watched {
-    const UNKNOWN: GoView = GoView {
-        g_from_fs_base: 0,
-        is_known: 0,
-        g_m: 0,
-        g_sched_pc: 0,
-        g_sched_bp: 0,
-        g_goid: 0,
-        g_parent: 0,
-        g_gopc: 0,
-        m_curg: 0,
-        m_g0: 0,
-        reserved: [0; 2],
-    };
     Watched {
         start_from_ns: id.start_ticks.saturating_mul(nanos_per_tick),
         start_until_ns: id.start_ticks.saturating_add(1).saturating_mul(nanos_per_tick),
         ledgers: kinds.bits(),
         sample_mask: 0,
-        view: view.unwrap_or(UNKNOWN),
+        view: view.unwrap_or_default(),
         reserved: 0,
     }
 }
