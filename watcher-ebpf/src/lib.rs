@@ -46,12 +46,22 @@ plain! {
     MappingKey: 16 bytes,
     MappingEntry: 64 bytes,
     TaskEntry: 64 bytes,
+    ProbeSettings: 24 bytes,
+    BirthKey: 32 bytes,
+    BirthEntry: 120 bytes,
+    BirthStack: 24 bytes,
+    SpanKey: 16 bytes,
+    SpanEntry: 152 bytes,
+    SpanSample: 32 bytes,
+    Allocated: 24 bytes,
 }
 
 mod creations;
+mod probe_records;
 mod records;
 
 pub use creations::*;
+pub use probe_records::*;
 pub use records::*;
 
 /// [`TaskRecord`].

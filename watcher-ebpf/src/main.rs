@@ -7,10 +7,13 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
 
 mod descriptors;
+mod goroutines;
 mod kernel;
 mod ledger;
 mod lifecycle;
 mod mappings;
+mod probes;
+mod spans;
 mod stacks;
 mod tables;
 mod tasks;

@@ -1,5 +1,6 @@
 //! The cases, by what they are about. A file here is a list of cases and what they do.
 
+pub mod births;
 pub mod command;
 pub mod detection;
 pub mod entrances;
@@ -15,6 +16,7 @@ pub mod mapping_ledger;
 pub mod openers;
 pub mod privileges;
 pub mod pulls;
+pub mod retention;
 pub mod sampling;
 pub mod servers;
 pub mod task_ledger;
@@ -46,6 +48,8 @@ pub fn all() -> Vec<Case> {
         sampling::cases(),
         servers::cases(),
         task_ledger::cases(),
+        births::cases(),
+        retention::cases(),
     ]
     .into_iter()
     .flatten()

@@ -113,6 +113,14 @@ impl Spans {
         self.is_calibrated
     }
 
+    /// How many spans the heap lists, used or not.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub fn listed(&self, memory: &(impl Memory + ?Sized)) -> Result<u64, HeapError> {
+        self.heap.mheap(memory).map(|mheap| mheap.span_count)
+    }
+
     /// Reads all spans. Takes half a microsecond a span and a buffer of 200 KiB.
     ///
     /// # Errors

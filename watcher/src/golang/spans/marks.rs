@@ -6,7 +6,7 @@
 use super::super::Memory;
 use super::super::bytes::{array_at, u16_at, u32_at, u64_at};
 use super::super::heap::HeapError;
-use super::{Layout, SAMPLED_SPANS, SPAN_BYTES, Spans, State, walk};
+use super::{Layout, SAMPLED_SPANS, SPAN_BYTES, Spans, State};
 
 /// Objects in a span: one page full of the smallest.
 const MAX_OBJECTS: usize = 1024;
@@ -28,6 +28,17 @@ pub struct SpanView {
     pub allocation: u32,
 }
 
+/// What came of reading one span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanReading {
+    /// It holds objects.
+    Marked(MarkedSpan),
+    /// It holds none: none of those that it once held is alive.
+    NotInUse,
+    /// It was being swept, or changed each time it was read.
+    Unsettled,
+}
+
 /// A span that holds objects, as the last sweep left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarkedSpan {
@@ -45,6 +56,23 @@ pub struct MarkedSpan {
 }
 
 impl MarkedSpan {
+    /// One in which these slots are marked.
+    #[cfg(test)]
+    pub fn of(
+        start: u64,
+        span_class: u8,
+        object_bytes: u64,
+        room: u32,
+        generation: u32,
+        slots: &[u32],
+    ) -> Self {
+        let mut marks = [0; MARK_BYTES];
+        for slot in slots {
+            marks[*slot as usize / 8] |= 1 << (slot % 8);
+        }
+        MarkedSpan { start, span_class, object_bytes, room, generation, marks }
+    }
+
     /// Whether the collection found the object in this slot alive.
     pub fn is_marked(&self, slot: u32) -> bool {
         let byte = usize::try_from(slot / 8).ok().and_then(|at| self.marks.get(at));
@@ -127,22 +155,25 @@ impl Spans {
     pub fn view(&self, memory: &(impl Memory + ?Sized)) -> Result<SpanView, HeapError> {
         let implausible = HeapError::Implausible { what: "the marks of spans" };
         let view = self.layout.view().ok_or(implausible)?;
-        let mheap = self.heap.mheap(memory)?;
-        let mut addresses = vec![0; usize::try_from(mheap.span_count.min(SAMPLED_SPANS)).unwrap_or(0) * 8];
-        memory.read(mheap.all_spans, &mut addresses)?;
-        let addresses: Vec<u64> = addresses.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect();
-        let mut in_use = 0;
-        walk(memory, mheap.all_spans, addresses.len() as u64, |span| {
-            let parsed = span.and_then(|bytes| self.layout.parse(bytes));
-            in_use += usize::from(parsed.is_some_and(|span| span.state == State::InUse));
-        })?;
-        let marked = self.marks(memory, &addresses)?;
-        let fitting = marked.iter().flatten().filter(|span| span.marked() <= span.room).count();
-        // Some are swept, given back or taken between two readings.
-        if in_use > 0 && fitting * 10 >= in_use * 8 { Ok(view) } else { Err(implausible) }
+        for _ in 0..ATTEMPTS {
+            let mheap = self.heap.mheap(memory)?;
+            let mut addresses =
+                vec![0; usize::try_from(mheap.span_count.min(SAMPLED_SPANS)).unwrap_or(0) * 8];
+            memory.read(mheap.all_spans, &mut addresses)?;
+            let addresses: Vec<u64> = addresses.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect();
+            let readings = self.marks(memory, &addresses)?;
+            let count = |is: fn(&&SpanReading) -> bool| readings.iter().filter(is).count();
+            let marked = count(|reading| matches!(reading, SpanReading::Marked(_)));
+            let unsettled = count(|reading| matches!(reading, SpanReading::Unsettled));
+            // In another layout no generation makes sense. In this one some are just being swept.
+            if marked > unsettled {
+                return Ok(view);
+            }
+        }
+        Err(implausible)
     }
 
-    /// Reads single spans. `None` for each that holds no objects, is being swept, or changed again and again.
+    /// Reads single spans by the addresses of their `mspan`.
     ///
     /// # Errors
     /// Where nothing can be read, as when the process has ended.
@@ -150,8 +181,8 @@ impl Spans {
         &self,
         memory: &(impl Memory + ?Sized),
         addresses: &[u64],
-    ) -> Result<Vec<Option<MarkedSpan>>, HeapError> {
-        let mut found = vec![None; addresses.len()];
+    ) -> Result<Vec<SpanReading>, HeapError> {
+        let mut found = vec![SpanReading::Unsettled; addresses.len()];
         for (chunk, found) in addresses.chunks(CHUNK).zip(found.chunks_mut(CHUNK)) {
             let mut todo: Vec<usize> = (0..chunk.len()).collect();
             for _ in 0..ATTEMPTS {
@@ -172,7 +203,7 @@ impl Spans {
         addresses: &[u64],
         now: u32,
         todo: &[usize],
-        found: &mut [Option<MarkedSpan>],
+        found: &mut [SpanReading],
     ) -> Vec<usize> {
         let structures: Vec<(u64, usize)> =
             todo.iter().map(|index| (addresses[*index], SPAN_BYTES)).collect();
@@ -192,7 +223,9 @@ impl Spans {
         for (position, index) in todo.iter().enumerate() {
             match fields(&before, &before_readable, position) {
                 Some(fields) => holding.push((position, *index, fields)),
-                None if self.is_settled(&before, &before_readable, position) => {}
+                None if self.is_settled(&before, &before_readable, position) => {
+                    found[*index] = SpanReading::NotInUse
+                }
                 None => again.push(*index),
             }
         }
@@ -219,7 +252,7 @@ impl Spans {
                 *last &= (1 << (span.room % 8)) - 1;
             }
             if let Some(found) = found.get_mut(index) {
-                *found = Some(span);
+                *found = SpanReading::Marked(span);
             }
         }
         again
@@ -240,7 +273,7 @@ mod tests {
     use super::super::super::recorded::Recorded;
     use super::super::tests::{heap_memory, locate_in};
     use super::super::{GO_1_21, GO_1_22, Layout};
-    use super::swept;
+    use super::{SpanReading, swept};
 
     const SPAN: u64 = 0x80_0000;
     const BITS: u64 = 0x90_0000;
@@ -273,7 +306,7 @@ mod tests {
             let memory = with_marks(layout, 0, &bits);
             let spans = locate_in(&memory).unwrap();
             let found = spans.marks(&memory, &[SPAN, SPAN + 0x1000, 0x10]).unwrap();
-            let span = found[0].unwrap();
+            let SpanReading::Marked(span) = found[0] else { panic!("{:?}", found[0]) };
             assert_eq!(
                 (span.start, span.span_class, span.object_bytes, span.room),
                 (0xc0_0000_0000, 10, 48, 170)
@@ -284,7 +317,8 @@ mod tests {
             assert_eq!(marked, [0, 2, 15, 168, 169]);
             assert_eq!((span.collections_since(0), span.collections_since(4)), (0, -2));
             assert_eq!(span.collections_since(2_u32.wrapping_sub(8)), 3);
-            assert_eq!(found[1..], [None, None], "no room is known of one, the other is nowhere");
+            // No room is known of one, the other is nowhere.
+            assert_eq!(found[1..], [SpanReading::Unsettled, SpanReading::NotInUse]);
         }
     }
 

@@ -1,8 +1,11 @@
 //! The second instance of the object: the programs of the ledgers and their maps at full size.
 
 use super::descriptors::{self, DescriptorMap};
+use super::goroutines::BirthMap;
 use super::map::KernelMap;
 use super::mappings::{self, MappingMap};
+use super::runtime_probes::{self, Bounds, Place, RuntimeProbes};
+use super::spans::SpanMaps;
 use super::stacks::Stacks;
 use super::tasks::{self, TaskMap};
 use super::watch::{Kind, Kinds, Refusal};
@@ -20,7 +23,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness};
 use std::collections::{HashMap, HashSet};
 use std::io;
-use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, Watched};
+use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, ProbeSettings, Watched};
 
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -32,6 +35,9 @@ pub(super) struct Instance {
     pub(super) descriptors: DescriptorMap,
     pub(super) mappings: MappingMap,
     pub(super) tasks: TaskMap,
+    pub(super) births: BirthMap,
+    pub(super) spans: SpanMaps,
+    pub(super) probes: RuntimeProbes,
     ebpf: Ebpf,
 }
 
@@ -83,6 +89,8 @@ pub(super) enum Hook {
     /// Tracepoints of system calls, such as `sys_exit_openat`; those that this kernel does not have are passed over
     /// as long as one is there.
     Calls(&'static [&'static str]),
+    /// Instructions of single programs: it is only loaded here.
+    Instructions,
 }
 
 impl Instance {
@@ -104,6 +112,11 @@ impl Instance {
             let why = "The object lacks a map that the ledgers need.".to_owned();
             return Err(refused(Outcome::NotHere { why }));
         };
+        let maps = (BirthMap::of(&ebpf), SpanMaps::of(&ebpf), RuntimeProbes::of(&ebpf));
+        let (Some(births), Some(spans), Some(probes)) = maps else {
+            let why = "The object lacks a map that the probes need.".to_owned();
+            return Err(refused(Outcome::NotHere { why }));
+        };
         let (facts, hidden) = (facts.clone(), hidden.clone());
         Ok(Instance {
             facts,
@@ -114,6 +127,9 @@ impl Instance {
             descriptors,
             mappings,
             tasks,
+            births,
+            spans,
+            probes,
             ebpf,
         })
     }
@@ -135,9 +151,7 @@ impl Instance {
             Kind::Descriptors => descriptors::attach(&mut attaching),
             Kind::Mappings => mappings::attach(&mut attaching),
             Kind::Tasks => tasks::attach(&mut attaching),
-            Kind::Births | Kind::Spans => {
-                Err(Outcome::NotAsked { why: "There is no program for it.".to_owned() })
-            }
+            Kind::Births | Kind::Spans => runtime_probes::load(&mut attaching, kind),
         };
         let (links, gaps) = (attaching.links, attaching.gaps);
         memory::give_back();
@@ -157,6 +171,18 @@ impl Instance {
         self.attached.get(&kind).map_or(&[], |attached| &attached.gaps)
     }
 
+    /// Puts probes into the runtime of one process, in the place of those that are there for the same ledger.
+    pub(super) fn probe(
+        &mut self,
+        of: (i32, Kind),
+        places: &[Place],
+        settings: ProbeSettings,
+        bounds: Bounds,
+    ) -> Result<(), Outcome> {
+        let attached = self.probes.attach(&mut self.ebpf, of, places, settings, bounds);
+        attached.map_err(|error| self.facts.capabilities.explain_program(&error))
+    }
+
     /// Tells the programs of a process, last of all what makes them look at it.
     pub(super) fn watch(&self, watched: &Watched, pid: i32, kinds: Kinds) -> io::Result<()> {
         kinds.into_iter().try_for_each(|kind| self.stacks.open(pid, kind))?;
@@ -164,8 +190,13 @@ impl Instance {
     }
 
     /// Forgets everything about a process, first of all that it is watched.
-    pub(super) fn forget(&self, pid: i32) -> io::Result<()> {
+    pub(super) fn forget(&mut self, pid: i32) -> io::Result<()> {
         self.watched.remove(&pid.cast_unsigned())?;
+        for kind in [Kind::Births, Kind::Spans] {
+            self.probes.detach(pid, kind)?;
+        }
+        self.births.retain(pid, |_| false)?;
+        self.spans.forget_process(pid)?;
         self.descriptors.forget_process(pid)?;
         self.mappings.forget_process(pid)?;
         self.tasks.forget_process(pid)?;
@@ -235,7 +266,7 @@ impl Attaching<'_> {
         if self.hidden.contains(name) {
             return Err(Outcome::Refused { why: format!("The kernel refused the program {name}.") });
         }
-        if !matches!(hook, Hook::Calls(_)) && self.types.is_none() {
+        if !matches!(hook, Hook::Calls(_) | Hook::Instructions) && self.types.is_none() {
             let types = aya::Btf::parse_file(&self.facts.types, Endianness::default());
             self.types = Some(types.map_err(|error| Outcome::NotHere {
                 why: format!("The kernel's type information could not be read: {error}."),
@@ -287,6 +318,10 @@ impl Hook {
                     Some(error) if links.is_empty() => Err(error),
                     _ => Ok(links),
                 }
+            }
+            (Hook::Instructions, Program::UProbe(program), _) => {
+                unless_loaded(program.load())?;
+                Ok(Vec::new())
             }
             _ => Err(ProgramError::UnexpectedProgramType),
         }

@@ -6,17 +6,23 @@
 //! but the watched ones that is all it does.
 
 mod descriptors;
+mod goroutines;
 mod instance;
 mod map;
 mod mappings;
+mod runtime_probes;
+mod spans;
 mod stacks;
 mod tasks;
 mod view;
 mod watch;
 
 pub use descriptors::RawDescriptor;
+pub use goroutines::{BirthStack, RawBirths};
 pub use instance::Gap;
 pub use mappings::{MappingCall, RawMapping};
+pub use runtime_probes::{Bounds, End, Probing, SpanWatch};
+pub use spans::{RawAllocated, RawSample, RawSpan};
 pub use stacks::{RawSite, RawTally};
 pub use tasks::{RawTask, TaskKind};
 pub use view::go_view;
@@ -36,8 +42,20 @@ use std::io;
 use watcher_ebpf::{GoView, Watched};
 
 /// Maps that only the ledgers use; in the instance that is always loaded they have no room.
-pub(super) const LEDGER_MAPS: &[&str] =
-    &["WATCHED", "TALLIES", "STACKS", "DESCRIPTORS", "MAPPINGS", "CALLS", "TASKS"];
+pub(super) const LEDGER_MAPS: &[&str] = &[
+    "WATCHED",
+    "TALLIES",
+    "STACKS",
+    "DESCRIPTORS",
+    "PROBE_SETTINGS",
+    "PROBE_HITS",
+    "BIRTHS",
+    "SPANS",
+    "ALLOCATED",
+    "MAPPINGS",
+    "CALLS",
+    "TASKS",
+];
 
 /// The ledgers of all watched processes.
 #[derive(Debug)]
@@ -138,6 +156,7 @@ impl Ledgers {
             if granted.is_empty() { Ok(()) } else { instance.watch(&entry.watched, id.pid, granted) };
         match result {
             Ok(()) if !granted.is_empty() => {
+                instance.probes.keep_only(id.pid, granted);
                 self.watched.insert(id.pid, entry);
             }
             Ok(()) => self.forget(id.pid),
@@ -278,7 +297,7 @@ impl Ledgers {
 
     fn forget(&mut self, pid: i32) {
         if self.watched.remove(&pid).is_some()
-            && let Some(instance) = &self.instance
+            && let Some(instance) = &mut self.instance
             && let Err(error) = instance.forget(pid)
         {
             tracing::warn!(%error, pid, "what was known of a process stays in the kernel's maps");

@@ -1,0 +1,282 @@
+//! Who started the goroutine that created something: the chain of `go` statements, as far as to the program's own code.
+//!
+//! A library may do its work in goroutines of its own: a connection of `net/http` is dialled by a goroutine whose
+//! stack holds no frame of the program. The line that matters is where the chain of those who started it leaves the
+//! library. The runtime keeps of each goroutine only its parent's id and the address of the `go` statement; the stack
+//! around the statement is known where births were watched.
+
+use super::code::{Frame, Frames};
+use crate::golang::goroutines::GoroutineSnapshot;
+use crate::golang::runtime::Runtime;
+use crate::golang::symbols::StackPc;
+use crate::golang::{Memory, ReadAt};
+use crate::origin::{CreatingGoroutine, StackId, WalkedStack};
+use crate::owner::{Owner, owner};
+use crate::process::ProcessId;
+use crate::reading::Reading;
+use crate::source::kernel::ledger::{Bounds, Ledgers, RawBirths, Refusal, go_view};
+use crate::source::memory::ProcessMemory;
+use crate::source::proc::ProcessDir;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Libraries start goroutines from goroutines, but not many deep.
+const MAX_DEPTH: usize = 8;
+/// Of so many births, those that nobody will ask for are forgotten.
+const FORGET_FROM: usize = 16_384;
+
+/// Why births of goroutines cannot be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum NoBirths {
+    /// The code that makes goroutines is not what is known of Go 1.21 to 1.27.
+    #[error("the runtime makes goroutines in a way that is not known")]
+    NotLocated,
+    /// The kernel did not let us.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Begins to watch the births of goroutines of a process whose runtime is attached to.
+///
+/// # Errors
+/// See [`NoBirths`].
+pub fn watch(
+    ledgers: &mut Ledgers,
+    runtime: &mut Runtime,
+    file: &dyn ReadAt,
+    id: ProcessId,
+    bounds: Bounds,
+) -> Result<(), NoBirths> {
+    let newproc1 = runtime.push_of(file, "runtime.newproc1").ok_or(NoBirths::NotLocated)?;
+    let view = runtime.kernel_view(file, &ProcessMemory::new(id.pid)).map(|view| go_view(&view));
+    ledgers.watch_births(id, view, newproc1, bounds)?;
+    Ok(())
+}
+
+/// Reads who started whom, and makes sure that the process is still the one with this id afterwards. `goroutines` are
+/// those that will be asked about. Births of goroutines that have ended, and that have started none that lives, are
+/// forgotten where there are many.
+pub fn read(
+    ledgers: &Ledgers,
+    runtime: &mut Runtime,
+    process: &ProcessDir,
+    id: ProcessId,
+    goroutines: impl IntoIterator<Item = CreatingGoroutine>,
+) -> Reading<Creators> {
+    let file = match process.executable() {
+        Reading::Seen(file) => file,
+        other => return other.and_then(|_| Reading::Unsupported),
+    };
+    let memory = ProcessMemory::new(id.pid);
+    let snapshot = runtime.goroutines(&file, &memory).ok();
+    let (births, stacks) = ledgers.births(id).map_or_else(Default::default, |raw| {
+        let stacks = raw.sites.into_iter().map(|(id, site)| (id, site.stack)).collect();
+        (raw.things, stacks)
+    });
+    let statements = goroutines.into_iter().map(|goroutine| goroutine.created_at);
+    let creators = Creators::new(&births, &stacks, snapshot.as_ref(), statements, runtime, (&file, &memory));
+    if births.len() > FORGET_FROM && !creators.living.is_empty() {
+        let statements: HashSet<(Option<u64>, u64)> =
+            creators.living.values().map(|it| (it.parent_id, it.created_at)).collect();
+        ledgers.retain_births(id, |birth| {
+            creators.living.contains_key(&birth.parent.id)
+                || statements.contains(&(Some(birth.parent.id), birth.created_at))
+        });
+    }
+    process.id().and_then(|now| if now == id { Reading::Seen(creators) } else { Reading::Gone })
+}
+
+/// What is known of who started whom in one process.
+#[derive(Debug, Default)]
+pub struct Creators {
+    /// By the goroutine that executed a `go` statement and the statement's address.
+    births: HashMap<(u64, u64), Birth>,
+    /// Goroutines that live, and how they came to be.
+    living: HashMap<u64, CreatingGoroutine>,
+    /// The `go` statement's own frames by its address, for those whose birth was not seen.
+    statements: HashMap<u64, Arc<[Frame]>>,
+}
+
+#[derive(Debug)]
+struct Birth {
+    /// Who executed the statement.
+    parent: CreatingGoroutine,
+    /// From where, the statement's frame first; empty where there was no room to keep it.
+    stack: Arc<[Frame]>,
+}
+
+impl Creators {
+    /// Brings together what programs in the kernel have seen, with their stacks, and the goroutines that live.
+    /// `statements` are the addresses of further `go` statements that will be asked for.
+    fn new(
+        births: &[RawBirths],
+        stacks: &HashMap<StackId, WalkedStack>,
+        snapshot: Option<&GoroutineSnapshot>,
+        statements: impl IntoIterator<Item = u64>,
+        runtime: &mut Runtime,
+        (file, memory): (&dyn ReadAt, &dyn Memory),
+    ) -> Creators {
+        let living = snapshot.map(living).unwrap_or_default();
+        let (symbols, loaded) = runtime.symbols(file, memory);
+        let mut frames = Frames::default();
+        let mut known: HashMap<StackId, Arc<[Frame]>> = HashMap::new();
+        let mut creators = Creators { living, ..Creators::default() };
+        for birth in births {
+            // Most of those that it started were started from there.
+            let most = birth.stacks.iter().max_by_key(|stack| (stack.count, stack.newest));
+            let stack = most.and_then(|most| most.stack);
+            let stack = stack.and_then(|id| Some((id, stacks.get(&id)?))).map(|(id, walked)| {
+                let stack = known.entry(id).or_insert_with(|| {
+                    let stack = walked.sorted(|pc| symbols.is_text(pc));
+                    let places: Vec<StackPc> = (0..)
+                        .zip(&stack.go)
+                        .map(|(index, pc)| StackPc { pc: *pc, is_exact: index == 0 })
+                        .collect();
+                    let expanded = symbols.expand(&loaded, &places);
+                    // The innermost are those of the runtime that make a goroutine.
+                    let statement = expanded.iter().position(|frame| !frame.function.starts_with("runtime."));
+                    frames.of(statement.map_or(&expanded[..], |statement| &expanded[statement..]))
+                });
+                Arc::clone(stack)
+            });
+            let stack = stack.unwrap_or_default();
+            creators.enter(birth, stack);
+        }
+        let wanted: Vec<u64> = statements
+            .into_iter()
+            .chain(creators.living.values().map(|goroutine| goroutine.created_at))
+            .chain(creators.births.keys().map(|(_, created_at)| *created_at))
+            .chain(creators.births.values().map(|birth| birth.parent.created_at))
+            .filter(|address| *address != 0)
+            .collect();
+        for address in wanted {
+            creators.statements.entry(address).or_insert_with(|| {
+                frames.of(&symbols.expand(&loaded, &[StackPc { pc: address, is_exact: false }]))
+            });
+        }
+        symbols.forget_pages();
+        creators
+    }
+
+    /// Of several functions that were started by one statement, the one whose birth was seen most counts.
+    fn enter(&mut self, birth: &RawBirths, stack: Arc<[Frame]>) {
+        let new = Birth { parent: birth.parent, stack };
+        let place = (birth.parent.id, birth.created_at);
+        let known =
+            self.births.entry(place).or_insert_with(|| Birth { parent: birth.parent, stack: Arc::default() });
+        if known.stack.is_empty() {
+            *known = new;
+        }
+    }
+
+    /// Who started `goroutine`, nearest first: for each the stack at the `go` statement where that was seen, else only
+    /// the statement's own frames. Ends with the first that holds code of the program or of a module that it uses.
+    pub fn started_by(&self, goroutine: &CreatingGoroutine, main_module: Option<&str>) -> Vec<Arc<[Frame]>> {
+        let mut chain = Vec::new();
+        let mut current = *goroutine;
+        while current.created_at != 0 && chain.len() < MAX_DEPTH {
+            let birth = current.parent_id.and_then(|parent| self.births.get(&(parent, current.created_at)));
+            let stack = birth.map(|birth| &birth.stack).filter(|stack| !stack.is_empty());
+            let Some(stack) = stack.or_else(|| self.statements.get(&current.created_at)) else { break };
+            chain.push(Arc::clone(stack));
+            let is_reached =
+                stack.iter().any(|frame| owner(&frame.function, main_module) <= Owner::Dependency);
+            let parent = birth
+                .map(|birth| birth.parent)
+                .or_else(|| current.parent_id.and_then(|parent| self.living.get(&parent)).copied());
+            match parent {
+                Some(parent) if !is_reached => current = parent,
+                _ => break,
+            }
+        }
+        chain
+    }
+
+    /// How the goroutines that live came to be.
+    pub fn living(&self) -> impl Iterator<Item = CreatingGoroutine> {
+        self.living.values().copied()
+    }
+}
+
+/// By id.
+fn living(snapshot: &GoroutineSnapshot) -> HashMap<u64, CreatingGoroutine> {
+    let living = snapshot.goroutines.iter().filter_map(|goroutine| {
+        let group = snapshot.groups.get(goroutine.group as usize)?;
+        // A frame's address lies within the call; what the runtime keeps is the one behind it.
+        let created_at = group.created_by.first().map_or(0, |frame| frame.pc.wrapping_add(1));
+        let parent_id = goroutine.parent_id.filter(|parent| *parent != 0);
+        Some((goroutine.id, CreatingGoroutine { id: goroutine.id, parent_id, created_at }))
+    });
+    living.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Birth, Creators};
+    use crate::origin::CreatingGoroutine;
+    use crate::sample::code::Frame;
+    use std::sync::Arc;
+
+    fn stack(functions: &[&str]) -> Arc<[Frame]> {
+        functions.iter().map(|function| Frame::new(function, "f.go", 1)).collect()
+    }
+
+    fn goroutine(id: u64, parent_id: Option<u64>, created_at: u64) -> CreatingGoroutine {
+        CreatingGoroutine { id, parent_id, created_at }
+    }
+
+    /// Goroutine 1 is main, which asks; 20 was started by it in net/http, 30 by 20, 31 by 20 elsewhere.
+    fn creators() -> Creators {
+        let mut creators = Creators::default();
+        let birth = |parent, functions: &[&str]| Birth { parent, stack: stack(functions) };
+        let main = goroutine(1, None, 0);
+        creators.births.insert(
+            (1, 0x100),
+            birth(main, &["net/http.(*Transport).queueForDial", "net/http.Get", "main.poll", "main.main"]),
+        );
+        creators
+            .births
+            .insert((20, 0x200), birth(goroutine(20, Some(1), 0x100), &["net.(*Dialer).dialParallel"]));
+        creators.living.insert(20, goroutine(20, Some(1), 0x100));
+        creators.statements.insert(0x100, stack(&["net/http.(*Transport).queueForDial"]));
+        creators.statements.insert(0x300, stack(&["net.(*Resolver).lookup"]));
+        creators
+    }
+
+    fn names(chain: &[Arc<[Frame]>]) -> Vec<Vec<&str>> {
+        chain.iter().map(|stack| stack.iter().map(|frame| &*frame.function).collect()).collect()
+    }
+
+    #[test]
+    fn the_chain_ends_where_it_leaves_the_library() {
+        let creators = creators();
+        let to_main = ["net/http.(*Transport).queueForDial", "net/http.Get", "main.poll", "main.main"];
+        for (what, goroutine, expected) in [
+            ("one step", goroutine(20, Some(1), 0x100), vec![to_main.to_vec()]),
+            (
+                "by way of another",
+                goroutine(30, Some(20), 0x200),
+                vec![vec!["net.(*Dialer).dialParallel"], to_main.to_vec()],
+            ),
+            (
+                "whose birth nobody saw, of one that lives",
+                goroutine(31, Some(20), 0x300),
+                vec![vec!["net.(*Resolver).lookup"], to_main.to_vec()],
+            ),
+            ("of one that is gone", goroutine(32, Some(21), 0x300), vec![vec!["net.(*Resolver).lookup"]]),
+            ("before Go 1.21", goroutine(20, None, 0x100), vec![vec!["net/http.(*Transport).queueForDial"]]),
+            ("the main goroutine", goroutine(1, None, 0), vec![]),
+            ("a statement that nobody knows", goroutine(40, Some(2), 0x900), vec![]),
+        ] {
+            assert_eq!(names(&creators.started_by(&goroutine, None)), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_chain_that_leads_in_a_circle_ends() {
+        let mut creators = creators();
+        creators.living.insert(50, goroutine(50, Some(51), 0x300));
+        creators.living.insert(51, goroutine(51, Some(50), 0x300));
+        assert_eq!(creators.started_by(&goroutine(50, Some(51), 0x300), None).len(), super::MAX_DEPTH);
+    }
+}

@@ -1,0 +1,466 @@
+//! Probes in the Go runtime of single processes: put in by position in the executable, and taken out again after their
+//! time or their number of hits, whatever the rest of the agent does meanwhile.
+
+use super::goroutines::RawBirths;
+use super::instance::{Attaching, Hook};
+use super::map::KernelMap;
+use super::spans::{RawAllocated, RawSpan};
+use super::watch::{Kind, Kinds, Refusal};
+use super::{Ledgers, RawLedger};
+use crate::golang::prologue::ProbePoint;
+use crate::golang::span_probes::SpanProbes;
+use crate::golang::spans::marks::SpanView;
+use crate::origin::StackId;
+use crate::process::ProcessId;
+use crate::sample::ledger::Route;
+use crate::source::clock;
+use crate::source::kernel::probes::{Outcome, ProbeName};
+use aya::Ebpf;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
+use aya::programs::{ProgramError, UProbe};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{fmt, io};
+use watcher_ebpf::{GoView, ProbeSettings, TallyKey};
+
+/// How long probes may stay, and what they may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// They are taken out after this time.
+    pub time: Duration,
+    /// They are taken out after this many hits.
+    pub hits: u64,
+    /// Of spans, so many a second are looked at closely; of more, one in so many that it is about this number.
+    pub samples_per_second: u64,
+}
+
+impl Bounds {
+    /// A hit costs about a microsecond where the kernel emulates the instruction; this is a few seconds of CPU time in
+    /// a minute at the most.
+    pub const DEFAULT: Bounds =
+        Bounds { time: Duration::from_secs(60), hits: 3_000_000, samples_per_second: 12_000 };
+}
+
+/// What became of the probes of one ledger in one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// When they were put in, in time since boot.
+    pub began: Duration,
+    /// When they are, or would have been, taken out.
+    pub until: Duration,
+    /// How often they were hit.
+    pub hits: u64,
+    /// When they were taken out, and why; `None` while they are in.
+    pub ended: Option<(Duration, End)>,
+    /// One in so many spans is looked at closely; 1 for all.
+    pub one_in: u32,
+}
+
+/// Why probes were taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Their time was over.
+    Time,
+    /// They were hit too often.
+    Hits,
+}
+
+/// Where the spans of one process are seen, and how they are read there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanWatch {
+    /// Where.
+    pub probes: SpanProbes,
+    /// How.
+    pub view: SpanView,
+    /// One in so many spans is looked at from the beginning, rounded up to a power of two.
+    pub one_in: u32,
+}
+
+impl Ledgers {
+    /// Watches also the births of goroutines of a process, by a probe at `newproc1` (the push of its frame pointer).
+    /// What else it is watched for goes on.
+    ///
+    /// # Errors
+    /// As [`Ledgers::watch`].
+    pub fn watch_births(
+        &mut self,
+        id: ProcessId,
+        view: Option<GoView>,
+        newproc1: ProbePoint,
+        bounds: Bounds,
+    ) -> Result<(), Refusal> {
+        let place = Place { program: BIRTH, file_offset: newproc1.file_offset };
+        self.probe(id, view, Kind::Births, &[place], NO_SETTINGS, bounds)
+    }
+
+    /// Watches also the spans of a process's heap. What else it is watched for goes on.
+    ///
+    /// # Errors
+    /// As [`Ledgers::watch`].
+    pub fn watch_spans(
+        &mut self,
+        id: ProcessId,
+        view: Option<GoView>,
+        spans: &SpanWatch,
+        bounds: Bounds,
+    ) -> Result<(), Refusal> {
+        let SpanWatch { probes, view: span_view, one_in } = spans;
+        let place = |program, file_offset| Place { program, file_offset };
+        let filled = Some(place(SPAN_FILLED, probes.filled));
+        let large = probes.large.map(|large| place(SPAN_MADE, large));
+        let returned = probes.returned.map(|returned| place(SPAN_RETURNED, returned));
+        let places: Vec<Place> = [filled, large, returned].into_iter().flatten().collect();
+        let settings = ProbeSettings {
+            sample_mask: (*one_in).clamp(1, MAX_ONE_IN).next_power_of_two() - 1,
+            counts: span_view.counts,
+            counts_are_wide: u32::from(span_view.counts_are_wide),
+            allocation: span_view.allocation,
+            ..NO_SETTINGS
+        };
+        self.probe(id, view, Kind::Spans, &places, settings, bounds)
+    }
+
+    fn probe(
+        &mut self,
+        id: ProcessId,
+        view: Option<GoView>,
+        kind: Kind,
+        places: &[Place],
+        settings: ProbeSettings,
+        bounds: Bounds,
+    ) -> Result<(), Refusal> {
+        let mut kinds = self.entry(id).map(|(_, entry)| entry.kinds).unwrap_or_default();
+        let before = kinds;
+        kinds.insert(kind);
+        self.watch(id, view, kinds)?;
+        let Some(instance) = &mut self.instance else { return Err(Refusal::NoPrograms) };
+        if let Err(outcome) = instance.probe((id.pid, kind), places, settings, bounds) {
+            match before.is_empty() {
+                true => self.unwatch(id),
+                // It was watched for this before, and is not any more.
+                false => self.watch(id, view, before)?,
+            }
+            return Err(Refusal::Kind { kind, outcome });
+        }
+        Ok(())
+    }
+
+    /// What became of the probes of `kind` in a process; `None` where there are none.
+    pub fn probing(&self, id: ProcessId, kind: Kind) -> Option<Probing> {
+        let (instance, _) = self.entry(id)?;
+        instance.probes.probing(id.pid, kind)
+    }
+
+    /// Births of goroutines; `None` where the process is not watched for them, or the maps cannot be read.
+    pub fn births(&self, id: ProcessId) -> Option<RawLedger<RawBirths>> {
+        let (instance, _) = self.entry(id)?;
+        self.raw(id, Kind::Births, instance.births.of_process(id.pid).ok()?, 1)
+    }
+
+    /// Forgets births that `keep` does not want, as of goroutines that have ended, so that there is room for others.
+    pub fn retain_births(&self, id: ProcessId, keep: impl Fn(&RawBirths) -> bool) {
+        if let Some((instance, _)) = self.entry(id)
+            && let Err(error) = instance.births.retain(id.pid, keep)
+        {
+            tracing::warn!(%error, pid = id.pid, "births of goroutines that ended stay in the ledger");
+        }
+    }
+
+    /// Spans that were allocated from; `None` where the process is not watched for them, or the maps cannot be read.
+    pub fn spans(&self, id: ProcessId) -> Option<RawLedger<RawSpan>> {
+        let (instance, _) = self.entry(id)?;
+        let one_in = self.probing(id, Kind::Spans)?.one_in;
+        self.raw(id, Kind::Spans, instance.spans.of_process(id.pid, one_in).ok()?, one_in)
+    }
+
+    /// What each stack has allocated; `None` as for [`Ledgers::spans`].
+    pub fn allocated(&self, id: ProcessId) -> Option<HashMap<StackId, RawAllocated>> {
+        let (instance, _) = self.entry(id)?;
+        instance.spans.allocated(id.pid).ok()
+    }
+
+    /// Forgets spans in which nothing is alive.
+    pub fn forget_spans(&self, id: ProcessId, addresses: &[u64]) {
+        if let Some((instance, _)) = self.entry(id)
+            && let Err(error) = instance.spans.forget(id.pid, addresses)
+        {
+            tracing::warn!(%error, pid = id.pid, "spans that are empty stay in the ledger");
+        }
+    }
+}
+
+/// Has the kernel check the programs of a ledger; they are attached process by process.
+pub(super) fn load(attaching: &mut Attaching<'_>, kind: Kind) -> Result<Route, Outcome> {
+    let programs: &[(&str, Hook)] = match kind {
+        Kind::Births => &[(BIRTH, Hook::Instructions)],
+        _ => &[
+            (SPAN_FILLED, Hook::Instructions),
+            (SPAN_MADE, Hook::Instructions),
+            (SPAN_RETURNED, Hook::Instructions),
+        ],
+    };
+    attaching.all(ProbeName::Uprobe, programs)?;
+    Ok(Route::Runtime)
+}
+
+const BIRTH: &str = "goroutine_born";
+const SPAN_FILLED: &str = "span_filled";
+const SPAN_MADE: &str = "span_made";
+const SPAN_RETURNED: &str = "span_returned";
+const NO_SETTINGS: ProbeSettings =
+    ProbeSettings { hit_limit: 0, sample_mask: 0, counts: 0, counts_are_wide: 0, allocation: 0 };
+
+/// How often the guard looks.
+const BEAT: Duration = Duration::from_millis(200);
+/// Thinner samples say nothing.
+const MAX_ONE_IN: u32 = 1 << 12;
+
+/// All probes.
+#[derive(Debug)]
+pub(super) struct RuntimeProbes {
+    settings: Arc<KernelMap<TallyKey, ProbeSettings>>,
+    hits: Arc<KernelMap<TallyKey, u64>>,
+    /// By process and ledger.
+    probed: HashMap<(i32, Kind), Probed>,
+}
+
+/// Where a program goes.
+pub(super) struct Place {
+    pub(super) program: &'static str,
+    /// Position in the executable's file.
+    pub(super) file_offset: u64,
+}
+
+impl RuntimeProbes {
+    pub(super) fn of(ebpf: &Ebpf) -> Option<Self> {
+        Some(RuntimeProbes {
+            settings: Arc::new(KernelMap::of(ebpf, "PROBE_SETTINGS")?),
+            hits: Arc::new(KernelMap::of(ebpf, "PROBE_HITS")?),
+            probed: HashMap::new(),
+        })
+    }
+
+    /// Puts in all of these probes, or none. Those that are in for the same ledger are taken out first.
+    pub(super) fn attach(
+        &mut self,
+        ebpf: &mut Ebpf,
+        (pid, kind): (i32, Kind),
+        places: &[Place],
+        settings: ProbeSettings,
+        bounds: Bounds,
+    ) -> Result<(), ProgramError> {
+        self.probed.remove(&(pid, kind));
+        let key = TallyKey { tgid: pid.cast_unsigned(), ledger: kind.bit() };
+        let maps = |error: io::Error| ProgramError::IOError(error);
+        let settings = ProbeSettings { hit_limit: bounds.hits, ..settings };
+        self.hits.insert(&key, &0).map_err(maps)?;
+        self.settings.insert(&key, &settings).map_err(maps)?;
+        let scope = u32::try_from(pid).ok().and_then(NonZeroU32::new);
+        let scope = UProbeScope::OneProcess(scope.ok_or(ProgramError::UnexpectedProgramType)?);
+        let mut links = Vec::new();
+        for place in places {
+            let program: &mut UProbe =
+                ebpf.program_mut(place.program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+            let location = UProbeAttachLocation::AbsoluteOffset(place.file_offset);
+            let link = program.attach(location, format!("/proc/{pid}/exe"), scope)?;
+            links.push(program.take_link(link)?);
+        }
+        let probed = Probed::guard(links, key, settings, bounds, &self.settings, &self.hits);
+        self.probed.insert((pid, kind), probed.map_err(maps)?);
+        Ok(())
+    }
+
+    /// What became of probes; `None` where there are none.
+    pub(super) fn probing(&self, pid: i32, kind: Kind) -> Option<Probing> {
+        self.probed.get(&(pid, kind)).map(|probed| {
+            let probing = probed.shared.lock().probing;
+            Probing { hits: probed.hits().unwrap_or(probing.hits), ..probing }
+        })
+    }
+
+    /// Takes out the probes of all ledgers but these.
+    pub(super) fn keep_only(&mut self, pid: i32, kinds: Kinds) {
+        self.probed.retain(|(probed, kind), _| *probed != pid || kinds.contains(*kind));
+    }
+
+    /// Takes out the probes of a ledger.
+    pub(super) fn detach(&mut self, pid: i32, kind: Kind) -> io::Result<()> {
+        self.probed.remove(&(pid, kind));
+        let key = TallyKey { tgid: pid.cast_unsigned(), ledger: kind.bit() };
+        self.settings.remove(&key)?;
+        self.hits.remove(&key)
+    }
+}
+
+/// The probes of one ledger in one process, with the thread that takes them out in time. Dropping it takes them out.
+struct Probed {
+    shared: Arc<Shared>,
+    hits: Arc<KernelMap<TallyKey, u64>>,
+    key: TallyKey,
+    guard: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    guarded: Mutex<Guarded>,
+    wake: Condvar,
+}
+
+struct Guarded {
+    /// Empty once the probes are taken out.
+    links: Vec<UProbeLink>,
+    probing: Probing,
+    is_dropped: bool,
+}
+
+impl Probed {
+    fn guard(
+        links: Vec<UProbeLink>,
+        key: TallyKey,
+        settings: ProbeSettings,
+        bounds: Bounds,
+        map: &Arc<KernelMap<TallyKey, ProbeSettings>>,
+        hits: &Arc<KernelMap<TallyKey, u64>>,
+    ) -> io::Result<Self> {
+        let began = clock::now().since_boot;
+        let probing = Probing {
+            began,
+            until: began.saturating_add(bounds.time),
+            hits: 0,
+            ended: None,
+            one_in: settings.sample_mask.saturating_add(1),
+        };
+        let guarded = Mutex::new(Guarded { links, probing, is_dropped: false });
+        let shared = Arc::new(Shared { guarded, wake: Condvar::new() });
+        let guard = Guard {
+            shared: Arc::clone(&shared),
+            map: Arc::clone(map),
+            hits: Arc::clone(hits),
+            key,
+            settings,
+            bounds,
+        };
+        let guard = thread::Builder::new().name("probe-guard".to_owned()).spawn(move || guard.run())?;
+        Ok(Probed { shared, hits: Arc::clone(hits), key, guard: Some(guard) })
+    }
+
+    fn hits(&self) -> Option<u64> {
+        self.hits.get(&self.key).ok().flatten()
+    }
+}
+
+impl Drop for Probed {
+    fn drop(&mut self) {
+        let links = {
+            let mut guarded = self.shared.lock();
+            guarded.is_dropped = true;
+            std::mem::take(&mut guarded.links)
+        };
+        drop(links);
+        self.shared.wake.notify_all();
+        if let Some(guard) = self.guard.take() {
+            // It ends at once, and cannot have panicked while it holds what it shares.
+            let _ = guard.join();
+        }
+    }
+}
+
+impl fmt::Debug for Probed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probed").field("probing", &self.shared.lock().probing).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread.
+struct Guard {
+    shared: Arc<Shared>,
+    map: Arc<KernelMap<TallyKey, ProbeSettings>>,
+    hits: Arc<KernelMap<TallyKey, u64>>,
+    key: TallyKey,
+    settings: ProbeSettings,
+    bounds: Bounds,
+}
+
+impl Guard {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut guarded = shared.lock();
+        while !guarded.is_dropped {
+            let links = self.look(&mut guarded);
+            if !links.is_empty() {
+                // Taking probes out takes the kernel a while, in which others may want to read.
+                drop(guarded);
+                drop(links);
+                return;
+            }
+            let waited = shared.wake.wait_timeout(guarded, BEAT);
+            guarded = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The probes, where they have to be taken out; looks less closely where hits come faster than was thought.
+    fn look(&mut self, guarded: &mut Guarded) -> Vec<UProbeLink> {
+        let now = clock::now().since_boot;
+        let probing = &mut guarded.probing;
+        let before = probing.hits;
+        probing.hits = self.hits.get(&self.key).ok().flatten().unwrap_or(before);
+        let end = match () {
+            () if probing.hits >= self.bounds.hits => End::Hits,
+            () if now >= probing.until => End::Time,
+            () => {
+                let a_second = probing.hits.saturating_sub(before).saturating_mul(BEATS_A_SECOND);
+                if let Some(mask) =
+                    thinner(self.settings.sample_mask, a_second, self.bounds.samples_per_second)
+                {
+                    let settings = ProbeSettings { sample_mask: mask, ..self.settings };
+                    if self.map.insert(&self.key, &settings).is_ok() {
+                        self.settings = settings;
+                        probing.one_in = mask.saturating_add(1);
+                    }
+                }
+                return Vec::new();
+            }
+        };
+        probing.ended = Some((now, end));
+        std::mem::take(&mut guarded.links)
+    }
+}
+
+const BEATS_A_SECOND: u64 = 5;
+
+/// The mask that leaves about so many samples a second; `None` where `mask` does.
+fn thinner(mask: u32, hits_per_second: u64, samples_per_second: u64) -> Option<u32> {
+    let wanted = hits_per_second.div_ceil(samples_per_second.max(1)).next_power_of_two();
+    let one_in = u32::try_from(wanted).unwrap_or(MAX_ONE_IN).min(MAX_ONE_IN);
+    (one_in > mask.saturating_add(1)).then(|| one_in - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thinner;
+
+    #[test]
+    fn the_faster_the_thinner_and_never_thicker_again() {
+        for (mask, hits, samples, expected) in [
+            (0, 0, 8000, None),
+            (0, 8000, 8000, None),
+            (0, 8001, 8000, Some(1)),
+            (0, 64_000, 8000, Some(7)),
+            (7, 64_000, 8000, None),
+            (7, 1000, 8000, None),
+            (7, 64_001, 8000, Some(15)),
+            (0, u64::MAX / 2, 1, Some(4095)),
+            (4095, u64::MAX / 2, 0, None),
+        ] {
+            assert_eq!(thinner(mask, hits, samples), expected, "{hits} hits with mask {mask}");
+        }
+    }
+}
