@@ -14,7 +14,7 @@ use crate::kernel::{
     Pointer, TASK_FILES, TASK_GROUP_LEADER, probe_read,
 };
 use crate::ledger::{ON_DEMAND, Watching, now_ns, watching};
-use crate::stacks::{self, origin};
+use crate::stacks::{self, origin_of};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
@@ -47,23 +47,25 @@ impl Table {
     #[inline(always)]
     fn enter<C: EbpfContext>(&self, ctx: &C, fd: u32, file: Option<Pointer<File>>) {
         if !self.is_left_out(fd) {
-            self.put(fd, file, &origin(ctx, &self.watching, LEDGER_DESCRIPTORS));
+            let weight = self.watching.watched.sample_mask.wrapping_add(1);
+            let origin = origin_of(ctx, &self.watching, LEDGER_DESCRIPTORS, weight);
+            self.put(fd, file, &origin, weight);
         }
     }
 
-    /// Enters it as opened by `origin`, which counts it already.
+    /// Enters it as opened by `origin`, which counts it already, and as standing for `weight` of its kind.
     #[inline(always)]
-    fn put(&self, fd: u32, file: Option<Pointer<File>>, origin: &Origin) {
+    fn put(&self, fd: u32, file: Option<Pointer<File>>, origin: &Origin, weight: u32) {
         let watching = &self.watching;
         // What is believed to be open at this number was closed, unseen or not yet seen.
         self.leave(fd, |_| true);
         let (inode, mode) = file.map_or((0, 0), identity);
         let file = file.map_or(0, address);
-        let entry = DescriptorEntry { origin: *origin, at_ns: now_ns(), file, inode, mode, reserved: 0 };
+        let entry = DescriptorEntry { origin: *origin, at_ns: now_ns(), file, inode, mode, weight };
         let key = DescriptorKey { tgid: watching.tgid, fd };
         if DESCRIPTORS.insert(key, entry, 0).is_err() {
-            stacks::ended(watching, LEDGER_DESCRIPTORS, origin, 0);
-            watching.tally(LEDGER_DESCRIPTORS, |tally| &raw const tally.lost);
+            stacks::ended_of(watching, LEDGER_DESCRIPTORS, origin, 0, weight);
+            watching.tally_of(LEDGER_DESCRIPTORS, weight, |tally| &raw const tally.lost);
         }
     }
 
@@ -110,14 +112,15 @@ fn leave(watching: &Watching, fd: u32, is_it: impl Fn(u64) -> bool) -> bool {
     let key = DescriptorKey { tgid: watching.tgid, fd };
     let Some(entry) = DESCRIPTORS.get_ptr(key) else { return false };
     // SAFETY: the entry stays valid until this program ends, also when it is removed.
-    let DescriptorEntry { origin, at_ns, file, .. } = unsafe { *entry };
+    let DescriptorEntry { origin, at_ns, file, weight, .. } = unsafe { *entry };
     if !is_it(file) {
         return false;
     }
     // Of those that remove it at the same time only one has removed it.
     let removed = DESCRIPTORS.remove(key).is_ok();
     if removed {
-        stacks::ended(watching, LEDGER_DESCRIPTORS, &origin, now_ns().saturating_sub(at_ns));
+        let lived_ns = now_ns().saturating_sub(at_ns);
+        stacks::ended_of(watching, LEDGER_DESCRIPTORS, &origin, lived_ns, weight);
     }
     removed
 }

@@ -62,12 +62,18 @@ impl Watching {
         TASK_PID.of(self.task)
     }
 
-    /// Counts apart from stacks.
+    /// Counts one apart from stacks.
     #[inline(always)]
     pub fn tally(&self, ledger: u32, count: impl Fn(&'static Tally) -> *const u64) {
+        self.tally_of(ledger, 1, count);
+    }
+
+    /// Counts something that stands for `weight` of its kind.
+    #[inline(always)]
+    pub fn tally_of(&self, ledger: u32, weight: u32, count: impl Fn(&'static Tally) -> *const u64) {
         if let Some(tally) = TALLIES.get_ptr(TallyKey { tgid: self.tgid, ledger }) {
             // SAFETY: the entry stays valid until this program ends.
-            add(count(unsafe { &*tally }), 1);
+            add(count(unsafe { &*tally }), u64::from(weight));
         }
     }
 }

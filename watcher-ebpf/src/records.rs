@@ -90,7 +90,7 @@ pub struct StackRecord {
     pub tgid: u32,
     /// The one `LEDGER_*` that it belongs to.
     pub ledger: u32,
-    /// Things that it created.
+    /// Things that it created; with sampling, what those stand for.
     pub created: u64,
     /// ... of which have ended.
     pub ended: u64,
@@ -160,8 +160,14 @@ pub struct DescriptorEntry {
     pub inode: u64,
     /// `i_mode` of the file; 0 where unknown.
     pub mode: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How many descriptors it stands for: 1 unless others are left out by sampling.
+    pub weight: u32,
+}
+
+/// What [`Watched::sample_mask`] is held against: numbers of descriptors come in runs, these do not.
+#[inline(always)]
+pub const fn sample_number(fd: u32) -> u32 {
+    fd.wrapping_mul(0x9e37_79b1) >> 16
 }
 
 /// What [`Watched::sample_mask`] is held against: numbers of descriptors come in runs, these do not.

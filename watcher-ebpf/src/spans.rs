@@ -214,14 +214,8 @@ fn bury(watching: &Watching, entry: &mut SpanEntry, allocation: &Allocation) {
         }
         let byte = probe_user::<u8>(allocation.bits.wrapping_add(u64::from(sample.slot / 8))).unwrap_or(0);
         if byte >> (sample.slot % 8) & 1 == 0 {
-            let gone = Origin {
-                stack: sample.stack,
-                goroutine: 0,
-                parent: 0,
-                created_at: 0,
-                tid: 0,
-                reserved: 0,
-            };
+            let gone =
+                Origin { stack: sample.stack, goroutine: 0, parent: 0, created_at: 0, tid: 0, reserved: 0 };
             ended(watching, LEDGER_SPANS, &gone, now_ns().saturating_sub(sample.at_ns));
             sample.weight = 0;
         }
@@ -294,5 +288,6 @@ fn count_allocated(watching: &Watching, origin: &Origin, objects: u64, object_by
         return;
     }
     // Where two CPUs meet here, the count of one is lost once.
-    let _ = ALLOCATED.insert(origin.stack, &Allocated { tgid: watching.tgid, reserved: 0, objects, bytes }, 0);
+    let _ =
+        ALLOCATED.insert(origin.stack, &Allocated { tgid: watching.tgid, reserved: 0, objects, bytes }, 0);
 }

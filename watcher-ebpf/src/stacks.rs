@@ -33,18 +33,24 @@ struct Scratch {
     record: StackRecord,
 }
 
-/// Who does what the current task does, its stack entered and counted as one creation for `ledger`.
+/// Who does what the current task does, its stack kept and one creation counted for `ledger`.
 #[inline(always)]
 pub fn origin<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32) -> Origin {
+    origin_of(ctx, watching, ledger, 1)
+}
+
+/// The same for something that stands for `weight` of its kind.
+#[inline(always)]
+pub fn origin_of<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32, weight: u32) -> Origin {
     let mut origin =
         Origin { stack: 0, goroutine: 0, parent: 0, created_at: 0, tid: watching.tid(), reserved: 0 };
-    fill(ctx.as_ptr(), watching, ledger, &mut origin);
+    fill(ctx.as_ptr(), watching, ledger, &mut origin, weight);
     origin
 }
 
 /// A function of its own also for the kernel: it is long, and many programs call it, some more than once.
 #[inline(never)]
-fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin) {
+fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin, weight: u32) {
     let goroutine = Goroutine::find(watching);
     if goroutine.id != 0 {
         let view = &watching.watched.view;
@@ -57,30 +63,34 @@ fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin)
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
         origin.stack = taken(ctx, watching, ledger, &goroutine, scratch);
     }
-    if origin.stack == 0 {
-        watching.tally(ledger, |tally| &raw const tally.created);
-    }
+    again(watching, ledger, origin, weight);
 }
 
 /// Counts one more creation by the same origin, for those who create several things at once.
 #[inline(always)]
-pub fn again(watching: &Watching, ledger: u32, origin: &Origin) {
+pub fn again(watching: &Watching, ledger: u32, origin: &Origin, weight: u32) {
     match STACKS.get_ptr(origin.stack) {
         // SAFETY: the entry stays valid until this program ends.
-        Some(record) => add(unsafe { &raw const (*record).created }, 1),
-        None => watching.tally(ledger, |tally| &raw const tally.created),
+        Some(record) => add(unsafe { &raw const (*record).created }, u64::from(weight)),
+        None => watching.tally_of(ledger, weight, |tally| &raw const tally.created),
     }
 }
 
 /// Counts the end of something that was created `lived_ns` ago.
 #[inline(always)]
 pub fn ended(watching: &Watching, ledger: u32, origin: &Origin, lived_ns: u64) {
+    ended_of(watching, ledger, origin, lived_ns, 1);
+}
+
+/// The same for something that stood for `weight` of its kind.
+#[inline(always)]
+pub fn ended_of(watching: &Watching, ledger: u32, origin: &Origin, lived_ns: u64, weight: u32) {
     let Some(record) = STACKS.get_ptr_mut(origin.stack) else {
-        watching.tally(ledger, |tally| &raw const tally.ended);
+        watching.tally_of(ledger, weight, |tally| &raw const tally.ended);
         return;
     };
     // SAFETY: the entry stays valid until this program ends.
-    add(unsafe { &raw const (*record).ended }, 1);
+    add(unsafe { &raw const (*record).ended }, u64::from(weight));
     // SAFETY: as above. Where two CPUs meet here, the greater number may be lost: it is a hint.
     let longest_ns = unsafe { &mut (*record).longest_ns };
     if *longest_ns < lived_ns {
@@ -210,31 +220,32 @@ fn forget(place: &mut u32, number: u32) {
     unsafe { write_volatile(place, number) };
 }
 
-/// Counts one more creation of this stack; its key, or 0 where there is no room for it.
+/// Keeps this stack unless it is kept already; its key, or 0 where there is no room for it.
 #[inline(always)]
 fn keep(key: u64, record: &mut StackRecord) -> u64 {
-    if let Some(known) = STACKS.get_ptr(key) {
-        // SAFETY: the entry stays valid until this program ends.
-        add(unsafe { &raw const (*known).created }, 1);
+    if STACKS.get_ptr(key).is_some() {
         return key;
     }
     record.created = 0;
     record.ended = 0;
     record.longest_ns = 0;
-    // Where another CPU was faster, its entry stays.
-    let _ = STACKS.insert(key, &*record, u64::from(BPF_NOEXIST));
-    match STACKS.get_ptr(key) {
-        Some(known) => {
-            // SAFETY: as above.
-            add(unsafe { &raw const (*known).created }, 1);
-            key
-        }
-        None => {
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "a program's own stack has no room for a record"
+    )]
+    let inserted = STACKS.insert(key, &*record, u64::from(BPF_NOEXIST));
+    match inserted {
+        // Or another CPU was faster.
+        Ok(()) | Err(EXISTS) => key,
+        Err(_) => {
             lose(LOST_STACKS);
             0
         }
     }
 }
+
+/// `-EEXIST`, as the helper returns it.
+const EXISTS: i32 = -17;
 
 /// The goroutine on whose behalf the current thread runs. Plain numbers and no options: where there is none, the
 /// compiler would leave the rest undefined, and the verifier does not let undefined numbers pass.

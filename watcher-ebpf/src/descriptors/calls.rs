@@ -107,9 +107,9 @@ fn several(ctx: &TracePointContext, table: &Table, place: u64, count: u64) {
         }
         let Some(fd) = probe_user::<u32>(place.wrapping_add(4 * index)) else { break };
         if index > 0 {
-            again(&table.watching, LEDGER_DESCRIPTORS, &origin);
+            again(&table.watching, LEDGER_DESCRIPTORS, &origin, 1);
         }
-        table.put(fd, table.slot(fd), &origin);
+        table.put(fd, table.slot(fd), &origin, 1);
     }
 }
 

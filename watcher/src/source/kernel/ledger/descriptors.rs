@@ -22,6 +22,8 @@ pub struct RawDescriptor {
     pub at: Duration,
     /// Who opened it.
     pub origin: Origin,
+    /// How many descriptors it stands for: 1 unless others were left out by sampling when it was opened.
+    pub weight: u32,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ fn descriptor(key: DescriptorKey, entry: &DescriptorEntry) -> RawDescriptor {
         inode: (entry.mode != 0).then_some(entry.inode),
         at: Duration::from_nanos(entry.at_ns),
         origin: stacks::origin(&entry.origin),
+        weight: entry.weight,
     }
 }
 

@@ -26,7 +26,7 @@ pub use spans::{RawAllocated, RawSample, RawSpan};
 pub use stacks::{RawSite, RawTally};
 pub use tasks::{RawTask, TaskKind};
 pub use view::go_view;
-pub use watch::{Kind, Kinds, MAX_WATCHED, Refusal};
+pub use watch::{Kind, Kinds, MAX_WATCHED, Refusal, leaves_out};
 
 use super::Kernel;
 use super::facts::Facts;

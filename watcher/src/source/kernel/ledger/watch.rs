@@ -5,6 +5,7 @@ use crate::source::kernel::probes::Outcome;
 use std::io;
 use watcher_ebpf::{
     GoView, LEDGER_BIRTHS, LEDGER_DESCRIPTORS, LEDGER_MAPPINGS, LEDGER_SPANS, LEDGER_TASKS, Watched,
+    sample_number,
 };
 
 /// Processes that can be watched at once.
@@ -132,6 +133,11 @@ pub enum Refusal {
         #[source]
         error: io::Error,
     },
+}
+
+/// Whether sampling leaves out the descriptor of this number, where one of `one_in` is entered.
+pub fn leaves_out(one_in: u32, fd: i32) -> bool {
+    sample_number(fd.cast_unsigned()) & one_in.saturating_sub(1) != 0
 }
 
 /// What the kernel's side is told of a process.
