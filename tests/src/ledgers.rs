@@ -3,15 +3,18 @@
 use crate::attached::Attached;
 use crate::running::Running;
 use anyhow::{Context, Result, ensure};
+use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 use watcher::process::ProcessId;
 use watcher::sample::code::Frame;
+use watcher::sample::descriptor_book::DescriptorBook;
+use watcher::sample::descriptor_ledger::{self, OpenedDescriptors, Sources};
 use watcher::sample::ledger::{Ledger, Mappings, Site, Tasks};
 use watcher::sample::mapping_book::MappingBook;
 use watcher::sample::{mapping_ledger, task_ledger};
 use watcher::source::kernel::Kernel;
-use watcher::source::kernel::ledger::{Kinds, Ledgers, TaskKind, go_view};
+use watcher::source::kernel::ledger::{Kind, Kinds, Ledgers, TaskKind, go_view};
 use watcher::source::native_symbols::NativeSymbols;
 use watcher::source::proc::{ProcRoot, ProcessDir};
 
@@ -27,6 +30,8 @@ pub struct Watching {
     ledgers: Ledgers,
     native: NativeSymbols,
     book: MappingBook,
+    kernel: Kernel,
+    descriptors: DescriptorBook,
 }
 
 impl Watching {
@@ -36,12 +41,20 @@ impl Watching {
         let root = ProcRoot::host()?;
         let process = root.open(i32::try_from(running.pid())?).into_seen().context("open the process")?;
         let id = process.id().into_seen().context("identify the process")?;
-        let mut ledgers = Ledgers::new(&Kernel::load());
+        let mut kernel = Kernel::load();
+        let mut ledgers = Ledgers::new(&kernel);
         let view = attached.runtime.kernel_view(&attached.file, &attached.memory);
         let view = view.context("find the way to the goroutine")?;
-        ledgers.watch(id, Some(go_view(&view)), kinds.into())?;
+        let kinds = kinds.into();
+        ledgers.watch(id, Some(go_view(&view)), kinds)?;
+        let descriptors = if kinds.contains(Kind::Descriptors) {
+            descriptor_ledger::begin(&ledgers, &mut kernel, id).into_seen().context("list its descriptors")?
+        } else {
+            DescriptorBook::default()
+        };
         let book = mapping_ledger::begin(&process).into_seen().context("list its mappings")?;
-        Ok(Watching { attached, root, process, id, ledgers, native: NativeSymbols::default(), book })
+        let native = NativeSymbols::default();
+        Ok(Watching { attached, root, process, id, ledgers, native, book, kernel, descriptors })
     }
 
     /// The ledger of mappings now.
@@ -51,6 +64,20 @@ impl Watching {
         mapping_ledger::capture(&mut self.book, ledgers, runtime, native, process, self.id, &[])
             .into_seen()
             .context("read the ledger of mappings")
+    }
+
+    /// The ledger of descriptors now.
+    pub fn descriptors(&mut self) -> Result<OpenedDescriptors> {
+        let sources = Sources {
+            ledgers: &mut self.ledgers,
+            tables: &mut self.kernel,
+            runtime: &mut self.attached.runtime,
+            native: &mut self.native,
+            process: &self.process,
+        };
+        descriptor_ledger::capture(&mut self.descriptors, sources, self.id, &HashSet::new())
+            .into_seen()
+            .context("read the ledger of descriptors")
     }
 
     /// The ledger of threads or children now.

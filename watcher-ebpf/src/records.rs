@@ -170,12 +170,6 @@ pub const fn sample_number(fd: u32) -> u32 {
     fd.wrapping_mul(0x9e37_79b1) >> 16
 }
 
-/// What [`Watched::sample_mask`] is held against: numbers of descriptors come in runs, these do not.
-#[inline(always)]
-pub const fn sample_number(fd: u32) -> u32 {
-    fd.wrapping_mul(0x9e37_79b1) >> 16
-}
-
 /// Index of the counter of stacks for which there was no room.
 pub const LOST_STACKS: u32 = 0;
 /// ... of stacks that were not taken because another one was being taken on that CPU.

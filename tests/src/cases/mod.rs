@@ -2,6 +2,7 @@
 
 pub mod births;
 pub mod command;
+pub mod descriptor_ledger;
 pub mod detection;
 pub mod entrances;
 pub mod faults;
@@ -29,6 +30,7 @@ use crate::toolchain::Toolchain;
 /// Every case.
 pub fn all() -> Vec<Case> {
     [
+        descriptor_ledger::cases(),
         detection::cases(),
         entrances::cases(),
         leaks::cases(),

@@ -103,6 +103,12 @@ pub fn group(sockets: &[Option<Socket>], beyond: u64, listens: &HashSet<(Transpo
     Connections { groups, ungrouped }
 }
 
+/// What each of these sockets has in common with others of its group, in their order; `group` says how.
+pub(super) fn keys(sockets: &[Option<Socket>], listens: &HashSet<(Transport, u16)>) -> Vec<ConnectionKey> {
+    let ends = Ends::of(sockets, listens);
+    sockets.iter().map(|socket| key(socket.as_ref(), &ends)).collect()
+}
+
 /// The ports on which these sockets listen.
 pub fn listening_ports<'a>(
     sockets: impl IntoIterator<Item = &'a Socket>,
@@ -186,16 +192,21 @@ fn key(socket: Option<&Socket>, ends: &Ends<'_>) -> ConnectionKey {
     }
 }
 
+/// Makes all clients of a port alike.
+pub(super) fn merge_client(key: &mut ConnectionKey) {
+    if let Peer::Client { ip, .. } = &mut key.peer {
+        *ip = match ip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+    }
+}
+
 /// Puts all clients of a port into one group.
 fn merge_clients(counts: HashMap<ConnectionKey, u64>) -> HashMap<ConnectionKey, u64> {
     let mut merged = HashMap::new();
     for (mut key, count) in counts {
-        if let Peer::Client { ip, .. } = &mut key.peer {
-            *ip = match ip {
-                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-        }
+        merge_client(&mut key);
         *merged.entry(key).or_default() += count;
     }
     merged

@@ -8,6 +8,8 @@ pub mod children;
 pub mod code;
 pub mod connections;
 pub mod creators;
+pub mod descriptor_book;
+pub mod descriptor_ledger;
 pub mod descriptors;
 mod details;
 mod extents;
