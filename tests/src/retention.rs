@@ -8,6 +8,8 @@ use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
+use aya::programs::loaded_programs;
+use aya::sys::{Stats, enable_stats};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -36,15 +38,18 @@ fn start(toolchain: &Toolchain, variant: Variant, style: Style, arguments: &[&st
 /// Watches for a while; the ledger at its end, and how many tiles were filed meanwhile.
 fn watch(running: &Running, probed: &mut Probed) -> Result<(Ledger<Spans>, f64)> {
     let (from, before) = (SystemTime::now(), allocated(probed)?);
+    let stats = enable_stats(Stats::RunTime).context("have the kernel measure its programs")?;
     probed.watch_spans(Bounds::DEFAULT)?;
     thread::sleep(WATCHED);
     let ledger = probed.spans()?;
     let to = SystemTime::now();
+    let nanos = nanos_per_run()?;
+    drop(stats);
     let rate = running.rate_per_second(from, to).unwrap_or(0.0);
     let probing = probed.ledgers.probing(probed.id, Kind::Spans).context("there are probes")?;
     let seconds = to.duration_since(from).context("time goes on")?.as_secs_f64();
     println!(
-        "{:.0} MB/s allocated; {} hits, {:.0} a second, one in {}; {}",
+        "{:.0} MB/s allocated; {} hits, {:.0} a second, one in {}, {nanos:.0} ns each in the kernel program; {}",
         (allocated(probed)? - before) / 1e6 / seconds,
         probing.hits,
         probing.hits as f64 / seconds,
@@ -52,6 +57,19 @@ fn watch(running: &Running, probed: &mut Probed) -> Result<(Ledger<Spans>, f64)>
         told(&ledger)
     );
     Ok((ledger, rate * seconds))
+}
+
+/// What a run of the programs at spans has cost on average, without the trap that leads there.
+fn nanos_per_run() -> Result<f64> {
+    let (mut time, mut runs) = (Duration::ZERO, 0);
+    for program in loaded_programs() {
+        let program = program.context("list the kernel's programs")?;
+        if program.name_as_str().is_some_and(|name| name.starts_with("span_")) {
+            time += program.run_time();
+            runs += program.run_count();
+        }
+    }
+    Ok(time.as_nanos() as f64 / runs.max(1) as f64)
 }
 
 /// Bytes that the program has allocated since its start.

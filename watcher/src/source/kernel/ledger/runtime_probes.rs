@@ -41,7 +41,7 @@ impl Bounds {
     /// A hit costs about a microsecond where the kernel emulates the instruction; this is a few seconds of CPU time in
     /// a minute at the most.
     pub const DEFAULT: Bounds =
-        Bounds { time: Duration::from_secs(60), hits: 3_000_000, samples_per_second: 12_000 };
+        Bounds { time: Duration::from_secs(60), hits: 3_000_000, samples_per_second: 20_000 };
 }
 
 /// What became of the probes of one ledger in one process.
@@ -341,6 +341,7 @@ impl Probed {
             key,
             settings,
             bounds,
+            steady: (began, 0),
         };
         let guard = thread::Builder::new().name("probe-guard".to_owned()).spawn(move || guard.run())?;
         Ok(Probed { shared, hits: Arc::clone(hits), key, guard: Some(guard) })
@@ -387,6 +388,8 @@ struct Guard {
     key: TallyKey,
     settings: ProbeSettings,
     bounds: Bounds,
+    /// When the rate began to be measured, and the hits by then.
+    steady: (Duration, u64),
 }
 
 impl Guard {
@@ -416,10 +419,14 @@ impl Guard {
             () if probing.hits >= self.bounds.hits => End::Hits,
             () if now >= probing.until => End::Time,
             () => {
-                let a_second = probing.hits.saturating_sub(before).saturating_mul(BEATS_A_SECOND);
-                if let Some(mask) =
-                    thinner(self.settings.sample_mask, a_second, self.bounds.samples_per_second)
-                {
+                let (since, by_then) = self.steady;
+                let Some(time) = now.checked_sub(since).filter(|time| *time >= STEADY) else {
+                    return Vec::new();
+                };
+                self.steady = (now, probing.hits);
+                let a_second = (probing.hits.saturating_sub(by_then) as f64 / time.as_secs_f64()) as u64;
+                let mask = thinner(self.settings.sample_mask, a_second, self.bounds.samples_per_second);
+                if let Some(mask) = mask {
                     let settings = ProbeSettings { sample_mask: mask, ..self.settings };
                     if self.map.insert(&self.key, &settings).is_ok() {
                         self.settings = settings;
@@ -434,7 +441,8 @@ impl Guard {
     }
 }
 
-const BEATS_A_SECOND: u64 = 5;
+/// Over how long hits are counted before that says how fast they come: a burst is none.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// The mask that leaves about so many samples a second; `None` where `mask` does.
 fn thinner(mask: u32, hits_per_second: u64, samples_per_second: u64) -> Option<u32> {
