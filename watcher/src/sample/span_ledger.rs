@@ -148,7 +148,7 @@ fn without_allocator<T>(stack: &[T], function: impl Fn(&T) -> &str) -> &[T] {
 }
 
 /// What one stack has on the heap.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Held {
     objects: u64,
     bytes: u64,
@@ -156,28 +156,34 @@ struct Held {
     undecided: u64,
     /// Ages of those that stay.
     ages: Option<(Duration, Duration)>,
-    /// By how much its samples say more than the marks admit; 1 where they do not.
+    /// By how much its samples say more than the marks admit.
     exaggeration: Exaggeration,
 }
 
-/// Objects as samples have it, and as marks have it: at least 1 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Exaggeration(f64);
+/// Objects of one size as samples have it, and as marks have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Exaggeration {
+    sampled: u64,
+    /// At least 1, and no more than `sampled`.
+    marked: u64,
+}
 
 impl Default for Exaggeration {
     fn default() -> Self {
-        Exaggeration(1.0)
+        Exaggeration::of(1, 1)
     }
 }
 
 impl Exaggeration {
     fn of(sampled: u64, marked: u64) -> Self {
-        Exaggeration((sampled as f64 / marked.max(1) as f64).max(1.0))
+        let sampled = sampled.max(1);
+        Exaggeration { sampled, marked: marked.clamp(1, sampled) }
     }
 
-    /// What is left of a number of objects.
+    /// What is left of a number of objects, rounded.
     fn corrected(self, objects: u64) -> u64 {
-        (objects as f64 / self.0).round() as u64
+        let [objects_wide, sampled, marked] = [objects, self.sampled, self.marked].map(u128::from);
+        u64::try_from((objects_wide * marked + sampled / 2) / sampled).unwrap_or(objects)
     }
 }
 

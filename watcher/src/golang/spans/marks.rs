@@ -224,7 +224,7 @@ impl Spans {
             match fields(&before, &before_readable, position) {
                 Some(fields) => holding.push((position, *index, fields)),
                 None if self.is_settled(&before, &before_readable, position) => {
-                    found[*index] = SpanReading::NotInUse
+                    found[*index] = SpanReading::NotInUse;
                 }
                 None => again.push(*index),
             }

@@ -51,7 +51,8 @@ fn a_sample_stands_for_its_weight_while_its_object_is_marked() {
         [marked(1, &many), marked(2, &[0, 1, 2]), marked(3, &[6]), SpanReading::NotInUse, marked(77, &[5])];
     let joined = join(NOW, &raw(things, 1), &readings);
     let ages = Some((Duration::from_secs(20), Duration::from_secs(9)));
-    let held = Held { objects: 42, bytes: 4200, ages, ..Held::default() };
+    let exaggeration = Exaggeration::of(42, 42);
+    let held = Held { objects: 42, bytes: 4200, undecided: 0, ages, exaggeration };
     assert_eq!(joined.held, HashMap::from([(Some(KEEPER), held)]));
     // What is alive in the third is older than the samples. The last is another span by now.
     assert_eq!(joined.empty, [4, 5]);
@@ -86,7 +87,8 @@ fn samples_of_a_size_stand_for_no_more_than_is_marked_in_its_spans() {
     // 80 by samples, of which one span has 4 alive and the other, whose own sample is dead, 36.
     let held = |stack| joined.held[&Some(stack)];
     assert_eq!((held(KEEPER).objects, held(CHURN).objects), (30 + 9, 10));
-    assert_eq!(held(CHURN).exaggeration, Exaggeration(2.0));
+    assert_eq!(held(CHURN).exaggeration, Exaggeration::of(80, 40));
+    assert_eq!(Exaggeration::of(0, 0).corrected(u64::MAX), u64::MAX);
     assert_eq!(held(CHURN).exaggeration.corrected(30), 15);
 }
 

@@ -424,7 +424,9 @@ impl Guard {
                     return Vec::new();
                 };
                 self.steady = (now, probing.hits);
-                let a_second = (probing.hits.saturating_sub(by_then) as f64 / time.as_secs_f64()) as u64;
+                let hits = u128::from(probing.hits.saturating_sub(by_then));
+                let a_second = hits * Duration::from_secs(1).as_nanos() / time.as_nanos().max(1);
+                let a_second = u64::try_from(a_second).unwrap_or(u64::MAX);
                 let mask = thinner(self.settings.sample_mask, a_second, self.bounds.samples_per_second);
                 if let Some(mask) = mask {
                     let settings = ProbeSettings { sample_mask: mask, ..self.settings };

@@ -76,7 +76,9 @@ impl SpanMaps {
         let mut allocated = HashMap::new();
         self.allocated.for_each(|stack, entry| {
             if entry.tgid == pid.cast_unsigned() {
-                let Allocated { objects, bytes, .. } = entry;
+                // Taken back is at the scale of that moment, which may be greater than the one it was added at.
+                let positive = |count: u64| count.cast_signed().max(0).cast_unsigned();
+                let (objects, bytes) = (positive(entry.objects), positive(entry.bytes));
                 allocated.insert(StackId(stack), RawAllocated { objects, bytes });
             }
         })?;
