@@ -203,6 +203,8 @@ async fn is_own(process: &Arc<ProcessDir>, endpoint: &Endpoint) -> Result<(), Fa
     match process.command_line() {
         // The kernel ends each argument with a zero byte, Go parts them by it.
         Reading::Seen(known) if known.strip_suffix(&[0]).unwrap_or(&known) == told => Ok(()),
+        // A program that registers single profiles, and answers the same to every other path.
+        Reading::Seen(_) if answers_anything(process, endpoint, &told).await => Ok(()),
         Reading::Seen(_) => {
             let told = String::from_utf8_lossy(&told[..told.len().min(120)]).replace('\0', " ");
             Err(Fault::OfAnother(format!("it says that it was started as {:?}", printable(told.as_bytes()))))
@@ -210,4 +212,10 @@ async fn is_own(process: &Arc<ProcessDir>, endpoint: &Endpoint) -> Result<(), Fa
         Reading::Gone => Err(Fault::Gone),
         _ => Err(Fault::Denied { what: "its command line" }),
     }
+}
+
+/// Whether a path that nobody registers is answered in the same way.
+async fn answers_anything(process: &Arc<ProcessDir>, endpoint: &Endpoint, told: &[u8]) -> bool {
+    let nowhere = format!("{}no-such-profile", endpoint.prefix);
+    endpoint.offers.is_none() && endpoint.ask(process, &nowhere, PROBE).await.is_ok_and(|body| body == told)
 }
