@@ -12,16 +12,19 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian packages that the tests need: real servers, old Go, a C compiler, and what starts programs in odd ways.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 13] = [
     "caddy",
     "containerd",
+    "docker.io",
     "etcd-server",
     "gcc",
     "golang-1.19-go",
     "influxdb",
     "libc6-dev",
     "nats-server",
+    "openssl",
     "prometheus",
+    "redis-server",
     "util-linux",
 ];
 

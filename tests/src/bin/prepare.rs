@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use tests::build::build;
-use tests::cases::{detection, fixtures, goroutines, heap, leaks, openers, views};
+use tests::cases::{detection, fixtures, goroutines, heap, leaks, openers, pulls, views};
 use tests::toolchain::{Toolchain, fetch_all};
 
 fn main() -> io::Result<()> {
@@ -20,7 +20,8 @@ fn main() -> io::Result<()> {
     let leaks = newest.into_iter().flat_map(leaks::builds);
     let fixtures = newest.into_iter().flat_map(fixtures::builds);
     let goroutines = newest.into_iter().flat_map(goroutines::builds);
-    let of_one = leaks.chain(fixtures).chain(goroutines);
+    let pulls = newest.into_iter().flat_map(pulls::builds);
+    let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls);
     let of_all = detection::builds().chain(views::builds()).chain(heap::builds()).chain(openers::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {

@@ -18,6 +18,7 @@ pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Ker
         descriptor_counts(proc),
         cgroups(proc, hierarchies),
         network_namespaces(host),
+        endpoints(host),
     ];
     let needed_first = missing_for_programs(host);
     checks.extend(kernel.probes().iter().map(|row| probe(row, &needed_first)));
@@ -149,6 +150,29 @@ fn network_namespaces(host: &Host) -> Check {
         state,
         lost: "Where kernel programs do not work either: state and peer of sockets in containers.".into(),
         needs: "Root, or CAP_SYS_ADMIN.".into(),
+    }
+}
+
+fn endpoints(host: &Host) -> Check {
+    let lacks = |name| host.capabilities.is_some_and(|held| !held.has(name));
+    let missing: Vec<&str> =
+        [Capabilities::SYS_PTRACE, Capabilities::SYS_ADMIN].into_iter().filter(|name| lacks(name)).collect();
+    let state = match (host.capabilities, &missing[..]) {
+        (None, _) => CheckState::Absent { why: "Our own capabilities could not be read.".into() },
+        (Some(_), []) => CheckState::Works,
+        (Some(_), missing) => CheckState::Partly {
+            why: format!(
+                "{} missing: only endpoints of our own processes, in our own network namespace, are asked.",
+                missing.join(" and ") + if missing.len() == 1 { " is" } else { " are" }
+            ),
+        },
+    };
+    Check {
+        name: "pprof endpoints, in the namespaces of their processes".into(),
+        essential: false,
+        state,
+        lost: "What those processes say of themselves: it only confirms what is seen from outside.".into(),
+        needs: "Root, or CAP_SYS_PTRACE to see who listens where and CAP_SYS_ADMIN to go there.".into(),
     }
 }
 

@@ -204,14 +204,15 @@ impl Observer {
         }
     }
 
-    /// Processes of which something has risen so far that an endpoint could say something to.
+    /// What of a process has risen so far that its endpoint could say something to.
+    pub fn rising_of(&self, id: ProcessId) -> Vec<Kind> {
+        self.windows.get(&id).map(corroborate::rising).unwrap_or_default()
+    }
+
+    /// The same for each process of which something has.
     pub fn rising(&self) -> Vec<(Target, Vec<Kind>)> {
-        let rising = |target: &Target| Some(corroborate::rising(self.windows.get(&target.id)?));
-        let targets = self.targets().iter();
-        targets
-            .filter_map(|target| Some((target.clone(), rising(target)?)))
-            .filter(|it| !it.1.is_empty())
-            .collect()
+        let rising = self.targets().iter().map(|target| (target.clone(), self.rising_of(target.id)));
+        rising.filter(|(_, kinds)| !kinds.is_empty()).collect()
     }
 
     /// Whether the process with this pid is there now, watched or not.

@@ -213,7 +213,7 @@ impl Agent {
                 });
                 let due: Vec<Target> = due.cloned().collect();
                 let mut captures = CAPTURES_PER_BEAT;
-                let mut suspects = Vec::new();
+                let mut suspects: Vec<(Target, Vec<Kind>)> = Vec::new();
                 let diagnoses: Vec<_> = due
                     .iter()
                     .filter_map(|target| {
@@ -223,7 +223,9 @@ impl Agent {
                             && observer.capture_again(target.id, BETWEEN_CAPTURES);
                         captures -= usize::from(looks_closer);
                         if looks_closer {
-                            suspects.push((target.clone(), kinds(&diagnosis)));
+                            let found = diagnosis.findings.iter().map(|finding| finding.kind);
+                            let kinds = observer.rising_of(target.id).into_iter().chain(found).collect();
+                            suspects.push((target.clone(), kinds));
                         }
                         let closer = looks_closer.then(|| explained(observer, target)).flatten();
                         Some((target.id, closer.unwrap_or(diagnosis)))
@@ -286,12 +288,6 @@ fn is_suspicious(diagnosis: &Diagnosis) -> bool {
     let costly = |kind: Kind| matches!(kind, Kind::Goroutine | Kind::Heap);
     diagnosis.findings.iter().any(|finding| costly(finding.kind))
         || diagnosis.undecided.iter().any(|one| costly(one.kind) && one.need_seconds.is_some())
-}
-
-/// What grows, or may.
-fn kinds(diagnosis: &Diagnosis) -> Vec<Kind> {
-    let undecided = diagnosis.undecided.iter().filter(|one| one.need_seconds.is_some()).map(|one| one.kind);
-    diagnosis.findings.iter().map(|finding| finding.kind).chain(undecided).collect()
 }
 
 fn tell_what_was_not_understood(changes: &Changes) {

@@ -40,6 +40,9 @@ fn main() -> io::Result<()> {
     let mut packed = Vec::new();
     pprof::encode(&a_profile(), &mut packed)?;
     write("pprof", "packed", &packed)?;
+    for (name, text) in TEXTS {
+        write("profile_text", name, text.as_bytes())?;
+    }
     for file in ["stat", "status", "limits"] {
         write("proc", file, &fs::read(Path::new("/proc/self").join(file))?)?;
     }
@@ -47,6 +50,18 @@ fn main() -> io::Result<()> {
     write("proc", "cgroups", CGROUPS)?;
     write("proc", "mountinfo", MOUNTS)
 }
+
+/// Profiles in the form that people save with curl.
+const TEXTS: [(&str, &str); 2] = [
+    (
+        "goroutines",
+        "goroutine profile: total 8\n7 @ 0x43e0ce 0x6f1a3c\n# labels: {\"shop\":\"a\"}\n#\t0x6f1a3b\tmain.(*queue).wait+0x5b\t/src/queue.go:31\n\n1 @ 0x4\n#\t0x46d03e\tmain.main+0x5e\t\t/src/main.go:12\n\n",
+    ),
+    (
+        "heap",
+        "heap profile: 2: 2097152 [3: 3145728] @ heap/1048576\n2: 2097152 [3: 3145728] @ 0x1 0x2\n#\t0x1\tmain.fill+0x1\t/src/fill.go:9\n\n# runtime.MemStats\n# Alloc = 12\n",
+    ),
+];
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);

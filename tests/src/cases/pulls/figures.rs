@@ -3,6 +3,7 @@
 use super::{GUESTHOUSE, LIFE, LIMIT, built, directory, guesthouse, pulled};
 use crate::agent::{self, Outcome};
 use crate::answer::Diagnosis;
+use crate::build::{Variant, build};
 use crate::case::Case;
 use crate::need::Need;
 use crate::running::Running;
@@ -30,6 +31,12 @@ pub(super) fn cases() -> Vec<Case> {
             no_other_verdict("heap", &["-rate", "41", "-book", "-coat", "65536"], "writeDown")
         }),
         case("of_a_healthy_process_accuse_nobody", of_a_healthy_process),
+        case("of_the_agent_follow_suspicion_and_schedule", follow_suspicion_and_schedule),
+        Case::new(
+            "pulls::of_gos_own_leak_profile_corroborate",
+            [Need::Root, Need::GoMinor(27)],
+            of_gos_own_leak_profile,
+        ),
     ]
 }
 
@@ -224,5 +231,63 @@ fn of_a_healthy_process() -> Result<()> {
     ensure!(diagnosis.verdict == "healthy", "want a healthy process: {diagnosis:#?}");
     // Nothing is suspected, so nobody is asked.
     ensure!(json["endpoint"]["pulls"].as_array().is_none_or(Vec::is_empty), "it was asked: {json}");
+    Ok(())
+}
+
+/// `watcher run`: a process that grows is asked by itself, one that does not only where a schedule says so.
+fn follow_suspicion_and_schedule() -> Result<()> {
+    let house = |style: &str| -> Result<Running> {
+        let mut house = guesthouse(&["-style", style, "-rate", "31"])?;
+        house.address()?;
+        Ok(house)
+    };
+    let (round, square) = (house("round")?, house("square")?);
+    let watched = |settings: &'static str| {
+        thread::spawn(move || -> Result<Vec<String>> {
+            let kept = directory()?;
+            let (file, place) = (kept.path().join("settings.toml"), kept.path().join("kept"));
+            fs::write(&file, format!("directory = '{}'\n{settings}", place.display()))?;
+            let file = file.display().to_string();
+            let arguments = ["run", "--name", GUESTHOUSE, "-d", "30s", "-i", "1s", "--pprof-settings", &file];
+            let outcome = agent::run(&arguments, LIMIT)?;
+            ensure!(outcome.status == Some(0), "run failed: {outcome:?}");
+            let Ok(entries) = fs::read_dir(place) else { return Ok(Vec::new()) };
+            Ok(entries.map(|entry| Ok(entry?.file_name().display().to_string())).collect::<Result<_>>()?)
+        })
+    };
+    let (by_suspicion, by_schedule) = (watched(""), watched("every_seconds = 8\n"));
+    let both = [by_suspicion, by_schedule].map(|it| it.join().map_err(|_| anyhow::anyhow!("it panicked")));
+    let [by_suspicion, by_schedule] = both;
+    let of = |files: &[String], house: &Running, profile: &str| {
+        let begins = format!("{GUESTHOUSE}-{}-", house.pid());
+        files.iter().filter(|file| file.starts_with(&begins) && file.contains(profile)).count()
+    };
+    let by_suspicion = by_suspicion??;
+    ensure!(of(&by_suspicion, &round, "-goroutine.") > 0, "what grows was not asked: {by_suspicion:?}");
+    ensure!(of(&by_suspicion, &square, "") == 0, "what does not grow was asked: {by_suspicion:?}");
+    let by_schedule = by_schedule??;
+    for profile in ["-goroutine.", "-heap."] {
+        ensure!(of(&by_schedule, &square, profile) >= 2, "the schedule was not kept: {by_schedule:?}");
+    }
+    Ok(())
+}
+
+/// Go 1.27 finds by itself those that nothing can wake: its word is told and is not needed.
+fn of_gos_own_leak_profile() -> Result<()> {
+    let kept = directory()?;
+    let settings = kept.path().join("settings.toml");
+    fs::write(&settings, format!("directory = '{}'\n", kept.path().join("kept").display()))?;
+    let toolchain = Toolchain::minor(27).context("the toolchain is gone")?;
+    let executable = build(GUESTHOUSE, toolchain, Variant::STRIPPED)?;
+    let mut command = Command::new(executable);
+    command.arg(format!("-for={}s", LIFE.as_secs())).args(["-style", "round", "-rate", "23"]);
+    let mut house = Running::start(&mut command)?;
+    house.address()?;
+    thread::sleep(Duration::from_secs(6));
+    let (diagnosis, json) = diagnose(house.pid(), &["--pprof-settings", &settings.display().to_string()])?;
+    let primary = diagnosis.primary().with_context(|| format!("no leak: {diagnosis:#?}"))?;
+    ensure!(primary.kind == "goroutine", "want goroutines: {diagnosis:#?}");
+    let said = primary.evidence.join(" ");
+    ensure!(said.contains("Go's own leak profile (goroutineleak) holds"), "{said} {}", json["endpoint"]);
     Ok(())
 }
