@@ -80,11 +80,6 @@ pub(super) fn pull(args: &cli::Pull) -> anyhow::Result<u8> {
         ProfileFormat::Text => pulled::text(&shown, ROWS),
         ProfileFormat::Json => pulled::json(&shown)?,
         ProfileFormat::Pprof => return give_profile(&pull.profile, args.output.as_deref()),
-        ProfileFormat::Svg => {
-            let svg = flame(&pull.profile, pull.profile.value_index(None).unwrap_or(0))?;
-            give(args.output.as_deref(), &svg)?;
-            return Ok(EXIT_NO_LEAK);
-        }
         ProfileFormat::Folded => folded::folded(&pull.profile, pull.profile.value_index(None).unwrap_or(0)),
         ProfileFormat::Svg => {
             let value = pull.profile.value_index(None).unwrap_or(0);

@@ -125,13 +125,14 @@ fn redirects() -> Result<()> {
 fn who_hangs_holds_nobody_up() -> Result<()> {
     let place = directory()?;
     let hang = || doorman(place.path(), b"", &["-room=false", "-ending", "wait"]);
-    let hanging: Vec<Running> = (0..9).map(|_| hang()).collect::<Result<_>>()?;
+    let hanging: Vec<Running> = (0..16).map(|_| hang()).collect::<Result<_>>()?;
     let mut house = guesthouse(&[])?;
     let address = house.address()?;
     let began = Instant::now();
     let (endpoint, why) = super::listed(house.pid())?;
     ensure!(endpoint.is_some_and(|it| it.contains(&address)), "it was not asked: {why:?}");
-    ensure!(began.elapsed().as_secs() < 20, "{} that hang took {:?}", hanging.len(), began.elapsed());
+    // One after the other they would take three seconds each.
+    ensure!(began.elapsed().as_secs() < 30, "{} that hang took {:?}", hanging.len(), began.elapsed());
     let (endpoint, why) = super::listed(hanging[0].pid())?;
     let told = why.unwrap_or_default();
     ensure!(endpoint.is_none() && told.contains("no whole answer came within"), "{endpoint:?} {told}");

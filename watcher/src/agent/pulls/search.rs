@@ -96,12 +96,12 @@ impl Endpoints {
         if target.go.is_none() {
             return Err(Missing::NoHandlers);
         }
-        if settings.forbids(target) {
-            return Err(Missing::Forbidden);
-        }
         let process = Arc::new(open(target)?);
         if !self.has_handlers(&process).await? {
             return Err(Missing::NoHandlers);
+        }
+        if settings.forbids(target) {
+            return Err(Missing::Forbidden);
         }
         let known = self.entry(target.id);
         // One search at a time for each process; others are not held up.
