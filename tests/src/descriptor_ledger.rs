@@ -1,6 +1,6 @@
 //! The ledger of descriptors against the kernel's own table.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use watcher::process::ProcessId;
 use watcher::reading::Reading;
@@ -39,20 +39,15 @@ pub struct Differences {
 impl Watch {
     /// Begins to watch a process that holds still.
     pub fn begin(pid: i32) -> Result<Watch> {
-        Watch::without(pid, &[])
+        Watch::with(Kernel::load(), pid, &[]).map_err(|(_, error)| error)
     }
 
-    /// The same, as if the kernel refused these programs.
-    pub fn without(pid: i32, refused: &[&str]) -> Result<Watch> {
-        let mut kernel = Kernel::load();
-        let id = identity(pid)?;
-        let mut ledgers = Ledgers::new(&kernel);
-        for program in refused {
-            ledgers.refuse(program);
+    /// The same as if the kernel refused these programs. Gives the kernel back where the process is not watched.
+    pub fn with(mut kernel: Kernel, pid: i32, refused: &[&str]) -> Result<Watch, (Kernel, Error)> {
+        match begin(&mut kernel, pid, refused) {
+            Ok((ledgers, id, before)) => Ok(Watch { kernel, ledgers, id, before, known: Table::new() }),
+            Err(error) => Err((kernel, error)),
         }
-        let before = table(&mut kernel, pid)?;
-        ledgers.watch(id, None, Kinds::from([Kind::Descriptors])).context("watch the process")?;
-        Ok(Watch { kernel, ledgers, id, before, known: Table::new() })
     }
 
     /// Watches another process as well.
@@ -108,6 +103,17 @@ impl Watch {
         }
         Ok(differences)
     }
+}
+
+fn begin(kernel: &mut Kernel, pid: i32, refused: &[&str]) -> Result<(Ledgers, ProcessId, Table)> {
+    let id = identity(pid)?;
+    let mut ledgers = Ledgers::new(kernel);
+    for program in refused {
+        ledgers.refuse(program);
+    }
+    let before = table(kernel, pid)?;
+    ledgers.watch(id, None, Kinds::from([Kind::Descriptors])).context("watch the process")?;
+    Ok((ledgers, id, before))
 }
 
 /// Who a process is.

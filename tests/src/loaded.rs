@@ -45,6 +45,13 @@ impl Loaded {
         }
     }
 
+    /// The names of the programs, as far as the kernel keeps them: 15 bytes.
+    pub fn names(&self) -> BTreeSet<String> {
+        let programs = loaded_programs().filter_map(Result::ok);
+        let ours = programs.filter(|program| self.programs.contains(&program.id()));
+        ours.filter_map(|program| program.name_as_str().map(str::to_owned)).collect()
+    }
+
     /// What both have.
     pub fn and(&self, other: &Loaded) -> Loaded {
         let both = |one: &BTreeSet<u32>, other| one.intersection(other).copied().collect();

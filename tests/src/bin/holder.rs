@@ -6,7 +6,7 @@
 //! `holder leaderless COUNT`     the same, held by three threads whose leader has exited
 //! `holder mappings COUNT`       that many mappings besides those of the program
 //! `holder programs`             all kernel programs of watcher, attached
-//! `holder ledger PID`           the ledger of descriptors, watching that process
+//! `holder ledger PID`           the ledgers, watching that process
 //! `holder rows`                 nothing: prints what the kernel allows, a row each, and ends
 
 use anyhow::{Context, Result, bail, ensure};
@@ -33,6 +33,7 @@ use std::time::Duration;
 use std::{env, thread};
 use tests::descriptor_ledger::Watch;
 use watcher::source::kernel::Kernel;
+use watcher::source::kernel::ledger::{Kind, Kinds};
 
 fn main() -> Result<()> {
     let (_, limit) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -72,7 +73,10 @@ fn programs() -> Result<()> {
 }
 
 fn ledger(pid: i32) -> Result<()> {
-    hold(&Watch::begin(pid)?)
+    let mut watch = Watch::begin(pid)?;
+    let kinds = Kinds::from([Kind::Descriptors, Kind::Mappings, Kind::Tasks]);
+    watch.ledgers.watch(watch.id, None, kinds)?;
+    hold(&watch)
 }
 
 fn rows() -> Result<()> {
