@@ -2,7 +2,7 @@
 
 use crate::attached::Attached;
 use crate::running::Running;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use watcher::source::native_symbols::NativeSymbols;
 use watcher::source::proc::{ProcRoot, ProcessDir};
 
 /// How long a program may take for what it is told.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process that is watched.
 pub struct Watching {
@@ -110,7 +110,10 @@ impl Watching {
             if is_it(&ledger) {
                 return Ok(ledger);
             }
-            ensure!(Instant::now() < deadline, "it took too long until {what}: {}", told(&ledger));
+            if Instant::now() > deadline {
+                let remarks = self.attached.runtime.remarks();
+                bail!("it took too long until {what}: {} {remarks:?}", told(&ledger));
+            }
             thread::sleep(Duration::from_millis(100));
         }
     }
