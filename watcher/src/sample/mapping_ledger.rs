@@ -116,10 +116,10 @@ fn join(
         gone.started_by = most_of(scan, *stack, statements);
         sites.add(gone, |_, _| {});
     }
-    for piece in &scan.missed {
-        accounts.outstanding += 1;
-        sites.add(unseen(piece, heap), merge);
-    }
+    accounts.outstanding += accounts.missed;
+    let (of_heap, others) = unseen(&scan.missed, heap);
+    sites.add(others, merge);
+    sites.push(of_heap);
     accounts.outstanding += scan.before;
     accounts.ended = (accounts.created + accounts.missed).saturating_sub(accounts.outstanding - scan.before);
     Ledger { at, began: raw.began, route: raw.route, accounts, sites: sites.finish(|site| site.what.bytes) }
@@ -155,16 +155,19 @@ fn most_of(scan: &Scan, stack: StackId, statements: &HashMap<u64, Arc<[Frame]>>)
     statement.filter(|it| !it.is_empty()).cloned().into_iter().collect()
 }
 
-/// A site of what nobody was seen to make.
-fn unseen(piece: &Piece, heap: &[Range<u64>]) -> Site<Mappings> {
-    let in_heap = |range: &Range<u64>| range.start < piece.range.end && piece.range.start < range.end;
-    let held =
-        Outstanding { count: 1, bytes: piece.bytes, file_bytes: piece.file_bytes, ..Outstanding::default() };
-    let mut site = site(None, &held);
-    // Nobody knows since when.
-    site.created = 0;
-    site.what.is_runtime = heap.iter().any(in_heap);
-    site
+/// Sites of what nobody was seen to make: in the Go heap, and elsewhere.
+fn unseen(pieces: &[Piece], heap: &[Range<u64>]) -> (Site<Mappings>, Site<Mappings>) {
+    let mut held = [Outstanding::default(), Outstanding::default()];
+    for piece in pieces {
+        let in_heap = |range: &Range<u64>| range.start < piece.range.end && piece.range.start < range.end;
+        let held = &mut held[usize::from(heap.iter().any(in_heap))];
+        held.count += 1;
+        held.bytes += piece.bytes;
+        held.file_bytes += piece.file_bytes;
+    }
+    // Nobody saw them made, or knows since when.
+    let [others, of_heap] = held.map(|held| Site { created: 0, ..site(None, &held) });
+    (Site { what: Mappings { is_runtime: true, ..of_heap.what }, ..of_heap }, others)
 }
 
 fn merge(known: &mut Mappings, more: Mappings) {

@@ -7,6 +7,7 @@ use crate::golang::symbols::{self, StackPc, Symbols};
 use crate::origin::WalkedStack;
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{Mapping, ProcessDir};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -105,10 +106,16 @@ impl<T> Sites<T> {
         join(&mut known.what, site.what);
     }
 
+    /// Adds a site that is like no other, whatever its stack.
+    pub fn push(&mut self, site: Site<T>) {
+        self.sites.push(site);
+    }
+
     /// All of them, those with most first, as far as there is room.
     pub fn finish(mut self, amount: impl Fn(&Site<T>) -> u64) -> Vec<Site<T>> {
         self.sites.retain(|site| site.created > 0 || site.outstanding > 0);
-        self.sites.sort_by_key(|site| std::cmp::Reverse((amount(site), site.outstanding, site.created)));
+        let order = |site: &Site<T>| Reverse((amount(site), site.outstanding, site.created));
+        self.sites.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.stack.cmp(&b.stack)));
         self.sites.truncate(super::ledger::MAX_SITES);
         self.sites
     }
