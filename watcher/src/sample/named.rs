@@ -54,7 +54,8 @@ impl Names<'_> {
             .collect();
         // The first of all is where the thread was; Go's first behind C is where its goroutine stopped.
         let places = raw.go.iter().enumerate().map(|(index, pc)| StackPc { pc: *pc, is_exact: index == 0 });
-        let go = self.symbols.expand(&self.loaded, &places.collect::<Vec<_>>());
+        let mut go = self.symbols.expand(&self.loaded, &places.collect::<Vec<_>>());
+        cut_behind_outermost(&mut go);
         let count = native.len();
         let go = self.frames.of(&go);
         let frames = native.into_iter().chain(go.iter().cloned()).take(MAX_FRAMES).collect();
@@ -73,6 +74,15 @@ impl Names<'_> {
     /// Frames that were looked up already.
     pub fn known(&mut self, frames: &[symbols::Frame]) -> Arc<[Frame]> {
         self.frames.of(frames)
+    }
+}
+
+/// Cuts off what lies behind the function with which a stack of Go's begins: a new thread begins with the frame
+/// pointer of the one that started it, so that a walk goes on into a stack which is another one's.
+fn cut_behind_outermost(frames: &mut Vec<symbols::Frame>) {
+    const OUTERMOST: [&str; 3] = ["runtime.goexit", "runtime.mstart", "runtime.rt0_go"];
+    if let Some(last) = frames.iter().position(|frame| OUTERMOST.contains(&&*frame.function)) {
+        frames.truncate(last + 1);
     }
 }
 
@@ -118,5 +128,63 @@ impl<T> Sites<T> {
         self.sites.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.stack.cmp(&b.stack)));
         self.sites.truncate(super::ledger::MAX_SITES);
         self.sites
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sites, cut_behind_outermost};
+    use crate::golang::symbols;
+    use crate::sample::code::Frame;
+    use crate::sample::ledger::{Site, Tasks};
+    use std::time::Duration;
+
+    #[test]
+    fn a_stack_ends_where_its_thread_or_goroutine_began() {
+        for (stack, expected) in [
+            ("a b runtime.goexit", "a b runtime.goexit"),
+            (
+                "clone templateThread runtime.mstart newosproc main.f runtime.goexit",
+                "clone templateThread runtime.mstart",
+            ),
+            ("a b", "a b"),
+            ("", ""),
+        ] {
+            let frame = |name: &str| symbols::Frame {
+                function: name.into(),
+                symbol: name.into(),
+                file: "".into(),
+                line: 0,
+                start_line: 0,
+                pc: 0,
+            };
+            let mut frames = stack.split_whitespace().map(frame).collect();
+            cut_behind_outermost(&mut frames);
+            let names: Vec<&str> = frames.iter().map(|frame| &*frame.function).collect();
+            assert_eq!(names.join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn stacks_that_look_the_same_are_one_site() {
+        let site = |line, outstanding, ages: (u64, u64)| Site {
+            stack: [Frame::new("main.f", "f.go", line)].into(),
+            started_by: Vec::new(),
+            created: 3,
+            ended: 3 - outstanding,
+            outstanding,
+            oldest: Duration::from_secs(ages.0),
+            youngest: Duration::from_secs(ages.1),
+            longest_ended: (outstanding < 3).then(|| Duration::from_secs(outstanding + 1)),
+            what: Tasks { zombies: outstanding },
+        };
+        let mut sites = Sites::new();
+        for more in [site(1, 0, (0, 0)), site(2, 1, (5, 5)), site(1, 2, (9, 4)), site(1, 1, (7, 2))] {
+            sites.add(more, |known: &mut Tasks, more| known.zombies += more.zombies);
+        }
+        let sites = sites.finish(|site| site.outstanding);
+        let expected =
+            Site { created: 9, ended: 6, longest_ended: Some(Duration::from_secs(3)), ..site(1, 3, (9, 2)) };
+        assert_eq!(sites, [expected, site(2, 1, (5, 5))]);
     }
 }

@@ -238,6 +238,9 @@ const PROGRAMS: &[(ProbeName, &str, Hook)] = &[
     (ProbeName::Tracepoint, "try_tracepoint", Hook::TryTracepoint),
     (ProbeName::Uprobe, "try_uprobe", Hook::TryUprobe),
     (ProbeName::PerfEvent, "try_perf_event", Hook::TryPerfEvent),
+    // Of each ledger the program that asks most of the kernel: it is loaded again when somebody is watched.
+    (ProbeName::MappingLedger, "mmap_returns", Hook::TryTracepoint),
+    (ProbeName::TaskLedger, "task_forked", Hook::TryTypedTracepoint("sched_process_fork")),
 ];
 
 /// Where a program goes; the `Try` kinds are only checked.
@@ -248,6 +251,7 @@ enum Hook {
     TryEntry(&'static str),
     TryReturn(&'static str),
     TryTracepoint,
+    TryTypedTracepoint(&'static str),
     TryUprobe,
     TryPerfEvent,
 }
@@ -273,6 +277,10 @@ impl Hook {
             }
             (Hook::TryTracepoint, Program::TracePoint(program), _) => {
                 program.load()?;
+                program.unload()
+            }
+            (Hook::TryTypedTracepoint(name), Program::BtfTracePoint(program), Some(types)) => {
+                program.load(name, types)?;
                 program.unload()
             }
             (Hook::TryUprobe, Program::UProbe(program), _) => {

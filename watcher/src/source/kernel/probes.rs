@@ -202,6 +202,18 @@ const ROWS: &[(ProbeName, &str, &str, &str)] = &[
         "Samples of what a process computes.",
         "CONFIG_PERF_EVENTS=y and kernel.perf_event_paranoid of 2 or less, or CAP_PERFMON.",
     ),
+    (
+        ProbeName::MappingLedger,
+        "stacks of mappings",
+        "The lines, of Go or called from there, that memory outside the Go heap and mapped files come from.",
+        "Linux 5.15 or newer with CONFIG_FTRACE_SYSCALLS=y, and tracefs mounted at /sys/kernel/tracing.",
+    ),
+    (
+        ProbeName::TaskLedger,
+        "stacks of threads and child processes",
+        "The lines that start child processes, and threads of C's.",
+        "Linux 5.15 or newer.",
+    ),
 ];
 
 /// What stands between this process and the kernel, as far as capabilities go.
