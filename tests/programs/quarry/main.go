@@ -21,6 +21,7 @@ var ways = map[string]func(keep bool){
 	"plan":   plan,
 	"cast":   cast,
 	"gravel": gravel,
+	"rubble": order,
 	"crew":   crew,
 	"bench":  bench,
 	"cart":   cart,
@@ -99,6 +100,24 @@ func cart(keep bool) {
 	}
 	if !keep {
 		command.Wait()
+	}
+}
+
+var orders chan bool
+
+// order has gravel made by one worker on a thread of its own.
+func order(keep bool) {
+	if orders == nil {
+		orders = make(chan bool)
+		go rubble()
+	}
+	orders <- keep
+}
+
+func rubble() {
+	runtime.LockOSThread()
+	for keep := range orders {
+		gravel(keep)
 	}
 }
 

@@ -50,7 +50,7 @@ const C: Row = Row {
     ..GO
 };
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 6] = [
     GO,
     Row { variant: Variant::CGO, ..GO },
     Row {
@@ -63,6 +63,13 @@ const ROWS: [Row; 5] = [
     Row {
         way: "gravel",
         stack: &["runtime.cgocall", "main._Cfunc_pebble", "main.gravel", "main.main", "runtime.main"],
+        is_bulk: true,
+        ..C
+    },
+    // Another thread's memory comes from a heap of its own, reserved at once and taken piece by piece.
+    Row {
+        way: "rubble",
+        stack: &["runtime.cgocall", "main._Cfunc_pebble", "main.gravel", "main.rubble"],
         is_bulk: true,
         ..C
     },
