@@ -2,7 +2,7 @@
 
 use crate::attached::Attached;
 use crate::running::Running;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -126,7 +126,7 @@ fn join(
 }
 
 fn site(named: Option<&Named>, held: &Outstanding) -> Site<Mappings> {
-    let is_runtime = named.is_some_and(|named| is_runtime(named));
+    let is_runtime = named.is_some_and(is_runtime);
     let is_native = !is_runtime && named.is_some_and(|named| named.native > 0);
     Site {
         stack: named.map(|named| named.frames.clone()).unwrap_or_default(),

@@ -86,11 +86,14 @@ fn cut_behind_outermost(frames: &mut Vec<symbols::Frame>) {
     }
 }
 
+/// What a person sees of a site: its stack, and the nearest creator of its goroutine.
+type Look = (Arc<[Frame]>, Arc<[Frame]>);
+
 /// Sites by what a person sees of them: stacks that differ in addresses only are one.
 #[derive(Debug)]
 pub(super) struct Sites<T> {
     sites: Vec<Site<T>>,
-    places: HashMap<(Arc<[Frame]>, Arc<[Frame]>), usize>,
+    places: HashMap<Look, usize>,
 }
 
 impl<T> Sites<T> {

@@ -294,7 +294,7 @@ fn what_nobody_asked_for_is_not_missed() {
         [mapping(4..8, true, ""), mapping(20..24, true, "[uprobes]"), mapping(40..60, true, "[stack]")];
     // It was made after the list of mappings was read.
     let young = entry(4..6, MappingCall::Map, 11, 1);
-    let scan = book.scan(&[young.clone()], &mappings, Duration::from_secs(10));
+    let scan = book.scan(std::slice::from_ref(&young), &mappings, Duration::from_secs(10));
     let missed: BTreeSet<u64> = scan.missed.iter().map(|piece| piece.range.start).collect();
     assert_eq!((missed, scan.makers.len(), scan.before), ([6].into(), 0, 1));
     let scan = book.scan(&[young], &mappings, Duration::from_secs(12));

@@ -111,7 +111,7 @@ fn what_each_stack_has_left_is_told_with_what_is_not_known() {
     .into();
     let statements: HashMap<u64, Arc<[Frame]>> =
         [(7, named("main.start").frames), (8, Arc::default())].into();
-    let ledger = join(moment(30), &raw, &scan, &|_| None, &stacks, &statements, &[300..400]);
+    let ledger = join(moment(30), &raw, &scan, &|_| None, &stacks, &statements, &[300..400, 500..600]);
     expect![[r#"
         Accounts { outstanding: 8, before: 1, missed: 2, without_stack: 1, created: 18, ended: 13, corrected: 1, lost: 2, one_in: 1 }
         6/4/2 20+0 Some(3s) [syscall.mmap main.keep runtime.goexit] by ["main.start"]
