@@ -55,30 +55,49 @@ impl NativeSymbols {
             .iter()
             .enumerate()
             .map(|(index, address)| address - u64::from(index > 0 && *address > 0));
-        calls.map_while(|address| self.frame(process, code_at(mappings, address)?, address)).collect()
-    }
-
-    fn frame(&mut self, process: &ProcessDir, mapping: &Mapping, address: u64) -> Option<NativeFrame> {
-        let offset = (address - mapping.range.start).checked_add(mapping.file_offset)?;
-        let function = self.function(process, mapping, offset).unwrap_or_else(|| {
-            let file = mapping.name.rsplit('/').next().unwrap_or_default();
-            format!("{file}+{offset:#x}").into()
+        let places = calls.map_while(|address| {
+            let mapping = code_at(mappings, address)?;
+            Some((mapping, (address - mapping.range.start).checked_add(mapping.file_offset)?))
         });
-        Some(NativeFrame { function, file: mapping.name.as_str().into() })
+        let places: Vec<(&Mapping, u64)> = places.collect();
+        let files = self.learn(process, &places);
+        let frame = |(mapping, offset): &(&Mapping, u64)| {
+            let identity = files.get(&mapping.range.start);
+            let known = identity.and_then(|identity| self.names.get(&(*identity, *offset))?.clone());
+            let function = known.unwrap_or_else(|| {
+                let file = mapping.name.rsplit('/').next().unwrap_or_default();
+                format!("{file}+{offset:#x}").into()
+            });
+            NativeFrame { function, file: mapping.name.as_str().into() }
+        };
+        places.iter().map(frame).collect()
     }
 
-    fn function(&mut self, process: &ProcessDir, mapping: &Mapping, offset: u64) -> Option<Arc<str>> {
-        let file = process.mapped_file(mapping).into_seen()?;
-        let identity = FileIdentity::of(&file).ok()?;
-        if let Some(known) = self.names.get(&(identity, offset)) {
-            return known.clone();
+    /// Looks up what is not known yet, file by file, and tells which file each mapping is of, by its start.
+    fn learn(&mut self, process: &ProcessDir, places: &[(&Mapping, u64)]) -> HashMap<u64, FileIdentity> {
+        let mut files = HashMap::new();
+        for (mapping, _) in places {
+            if files.contains_key(&mapping.range.start) {
+                continue;
+            }
+            let Some(file) = process.mapped_file(mapping).into_seen() else { continue };
+            let Ok(identity) = FileIdentity::of(&file) else { continue };
+            files.insert(mapping.range.start, identity);
+            let of_file =
+                places.iter().filter(|(of, _)| of.range == mapping.range).map(|(_, offset)| *offset);
+            let unknown: Vec<u64> =
+                of_file.filter(|offset| !self.names.contains_key(&(identity, *offset))).collect();
+            if unknown.is_empty() {
+                continue;
+            }
+            if self.names.len() + unknown.len() > MAX_CACHED {
+                self.names.clear();
+            }
+            let names = names_at(&file, &unknown);
+            let names = names.into_iter().map(|name| name.map(|name| Arc::from(printable(name.as_bytes()))));
+            self.names.extend(unknown.iter().map(|offset| (identity, *offset)).zip(names));
         }
-        if self.names.len() >= MAX_CACHED {
-            self.names.clear();
-        }
-        let name = name_at(&file, offset).map(|name| Arc::from(printable(name.as_bytes())));
-        self.names.insert((identity, offset), name.clone());
-        name
+        files
     }
 }
 
@@ -88,16 +107,22 @@ fn code_at(mappings: &[Mapping], address: u64) -> Option<&Mapping> {
     mappings.get(index).filter(|mapping| mapping.range.contains(&address) && mapping.is_executable)
 }
 
-/// The symbol that covers this place in the file; that a symbol is the nearest is not enough.
-fn name_at(file: &File, offset: u64) -> Option<String> {
-    let tables = copy_tables(file).ok()?;
+/// The symbols that cover these places in the file, in the same order; that a symbol is the nearest is not enough.
+fn names_at(file: &File, offsets: &[u64]) -> Vec<Option<String>> {
+    let nothing = || vec![None; offsets.len()];
+    let Ok(tables) = copy_tables(file) else { return nothing() };
     let source =
         Source::Elf(Elf { debug_syms: false, ..Elf::new(format!("/proc/self/fd/{}", tables.as_raw_fd())) });
     let symbolizer = Symbolizer::builder().enable_auto_reload(false).enable_code_info(false).build();
-    let found = symbolizer.symbolize_single(&source, Input::FileOffset(offset)).ok()?;
-    let Symbolized::Sym(symbol) = found else { return None };
-    symbol.size.filter(|bytes| symbol.offset < *bytes)?;
-    Some(symbol.name.into_owned())
+    let Ok(found) = symbolizer.symbolize(&source, Input::FileOffset(offsets)) else { return nothing() };
+    let name = |found: Symbolized<'_>| {
+        let symbol = found.into_sym()?;
+        symbol.size.filter(|bytes| symbol.offset < *bytes)?;
+        Some(symbol.name.into_owned())
+    };
+    let mut names: Vec<Option<String>> = found.into_iter().map(name).collect();
+    names.resize(offsets.len(), None);
+    names
 }
 
 /// A file in memory, as large as this one, with its ELF headers and symbol tables where they were and nothing else.
@@ -159,7 +184,7 @@ fn copy_range(from: &File, to: &File, start: u64, length: u64, budget: &mut u64)
 
 #[cfg(test)]
 mod tests {
-    use super::{NativeSymbols, code_at, name_at, number};
+    use super::{NativeSymbols, code_at, names_at, number};
     use crate::source::proc::{Mapping, ProcRoot, ProcessDir};
     use proptest::prelude::*;
     use std::io::{Read, Write};
@@ -226,7 +251,7 @@ mod tests {
             }
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
-            _ = name_at(&file, offset);
+            prop_assert_eq!(names_at(&file, &[offset, 0]).len(), 2);
         }
     }
 }
