@@ -109,7 +109,10 @@ fn ended(words: &Words, created: Created) -> String {
     match created.ended {
         0 => format!("none {went}"),
         ended if ended >= created.created => {
-            let within = created.longest_seconds.map(|seconds| format!(" within {}", duration(seconds)));
+            let within = created.longest_seconds.map(|seconds| match seconds {
+                seconds if seconds < 0.1 => " at once".to_owned(),
+                seconds => format!(" within {}", duration(seconds)),
+            });
             format!("all {went}{}", within.unwrap_or_default())
         }
         ended => format!("{} of them {went}", count(ended as f64)),
@@ -137,6 +140,7 @@ mod tests {
         let rows = [
             (Kind::Connection, survivors(created(538, 0, None), created(214, 214, Some(3.0)), 1)),
             (Kind::Fd, survivors(created(1_538, 12, Some(1.0)), created(0, 0, None), 1)),
+            (Kind::Fd, survivors(created(290, 0, None), created(153, 153, Some(0.02)), 1)),
             (Kind::Child, survivors(created(90, 0, None), created(7, 3, None), 2)),
             (Kind::Mapping, survivors(created(90, 0, None), created(7, 7, None), 1)),
             (Kind::Fd, Evidence::WithoutStack { count: 1_214 }),
@@ -153,6 +157,7 @@ mod tests {
         expect![[r#"
             538 connections opened at this stack in 45 s, none closed; 214 opened elsewhere, all closed within 3 s.
             1,538 descriptors opened at this stack in 45 s, 12 of them closed.
+            290 descriptors opened at this stack in 45 s, none closed; 153 opened elsewhere, all closed at once.
             90 children started at this stack in 45 s, none waited for; 7 started elsewhere, 3 of them waited for. 2 stacks in all keep what they create.
             90 mappings made at this stack in 45 s, none given back; 7 made elsewhere, all given back.
             Of 1,214 that came meanwhile nobody saw who created them.

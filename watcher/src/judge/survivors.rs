@@ -13,7 +13,7 @@ use crate::store::captures::{Captures, Run};
 use std::sync::Arc;
 
 /// Knowing what became of each thing makes us surer than totals do.
-const SURER: f64 = 0.07;
+const SURER: f64 = 0.1;
 const MOST_CERTAIN: f64 = 0.97;
 /// Where most of the growth has no stack, what the stacks say is said with less confidence.
 const LESS_SURE: f64 = 0.05;
