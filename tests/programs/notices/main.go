@@ -2,33 +2,20 @@
 package main
 
 import (
-	"flag"
 	"io"
 	"log"
 	"os"
-	"runtime"
-	"time"
 
 	"example.com/parcels/internal/service"
 )
 
 func main() {
-	tidy := flag.Duration("tidy", 0, "how often to tidy up; 0 for never")
 	service.Start()
 	own, err := os.Executable()
 	if err != nil {
 		log.Fatal(err)
 	}
-	if *tidy > 0 {
-		go sweep(*tidy)
-	}
 	service.Pace(func() { show(own) })
-}
-
-func sweep(every time.Duration) {
-	for range time.Tick(every) {
-		runtime.GC()
-	}
 }
 
 func show(path string) {

@@ -37,6 +37,8 @@ struct Row {
     says: &'static str,
     /// It says itself how many it holds.
     counts: bool,
+    /// Its garbage is collected. Files and connections that nobody refers to are closed by that.
+    collects: bool,
     /// Its twin has cases of its own elsewhere.
     twin_elsewhere: bool,
 }
@@ -62,6 +64,7 @@ const BASE: Row = Row {
     lines: &[],
     says: "none closed",
     counts: true,
+    collects: true,
     twin_elsewhere: false,
 };
 const DIALS: Row = Row { peer: Peer::Server, kind: "connection", state: Some("ESTABLISHED"), ..BASE };
@@ -69,15 +72,16 @@ const SERVES: Row = Row { peer: Peer::Caller, kind: "connection", state: Some("C
 const IN_C: Row = Row { variant: Variant::CGO, ..BASE };
 
 #[rustfmt::skip]
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     Row { program: "ingest", lines: &["os.Open(path)"], twin_elsewhere: true, ..BASE },
-    Row { program: "notices", lines: &["os.Open(path)"], counts: false, ..BASE },
+    Row { program: "notices", lines: &["os.Open(path)"], counts: false, collects: false, ..BASE },
     Row { program: "notices", arguments: &["-tidy=13s"], lines: &["os.Open(path)"], says: "nothing but the garbage collector closes them", counts: false, ..BASE },
     Row { program: "stocktake", lines: &["os.Open(shelf)"], ..BASE },
     Row { program: "courier", lines: &["http.Get(url)"], twin_elsewhere: true, ..DIALS },
     Row { program: "courier", arguments: &["-brief"], lines: &["http.DefaultClient.Do(request)"], ..DIALS },
     Row { program: "envoys", lines: &["messenger.Get(url)"], ..DIALS },
-    Row { program: "parlour", lines: &["pool.Get()"], ..DIALS },
+    Row { program: "parlour", lines: &["pool.Get()"], collects: false, ..DIALS },
+    Row { program: "parlour", arguments: &["-tidy=13s"], lines: &["pool.Get()"], says: "nothing but the garbage collector closes them", counts: false, ..DIALS },
     Row { program: "clerk", lines: &["base.Query(\"entries\")"], ..DIALS },
     Row { program: "clerk", arguments: &["-way=draft"], rate_per_second: 113.0, kind: "heap", state: None, lines: &["base.Prepare(\"entry\")"], says: "collections found", counts: false, ..DIALS },
     Row { program: "relay", lines: &["listener.Accept()"], twin_elsewhere: true, ..SERVES },
@@ -236,7 +240,13 @@ struct Scene {
 impl Scene {
     fn start(row: Row, style: Style, toolchain: &Toolchain) -> Result<Scene> {
         let executable = build::build(row.program, toolchain, row.variant)?;
-        let command = |style| program::command(&executable, style, row.rate_per_second, LIFE);
+        let command = |style| {
+            let mut command = program::command(&executable, style, row.rate_per_second, LIFE);
+            if !row.collects {
+                command.env("GOGC", "off");
+            }
+            command
+        };
         let (program, address, peer) = match row.peer {
             Peer::None => (Running::start(command(style).args(row.arguments))?, None, None),
             Peer::Caller => {

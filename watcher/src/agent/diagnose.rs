@@ -64,6 +64,9 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         (observer, changes) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
             observer.beat();
+            observer.watch_all_of_few();
+            observer.watch_rising();
+            observer.tend_watches();
             observer.capture_all(again, CAPTURE_BUDGET);
             changes
         })

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod checks;
 pub mod diagnose;
+mod ledgers;
 pub mod observer;
 pub mod progress;
 pub mod pulls;

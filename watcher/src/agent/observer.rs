@@ -1,10 +1,11 @@
 //! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
 
+use super::ledgers::{self, Subject, Watches};
 use super::pulls::{self, Arrival};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::health::{Check, Losses};
-use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate};
+use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate, suspicion};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
@@ -29,6 +30,7 @@ pub struct Observer {
     hierarchies: Hierarchies,
     kernel: Kernel,
     use_kernel: bool,
+    watches: Watches,
     discovery: Discovery,
     sweeper: Sweeper,
     windows: HashMap<ProcessId, Window>,
@@ -47,11 +49,13 @@ impl Observer {
         let hierarchies = Hierarchies::read(proc.path()).unwrap_or_default();
         let sweeper =
             Sweeper::new(ProcRoot::host().context("open /proc")?, hierarchies.clone(), Default::default());
+        let kernel = Kernel::load();
         Ok(Observer {
             proc,
             host,
             hierarchies,
-            kernel: Kernel::load(),
+            watches: Watches::new(&kernel),
+            kernel,
             use_kernel: true,
             discovery: Discovery::new(selection),
             sweeper,
@@ -98,6 +102,7 @@ impl Observer {
         self.losses.unwatched_processes += changes.unwatched;
         for left in &changes.left {
             self.windows.remove(&left.id);
+            self.watches.forget(left.id);
         }
         for came in &changes.came {
             let mut window = Window::new(came.id, self.window_capacity);
@@ -168,7 +173,66 @@ impl Observer {
         if let Some(heap) = heap {
             captures.heap.push(heap);
         }
+        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, captures);
         anything
+    }
+
+    /// Begins to watch who opens, maps and starts what in a process, for `term` or without end, unless it is watched
+    /// already, was watched lately, or too many are. Needs its runtime to be attached to.
+    pub fn watch(&mut self, id: ProcessId, term: Option<Duration>) {
+        if !self.watches.has_room_for(id) {
+            return;
+        }
+        let Some(process) = self.proc.open(id.pid).into_seen() else { return };
+        if process.id() != Reading::Seen(id) {
+            return;
+        }
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
+        let captures = window.captures_mut();
+        self.watches.begin(Subject { id, process: &process, runtime: &mut *runtime }, term, captures);
+        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, captures);
+    }
+
+    /// The same for all processes, where they are few enough.
+    pub fn watch_all_of_few(&mut self) {
+        let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
+        if ids.len() <= ledgers::AT_ONCE {
+            for id in ids {
+                self.watch(id, None);
+            }
+        }
+    }
+
+    /// The same for a limited time for those that seem to grow, where they are many.
+    pub fn watch_rising(&mut self) {
+        let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
+        if ids.len() > ledgers::AT_ONCE {
+            for id in ids.into_iter().filter(|id| self.watches.has_room_for(*id)).collect::<Vec<_>>() {
+                if !self.suspects(id).is_empty() {
+                    self.watch(id, Some(ledgers::TERM));
+                }
+            }
+        }
+    }
+
+    /// Goes on with those watches that have reached their middle or their end. Gives back the processes that are no
+    /// longer watched.
+    pub fn tend_watches(&mut self) -> Vec<ProcessId> {
+        for id in self.watches.halved() {
+            self.capture(id);
+        }
+        let over = self.watches.expired();
+        for id in &over {
+            self.capture(*id);
+            self.watches.end(*id);
+        }
+        over
+    }
+
+    /// What seems to grow in a process.
+    pub fn suspects(&self, id: ProcessId) -> Vec<Kind> {
+        self.windows.get(&id).map(suspicion::rising).unwrap_or_default()
     }
 
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.
@@ -230,9 +294,10 @@ impl Observer {
         self.kernel.take_lifecycle()
     }
 
-    /// Memory of our programs and maps in the kernel.
+    /// Memory of our programs and maps in the kernel, those of the ledgers included.
     pub fn kernel_bytes(&self) -> Option<u64> {
-        self.kernel.memory_bytes()
+        let ledgers = self.watches.memory_bytes().unwrap_or(0);
+        self.kernel.memory_bytes().map(|bytes| bytes + ledgers)
     }
 
     /// Our own resident set.

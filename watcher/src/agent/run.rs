@@ -1,6 +1,7 @@
 //! `watcher run`: the loop that goes on until it is told to stop.
 
 use super::diagnose::explained;
+use super::ledgers;
 use super::observer::Observer;
 use super::pulls::{Arrival, Puller, Round, Settings};
 use super::{blocking, interruption};
@@ -179,7 +180,7 @@ struct Agent {
     round: Round,
     /// `None` only while it is lent to the thread that looks.
     observer: Option<Observer>,
-    verdicts: HashMap<ProcessId, (Verdict, Option<Kind>)>,
+    verdicts: HashMap<ProcessId, Told>,
     beats: u64,
     sweep: SweepReport,
     late: u64,
@@ -208,8 +209,10 @@ impl Agent {
             .lend(move |observer| {
                 let changes = observer.discover();
                 let sweep = observer.beat();
+                let watched = observer.tend_watches();
                 let due = observer.targets().iter().filter(|target| {
                     (u64::from(target.id.pid.unsigned_abs()) + beat).is_multiple_of(BEATS_BETWEEN_JUDGEMENTS)
+                        || watched.contains(&target.id)
                 });
                 let due: Vec<Target> = due.cloned().collect();
                 let mut captures = CAPTURES_PER_BEAT;
@@ -218,6 +221,9 @@ impl Agent {
                     .iter()
                     .filter_map(|target| {
                         let diagnosis = explained(observer, target)?;
+                        if may_leak(&diagnosis, &observer.suspects(target.id)) {
+                            observer.watch(target.id, Some(ledgers::TERM));
+                        }
                         let looks_closer = captures > 0
                             && is_suspicious(&diagnosis)
                             && observer.capture_again(target.id, BETWEEN_CAPTURES);
@@ -243,12 +249,8 @@ impl Agent {
         }
         let mut news = self.news_of(&changes);
         for (id, diagnosis) in diagnoses {
-            let primary =
-                diagnosis.findings.iter().find(|finding| finding.primary).map(|finding| finding.kind);
-            let verdict = (diagnosis.verdict, primary);
-            // "Not decided yet" is what everybody expects of a process that has just been met.
-            let before = self.verdicts.insert(id, verdict).unwrap_or((Verdict::Inconclusive, None));
-            if before != verdict {
+            let told = Told::of(&diagnosis);
+            if told.is_news_after(self.verdicts.insert(id, told).unwrap_or(Told::NOTHING)) {
                 news.push(What::Verdict(Box::new(diagnosis)));
             }
         }
@@ -270,7 +272,7 @@ impl Agent {
         let losses = observer.map(Observer::losses).unwrap_or_default();
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
-            leaking: self.verdicts.values().filter(|(verdict, _)| *verdict == Verdict::Leak).count(),
+            leaking: self.verdicts.values().filter(|told| told.verdict == Verdict::Leak).count(),
             sweep_cpu: self.sweep.cpu,
             losses: Losses { late_beats: self.late, ..losses },
             cost: OwnCost {
@@ -281,6 +283,42 @@ impl Agent {
             uptime,
         }
     }
+}
+
+/// What was told of a process last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    verdict: Verdict,
+    primary: Option<Kind>,
+    /// Lines of code were named.
+    has_lines: bool,
+}
+
+impl Told {
+    /// "Not decided yet" is what everybody expects of a process that has just been met.
+    const NOTHING: Told = Told { verdict: Verdict::Inconclusive, primary: None, has_lines: false };
+
+    fn of(diagnosis: &Diagnosis) -> Told {
+        let primary = diagnosis.findings.iter().find(|finding| finding.primary);
+        Told {
+            verdict: diagnosis.verdict,
+            primary: primary.map(|finding| finding.kind),
+            has_lines: primary.is_some_and(|finding| !finding.culprits.is_empty()),
+        }
+    }
+
+    /// It says another thing, or now has the line to it.
+    fn is_news_after(self, before: Told) -> bool {
+        (self.verdict, self.primary) != (before.verdict, before.primary)
+            || self.has_lines && !before.has_lines
+    }
+}
+
+/// Something seems to grow, and watching it for longer does not yet acquit it.
+fn may_leak(diagnosis: &Diagnosis, rising: &[Kind]) -> bool {
+    let findings = diagnosis.findings.iter().map(|finding| finding.kind);
+    let undecided = diagnosis.undecided.iter().filter(|one| one.need_seconds.is_some()).map(|one| one.kind);
+    findings.chain(undecided).any(|kind| rising.contains(&kind))
 }
 
 /// Goroutines or the live heap grow, or may.

@@ -42,7 +42,13 @@ fn headline(judged: &Judged) -> String {
         Evidence::Stuck { count, .. } => Some(*count),
         _ => None,
     });
+    let comes_back = judged.evidence.iter().any(|it| matches!(it, Evidence::ClosedByCollector { .. }));
     match stuck {
+        None if comes_back => format!(
+            "{} grow by {} until a garbage collection closes them",
+            growing(judged.kind, &judged.detail),
+            rate(judged.rate.per_second, judged.kind.unit())
+        ),
         Some(stuck) => {
             format!("{} goroutines are stuck at one line; their number no longer grows", count(stuck as f64))
         }

@@ -2,7 +2,9 @@
 
 use super::culprit::{Owner, owner};
 use super::exhaustion::first_limit;
-use super::{Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Rate, Verdict, gaps};
+use super::{
+    Bounds, Evidence, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Rate, Verdict, gaps,
+};
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
 use crate::store::{Captures, Window};
@@ -230,12 +232,17 @@ fn add_exhaustion(findings: &mut [Finding], window: &Window, bounds: &Bounds) {
     let Some(newest) = window.latest() else { return };
     let descriptor_kinds = [Kind::Fd, Kind::Connection];
     let mut together = Rate { per_second: 0.0, low: 0.0, high: 0.0 };
+    // What the collector closes now and then runs into no limit, whatever its pace in between.
+    let comes_back = |finding: &&mut Finding| {
+        finding.evidence.iter().any(|evidence| matches!(evidence, Evidence::ClosedByCollector { .. }))
+    };
+    let mut findings: Vec<&mut Finding> = findings.iter_mut().filter(|it| !comes_back(it)).collect();
     for finding in findings.iter().filter(|finding| descriptor_kinds.contains(&finding.kind)) {
         together.per_second += finding.rate.per_second;
         together.low += finding.rate.low;
         together.high += finding.rate.high;
     }
-    for finding in findings {
+    for finding in &mut findings {
         let rate = if descriptor_kinds.contains(&finding.kind) { together } else { finding.rate };
         finding.exhausts = first_limit(finding.kind, rate, newest, bounds);
     }

@@ -1,5 +1,5 @@
-//! Descriptors that only the garbage collector closes: an `os.File` that nobody refers to any more has a finalizer, or
-//! a cleanup, that closes it. Their number is a sawtooth whose edges are collections.
+//! Descriptors that only the garbage collector closes: a file or connection of Go's that nobody refers to any more has
+//! a finalizer, or a cleanup, that closes it. Their number is a sawtooth whose edges are collections.
 
 use super::growth::Growth;
 use super::survivors::Book;
@@ -28,8 +28,8 @@ struct Falls {
 /// Growth between collections, where each fall is a collection's doing and one stack opens what falls.
 pub(super) fn growth_between(window: &Window, book: &Book<'_, Descriptors>) -> Option<Growth> {
     let falls = falls(window)?;
-    let (created, ended) = book.most_created()?;
-    let explains = ended as f64 >= 0.5 * falls.count && created >= ended;
+    let lasting = book.most_lasting()?;
+    let explains = lasting.ended as f64 >= 0.5 * falls.count;
     explains.then(|| Growth {
         rate: Rate {
             per_second: falls.rises_per_second,

@@ -5,7 +5,7 @@ use super::composition::{part_course, part_series};
 use super::culprit::{self, Owner, owner, package};
 use super::growth::{Course, course};
 use super::survivors::{Book, LEAST_COUNT, ends_in_library};
-use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, descriptors, goroutines};
+use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, collector, descriptors, goroutines};
 use crate::descriptor::DescriptorType;
 use crate::sample::connections::{ConnectionGroup, Connections, Peer};
 use crate::sample::descriptors::DescriptorTypes;
@@ -47,7 +47,13 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, open_sockets) else {
         return vec![Outcome::of(Kind::Connection, course, |finding| name_group(window, finding))];
     };
-    vec![Outcome::of(Kind::Connection, book.decide(course), |finding| {
+    let course = match book.decide(course) {
+        Course::Steady(why) => {
+            collector::growth_between(window, &book).map_or(Course::Steady(why), Course::Grows)
+        }
+        other => other,
+    };
+    vec![Outcome::of(Kind::Connection, course, |finding| {
         name_group(window, finding);
         book.describe(finding, captures);
         name_group_of_sites(&book, finding);

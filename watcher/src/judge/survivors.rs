@@ -39,6 +39,8 @@ const EVEN: std::ops::RangeInclusive<f64> = 0.75..=1.34;
 const STOPPED: f64 = 0.3;
 /// Where so much of what was there before went meanwhile, what is new took its place.
 const REPLACED: f64 = 0.3;
+/// What is given back within this time was given back by the code that took it.
+const LASTING_SECONDS: f64 = 2.0;
 /// A ledger that covers less than this part of the window names lines and decides nothing: a minute of a daily wave
 /// looks like growth, and a slow leak like none.
 const COVERS: f64 = 0.6;
@@ -169,6 +171,9 @@ impl<'a, T> Book<'a, T> {
 
     /// Part of what is new whose stack is known: 0 to 1.
     fn known(&self) -> f64 {
+        if self.without_stack() == 0 {
+            return 1.0;
+        }
         let known: u64 = self.sources.iter().map(|source| source.site.outstanding).sum();
         known as f64 / known.saturating_add(self.without_stack()).max(1) as f64
     }
@@ -278,10 +283,15 @@ impl<'a, T> Book<'a, T> {
         (totals + SURER * known * amount * exact).min(MOST_CERTAIN.max(MAX_CONFIDENCE))
     }
 
-    /// Created and ended at the stack that created most.
-    pub fn most_created(&self) -> Option<(u64, u64)> {
-        let created = self.sources.iter().map(|source| (source.site.created, source.site.ended));
-        created.max_by_key(|(created, _)| *created)
+    /// What became of the things of the stack that created most of those that were not closed soon after.
+    pub fn most_lasting(&self) -> Option<Created> {
+        let lasting = |site: &&Site<T>| {
+            let ended_late =
+                site.longest_ended.is_none_or(|longest| longest.as_secs_f64() >= LASTING_SECONDS);
+            ended_late || site.oldest.as_secs_f64() >= LASTING_SECONDS
+        };
+        let sites = self.sources.iter().map(|source| source.site).filter(lasting);
+        sites.max_by_key(|site| site.created).map(|site| sum([site]))
     }
 
     fn all(&self) -> Created {
@@ -296,10 +306,17 @@ impl<'a, T> Book<'a, T> {
         // Of what the collector closes, little may be outstanding at this moment.
         let collected = finding.evidence.iter().any(|it| matches!(it, Evidence::ClosedByCollector { .. }));
         if collected {
+            named.retain(|source| {
+                source.site.longest_ended.is_none_or(|it| it.as_secs_f64() >= LASTING_SECONDS)
+            });
             named.sort_by_key(|source| std::cmp::Reverse(source.site.created));
         }
         let part = |source: &Source<'a, T>| if collected { source.site.created } else { source.kept };
-        let all: u64 = self.sources.iter().map(part).sum();
+        let all: u64 = if collected {
+            named.iter().map(|it| part(it)).sum()
+        } else {
+            self.sources.iter().map(part).sum()
+        };
         let all = all.saturating_add(if self.known() < 0.9 { self.without_stack() } else { 0 });
         for source in named.iter().take(MAX_STACKS) {
             let share = part(source) as f64 / all.max(1) as f64;

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"log"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,7 @@ var (
 	life  = flag.Duration("for", 5*time.Minute, "how long to live, ten minutes at most")
 	style = flag.String("style", "square", "way of working: round or square")
 	most  = flag.Int("most", 0, "stop working after so many pieces; 0 for never")
+	tidy  = flag.Duration("tidy", 0, "how often to tidy up; 0 for whenever it is time")
 	still = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
 )
 
@@ -34,9 +36,18 @@ func Start() {
 		*life = longestLife
 	}
 	time.AfterFunc(*life, func() { os.Exit(0) })
+	if *tidy > 0 {
+		go sweep()
+	}
 	if !*still {
 		go chores()
 		go report()
+	}
+}
+
+func sweep() {
+	for range time.Tick(*tidy) {
+		runtime.GC()
 	}
 }
 
