@@ -141,7 +141,7 @@ impl<'a, T> Book<'a, T> {
                 Some(Source { site, kept, middle, fate: fate(site, pace, least, watched) })
             })
             .collect();
-        sources.sort_by(|a, b| b.kept.cmp(&a.kept));
+        sources.sort_by_key(|source| std::cmp::Reverse(source.kept));
         let age = window.latest().map_or(0.0, |newest| newest.at.seconds_since(&ledger.at));
         let is_judge = watched >= COVERS * window.seconds() && age <= STALE * watched;
         Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge })
@@ -433,8 +433,8 @@ fn lines<'a>(stack: &'a [Frame], started_by: &'a [Arc<[Frame]>], module: Option<
         let inner = own.iter().skip_while(|frame| !is(frame, Owner::Own));
         lines.extend(inner.clone().next());
         // A callback that a library calls, as a pool does to open a connection: who asked the library matters too.
-        let beyond = inner.skip_while(|frame| is(frame, Owner::Own));
-        let caller = beyond.skip_while(|frame| !is(frame, Owner::Own)).next();
+        let mut beyond = inner.skip_while(|frame| is(frame, Owner::Own));
+        let caller = beyond.find(|frame| is(frame, Owner::Own));
         lines.extend(caller.filter(|frame| &*frame.function != "main.main"));
     }
     lines.extend(stacks().flatten().find(|frame| is(frame, Owner::Dependency)));
