@@ -1,19 +1,25 @@
 //! Which processes the ledgers watch, for how long, and what is read of them: at the begin, in between, and at the end.
 
 use crate::golang::runtime::Runtime;
+use crate::judge::Kind as Resource;
 use crate::process::ProcessId;
 use crate::reading::Reading;
+use crate::sample::creators::{self, Creators};
+use crate::sample::descriptor_book::DescriptorBook;
+use crate::sample::descriptor_ledger::Sources;
 use crate::sample::ledger::Ledger;
 use crate::sample::mapping_book::MappingBook;
-use crate::sample::{mapping_ledger, task_ledger};
+use crate::sample::starters::Starters;
+use crate::sample::{descriptor_ledger, mapping_ledger, span_ledger, task_ledger};
+use crate::source::KernelTables;
 use crate::source::clock;
 use crate::source::kernel::Kernel;
-use crate::source::kernel::ledger::{Kind, Kinds, Ledgers, Refusal, TaskKind, go_view};
+use crate::source::kernel::ledger::{Bounds, Kind, Kinds, Ledgers, TaskKind, go_view};
 use crate::source::memory::ProcessMemory;
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{ProcRoot, ProcessDir};
 use crate::store::captures::{Captures, LedgerName, Run};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// No more processes are watched at once.
@@ -47,6 +53,11 @@ struct Term {
     ends: Option<Duration>,
     /// Was read in its middle.
     is_halved: bool,
+    /// Probes in its runtime were tried, whatever came of it.
+    tried_births: bool,
+    tried_spans: bool,
+    /// What was open when it began, and what became of it; `None` where that could not be read.
+    descriptors: Option<DescriptorBook>,
     /// What was mapped when it began, and what became of it; `None` where that could not be read.
     mappings: Option<MappingBook>,
     /// Names of C's functions.
@@ -64,6 +75,18 @@ impl Watches {
         self.terms.contains_key(&id)
     }
 
+    /// The processes that are watched.
+    pub fn watched(&self) -> Vec<ProcessId> {
+        self.terms.keys().copied().collect()
+    }
+
+    /// Whether probes in the runtime of a process would tell more, and were not tried yet.
+    pub fn wants_probes(&self, id: ProcessId, rising: &[Resource]) -> bool {
+        self.terms.get(&id).is_some_and(|term| {
+            (!term.tried_births && wants_births(rising)) || (!term.tried_spans && wants_spans(rising))
+        })
+    }
+
     /// Whether a process may be watched now: there is room, and it has not been watched lately.
     pub fn has_room_for(&self, id: ProcessId) -> bool {
         let lately = |ended: &Duration| clock::now().since_boot.saturating_sub(*ended) < BETWEEN_TERMS;
@@ -72,7 +95,13 @@ impl Watches {
 
     /// Begins to watch a process for who opens, maps and starts what, for `term` or without end. What was captured
     /// when it was watched before makes room.
-    pub fn begin(&mut self, mut subject: Subject<'_>, term: Option<Duration>, captures: &mut Captures) {
+    pub fn begin(
+        &mut self,
+        mut subject: Subject<'_>,
+        tables: Option<&mut dyn KernelTables>,
+        term: Option<Duration>,
+        captures: &mut Captures,
+    ) {
         let now = clock::now().since_boot;
         let view = subject.kernel_view();
         let mut kinds = Kinds::default();
@@ -96,17 +125,63 @@ impl Watches {
             began: now,
             ends: term.map(|term| now + term),
             is_halved: false,
+            tried_births: false,
+            tried_spans: false,
+            descriptors: tables
+                .and_then(|tables| descriptor_ledger::begin(&self.ledgers, tables, subject.id).into_seen()),
             mappings: mapping_ledger::begin(subject.process).into_seen(),
             native: NativeSymbols::default(),
         };
         self.terms.insert(subject.id, term);
     }
 
-    /// Reads the ledgers of a process that is watched. What its kernel and its runtime do not give is left out.
-    pub fn scan(&mut self, subject: Subject<'_>, root: &ProcRoot, captures: &mut Captures) {
+    /// Puts probes into the runtime of a process that is watched, for what the ledgers alone do not tell: who started
+    /// the goroutines that open connections, and who fills the heap where it has no profile. Each is tried once, and
+    /// taken out by itself when its time is over.
+    pub fn look_closer(&mut self, subject: Subject<'_>, rising: &[Resource], captures: &mut Captures) {
         let Subject { id, process, runtime } = subject;
         let Some(term) = self.terms.get_mut(&id) else { return };
-        let ledgers = &self.ledgers;
+        let Some(file) = process.executable().into_seen() else { return };
+        if !term.tried_births && wants_births(rising) {
+            term.tried_births = true;
+            if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, Bounds::DEFAULT) {
+                captures.without_ledger.push((LedgerName::Births, because(&refusal)));
+            }
+        }
+        if !term.tried_spans && wants_spans(rising) {
+            term.tried_spans = true;
+            let has_profile = captures.heap.last().is_none_or(|heap| heap.sites.is_ok());
+            if has_profile {
+                return;
+            }
+            if let Err(refusal) = span_ledger::watch(&mut self.ledgers, runtime, &file, id, Bounds::DEFAULT) {
+                captures.without_ledger.push((LedgerName::Spans, because(&refusal)));
+            }
+        }
+    }
+
+    /// Reads the ledgers of a process that is watched. What its kernel and its runtime do not give is left out.
+    pub fn scan(
+        &mut self,
+        subject: Subject<'_>,
+        root: &ProcRoot,
+        tables: Option<&mut dyn KernelTables>,
+        captures: &mut Captures,
+    ) {
+        let Subject { id, process, runtime } = subject;
+        let Some(term) = self.terms.get_mut(&id) else { return };
+        let ledgers = &mut self.ledgers;
+        if let (Some(book), Some(tables)) = (&mut term.descriptors, tables) {
+            let native = &mut term.native;
+            // A port on which others listen tells of what they have accepted and handed over, which is rare.
+            let listens = HashSet::new();
+            let starters = term.tried_births.then(|| creators(ledgers, runtime, process, id)).flatten();
+            let starters =
+                Starters { known: starters.as_ref(), main_module: captures.main_module.as_deref() };
+            let sources = Sources { ledgers, tables, runtime, native, process, starters };
+            let opened = descriptor_ledger::capture(book, sources, id, &listens);
+            push(&mut captures.descriptors, opened.map(|opened| opened.ledger));
+        }
         if let Some(book) = &mut term.mappings {
             let mappings =
                 mapping_ledger::capture(book, ledgers, runtime, &mut term.native, process, id, &[]);
@@ -116,6 +191,9 @@ impl Watches {
             [(TaskKind::Threads, &mut captures.threads), (TaskKind::Children, &mut captures.children)]
         {
             push(run, task_ledger::capture(kind, ledgers, runtime, &mut term.native, root, process, id));
+        }
+        if term.tried_spans {
+            push(&mut captures.spans, span_ledger::read(ledgers, runtime, process, id));
         }
     }
 
@@ -181,7 +259,7 @@ fn name(kind: Kind) -> LedgerName {
 }
 
 /// Why there is none, for an operator.
-fn because(refusal: &Refusal) -> String {
+fn because(refusal: &dyn std::error::Error) -> String {
     let mut text = refusal.to_string();
     if text.ends_with('.') {
         text.pop();
@@ -193,4 +271,25 @@ fn push<T>(run: &mut Run<Ledger<T>>, ledger: Reading<Ledger<T>>) {
     if let Reading::Seen(ledger) = ledger {
         run.push(ledger);
     }
+}
+
+/// Connections are often opened by goroutines of a library.
+fn wants_births(rising: &[Resource]) -> bool {
+    rising.contains(&Resource::Connection) || rising.contains(&Resource::Goroutine)
+}
+
+fn wants_spans(rising: &[Resource]) -> bool {
+    rising.contains(&Resource::Heap)
+}
+
+/// Who started the goroutines that opened what is open.
+fn creators(
+    ledgers: &Ledgers,
+    runtime: &mut Runtime,
+    process: &ProcessDir,
+    id: ProcessId,
+) -> Option<Creators> {
+    let things = ledgers.descriptors(id)?.things;
+    let openers = things.iter().filter_map(|descriptor| descriptor.origin.goroutine);
+    creators::read(ledgers, runtime, process, id, openers).into_seen()
 }

@@ -173,7 +173,8 @@ impl Observer {
         if let Some(heap) = heap {
             captures.heap.push(heap);
         }
-        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, captures);
+        let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
+        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, captures);
         anything
     }
 
@@ -190,8 +191,11 @@ impl Observer {
         let Some(window) = self.windows.get_mut(&id) else { return };
         let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
         let captures = window.captures_mut();
-        self.watches.begin(Subject { id, process: &process, runtime: &mut *runtime }, term, captures);
-        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, captures);
+        let subject = Subject { id, process: &process, runtime: &mut *runtime };
+        let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
+        self.watches.begin(subject, tables, term, captures);
+        let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
+        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, captures);
     }
 
     /// The same for all processes, where they are few enough.
@@ -216,9 +220,15 @@ impl Observer {
         }
     }
 
-    /// Goes on with those watches that have reached their middle or their end. Gives back the processes that are no
-    /// longer watched.
+    /// Puts probes into the runtimes of those processes that are watched and seem to grow, and goes on with those
+    /// watches that have reached their middle or their end. Gives back the processes that are no longer watched.
     pub fn tend_watches(&mut self) -> Vec<ProcessId> {
+        for id in self.watches.watched() {
+            let rising = self.suspects(id);
+            if self.watches.wants_probes(id, &rising) {
+                self.look_closer(id, &rising);
+            }
+        }
         for id in self.watches.halved() {
             self.capture(id);
         }
@@ -228,6 +238,14 @@ impl Observer {
             self.watches.end(*id);
         }
         over
+    }
+
+    fn look_closer(&mut self, id: ProcessId, rising: &[Kind]) {
+        let Some(process) = self.proc.open(id.pid).into_seen() else { return };
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
+        let subject = Subject { id, process: &process, runtime };
+        self.watches.look_closer(subject, rising, window.captures_mut());
     }
 
     /// What seems to grow in a process.

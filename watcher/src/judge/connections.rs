@@ -82,9 +82,9 @@ fn open_sockets(site: &Site<Descriptors>) -> Option<u64> {
 
 /// State and peer by what the stack that keeps most holds, where the totals did not tell them.
 fn name_group_of_sites(book: &Book<'_, Descriptors>, finding: &mut Finding) {
-    let Some(top) = book.keepers().next() else { return };
-    let all: u64 = top.site.what.connections.iter().map(|(_, count)| count).sum();
-    let Some((key, count)) = top.site.what.connections.first() else { return };
+    let Some(top) = book.foremost() else { return };
+    let all: u64 = top.what.connections.iter().map(|(_, count)| count).sum();
+    let Some((key, count)) = top.what.connections.first() else { return };
     if (*count as f64) < NAMED_SHARE * all as f64 {
         return;
     }
@@ -101,8 +101,8 @@ fn name_caller(book: &Book<'_, Descriptors>, finding: &mut Finding, captures: &C
     if !ends_in_library(finding, module) {
         return;
     }
-    let Some(top) = book.keepers().next() else { return };
-    let entry = top.site.stack.iter().rev().find(|frame| owner(&frame.function, module) < Owner::Runtime);
+    let Some(top) = book.foremost() else { return };
+    let entry = top.stack.iter().rev().find(|frame| owner(&frame.function, module) < Owner::Runtime);
     let Some(library) = entry.map(|frame| package(&frame.function)) else { return };
     if let Some((line, stack)) =
         goroutines::own_line_through(captures, |frame| package(&frame.function) == library)
@@ -115,10 +115,10 @@ fn name_caller(book: &Book<'_, Descriptors>, finding: &mut Finding, captures: &C
 /// Goroutines that sit on the sockets which the stack that keeps most has opened.
 fn name_waiting(book: &Book<'_, Descriptors>, finding: &mut Finding, captures: &Captures) {
     let module = captures.main_module.as_deref();
-    let Some(top) = book.keepers().next() else { return };
-    let Some((stack, goroutines)) = top.site.what.waiting.first() else { return };
+    let Some(top) = book.foremost() else { return };
+    let Some((stack, goroutines)) = top.what.waiting.first() else { return };
     let Some(line) = culprit::line(stack, module) else { return };
-    if (*goroutines as f64) < 0.25 * top.kept as f64 {
+    if (*goroutines as f64) < 0.25 * top.outstanding as f64 {
         return;
     }
     finding.evidence.push(Evidence::SittingOn { goroutines: *goroutines, function: line.function.clone() });

@@ -75,7 +75,7 @@ pub(super) fn makes_sockets(site: &Site<Descriptors>) -> bool {
 
 /// The type by what the keeping stacks hold, where the totals did not tell it.
 fn name_type_of_sites(book: &Book<'_, Descriptors>, finding: &mut Finding) {
-    let top = book.keepers().next().and_then(|source| source.site.what.types.first());
+    let top = book.foremost().and_then(|site| site.what.types.first());
     if finding.detail.descriptor_type.is_none() {
         finding.detail.descriptor_type = top.map(|(kind, _)| *kind);
     }

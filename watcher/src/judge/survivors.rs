@@ -283,15 +283,20 @@ impl<'a, T> Book<'a, T> {
         (totals + SURER * known * amount * exact).min(MOST_CERTAIN.max(MAX_CONFIDENCE))
     }
 
-    /// What became of the things of the stack that created most of those that were not closed soon after.
-    pub fn most_lasting(&self) -> Option<Created> {
+    /// The stack that created most of those things that were not given back soon after.
+    pub fn most_lasting(&self) -> Option<&'a Site<T>> {
         let lasting = |site: &&Site<T>| {
             let ended_late =
                 site.longest_ended.is_none_or(|longest| longest.as_secs_f64() >= LASTING_SECONDS);
             ended_late || site.oldest.as_secs_f64() >= LASTING_SECONDS
         };
         let sites = self.sources.iter().map(|source| source.site).filter(lasting);
-        sites.max_by_key(|site| site.created).map(|site| sum([site]))
+        sites.max_by_key(|site| site.created)
+    }
+
+    /// The stack that matters most: that which keeps most, or else the one whose things last.
+    pub fn foremost(&self) -> Option<&'a Site<T>> {
+        self.keepers().next().map(|source| source.site).or_else(|| self.most_lasting())
     }
 
     fn all(&self) -> Created {

@@ -5,6 +5,7 @@ use super::connections::{self, ConnectionKey};
 use super::descriptor_book::{DescriptorBook, Noted, OpenedDescriptor, Opening, Scan};
 use super::ledger::{Accounts, Descriptors, Ledger, Site};
 use super::named::{Named, Names, Sites};
+use super::starters::{Chains, Starters};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::golang::runtime::Runtime;
 use crate::origin::StackId;
@@ -53,6 +54,8 @@ pub struct Sources<'a> {
     pub native: &'a mut NativeSymbols,
     /// The process.
     pub process: &'a ProcessDir,
+    /// Who started the goroutines that opened something.
+    pub starters: Starters<'a>,
 }
 
 /// Reads the ledger of a process that is watched for descriptors. `listens` are the ports on which others in its
@@ -63,7 +66,7 @@ pub fn capture(
     id: ProcessId,
     listens: &HashSet<(Transport, u16)>,
 ) -> Reading<OpenedDescriptors> {
-    let Sources { ledgers, tables, runtime, native, process } = sources;
+    let Sources { ledgers, tables, runtime, native, process, starters } = sources;
     let file = match process.executable() {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
@@ -79,9 +82,9 @@ pub fn capture(
     let frames = Frames::default();
     let mut names = Names { symbols, loaded, native, process, mappings: &mappings, frames };
     let stacks = raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
-    let statements: HashSet<u64> = scan.noted().filter_map(started_at).collect();
-    let statements = statements.into_iter().map(|pc| (pc, names.statement(pc))).collect();
-    let opened = join(book, at, &raw, scan, &Texts { stacks, statements }, listens);
+    let openers = scan.noted().filter_map(|raw| raw.origin.goroutine);
+    let chains = Chains::of(openers, starters, |pc| names.statement(pc));
+    let opened = join(book, at, &raw, scan, &Texts { stacks, chains }, listens);
     runtime.symbols(&file, &memory).0.forget_pages();
     adapt(book, ledgers, id, &raw, at.since_boot);
     process.id().and_then(|now| if now == id { Reading::Seen(opened) } else { Reading::Gone })
@@ -146,8 +149,8 @@ fn adapt(
 /// Names that were looked up.
 struct Texts {
     stacks: HashMap<StackId, Named>,
-    /// `go` statements, by the address behind them.
-    statements: HashMap<u64, Arc<[Frame]>>,
+    /// Who started the goroutines that opened something.
+    chains: Chains,
 }
 
 impl Texts {
@@ -156,22 +159,17 @@ impl Texts {
     }
 
     /// Who started the goroutine of this stack: the runtime's own stacks have nobody.
-    fn started_by(&self, statement: Option<u64>) -> Vec<Arc<[Frame]>> {
-        let frames = statement.and_then(|pc| self.statements.get(&pc)).filter(|frames| !frames.is_empty());
-        frames.cloned().into_iter().collect()
+    fn started_by(&self, chain: Option<usize>) -> Vec<Arc<[Frame]>> {
+        self.chains.chain(chain)
+    }
+
+    fn opener(&self, raw: &RawDescriptor) -> Opener {
+        (raw.origin.stack, raw.origin.goroutine.and_then(|goroutine| self.chains.index(&goroutine)))
     }
 }
 
-/// Who opens: a stack, in goroutines that were started at one place.
-type Opener = (Option<StackId>, Option<u64>);
-
-fn opener(raw: &RawDescriptor) -> Opener {
-    (raw.origin.stack, started_at(raw))
-}
-
-fn started_at(raw: &RawDescriptor) -> Option<u64> {
-    raw.origin.goroutine.map(|goroutine| goroutine.created_at).filter(|pc| *pc != 0)
-}
+/// Who opens: a stack, in goroutines that were started by one chain of others.
+type Opener = (Option<StackId>, Option<usize>);
 
 /// What was found, under the names of who opened it.
 fn join(
@@ -187,10 +185,10 @@ fn join(
     let mut accounts = accounts(book, raw, &scan);
     let mut sites = Sites::new();
     let mut left: HashMap<Option<StackId>, u64> = HashMap::new();
-    let mut starters: HashMap<StackId, HashMap<Option<u64>, u64>> = HashMap::new();
+    let mut starters: HashMap<StackId, HashMap<Option<usize>, u64>> = HashMap::new();
     for (descriptor, opening) in &scan.open {
         let Opening::Noted(noted) = opening else { continue };
-        let (stack, statement) = opener(noted);
+        let (stack, statement) = texts.opener(noted);
         let weight = u64::from(noted.weight);
         *left.entry(stack).or_default() += weight;
         if let Some(stack) = stack {
@@ -232,7 +230,7 @@ fn join(
             _ => None,
         };
         let site = noted.and_then(|noted| {
-            let like = nothing(texts, opener(&noted));
+            let like = nothing(texts, texts.opener(&noted));
             places.get(&place(&like)).copied().filter(|_| !like.stack.is_empty())
         });
         OpenedDescriptor {

@@ -24,6 +24,7 @@ mod named;
 pub mod pulls;
 pub mod runtime;
 pub mod span_ledger;
+pub mod starters;
 pub mod sweep;
 pub mod task_ledger;
 mod tasks;
