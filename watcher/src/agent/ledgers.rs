@@ -178,8 +178,8 @@ impl Watches {
             let starters = term.tried_births.then(|| creators(ledgers, runtime, process, id)).flatten();
             let starters =
                 Starters { known: starters.as_ref(), main_module: captures.main_module.as_deref() };
-            let sources = Sources { ledgers, tables, runtime, native, process, starters };
-            let opened = descriptor_ledger::capture(book, sources, id, &listens);
+            let sources = Sources { ledgers, tables, runtime, native, process };
+            let opened = descriptor_ledger::capture_with(book, sources, id, &listens, starters);
             push(&mut captures.descriptors, opened.map(|opened| opened.ledger));
         }
         if let Some(book) = &mut term.mappings {

@@ -456,4 +456,6 @@ pub(super) fn ends_in_library(finding: &Finding, module: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+mod world;

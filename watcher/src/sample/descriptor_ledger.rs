@@ -54,8 +54,6 @@ pub struct Sources<'a> {
     pub native: &'a mut NativeSymbols,
     /// The process.
     pub process: &'a ProcessDir,
-    /// Who started the goroutines that opened something.
-    pub starters: Starters<'a>,
 }
 
 /// Reads the ledger of a process that is watched for descriptors. `listens` are the ports on which others in its
@@ -66,7 +64,18 @@ pub fn capture(
     id: ProcessId,
     listens: &HashSet<(Transport, u16)>,
 ) -> Reading<OpenedDescriptors> {
-    let Sources { ledgers, tables, runtime, native, process, starters } = sources;
+    capture_with(book, sources, id, listens, Starters::default())
+}
+
+/// The same where it is known who started the goroutines that opened something.
+pub fn capture_with(
+    book: &mut DescriptorBook,
+    sources: Sources<'_>,
+    id: ProcessId,
+    listens: &HashSet<(Transport, u16)>,
+    starters: Starters<'_>,
+) -> Reading<OpenedDescriptors> {
+    let Sources { ledgers, tables, runtime, native, process } = sources;
     let file = match process.executable() {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
