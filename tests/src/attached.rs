@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use watcher::golang::program::Program;
 use watcher::golang::runtime::{AttachOptions, Runtime};
 use watcher::source::memory::{ProcessMemory, entry_address, open_executable};
 
@@ -19,16 +21,17 @@ pub struct Attached {
 impl Attached {
     /// Attaches to a process.
     pub fn to(pid: u32) -> Result<Attached> {
-        Attached::with(pid, AttachOptions::default())
+        Attached::another(&Arc::default(), pid)
     }
 
-    /// Attaches to a process in this way.
-    pub fn with(pid: u32, options: AttachOptions) -> Result<Attached> {
+    /// Attaches to one of several processes of the same executable.
+    pub fn another(program: &Arc<Program>, pid: u32) -> Result<Attached> {
         let (proc_root, pid) = (Path::new("/proc"), i32::try_from(pid).context("a pid")?);
         let file = open_executable(proc_root, pid).into_seen().context("open the executable")?;
         let entry = entry_address(proc_root, pid).into_seen().context("read the auxiliary vector")?;
         let memory = ProcessMemory::new(pid);
-        let runtime = Runtime::attach(&file, entry, &memory, options)?;
+        let options = AttachOptions::default();
+        let runtime = Runtime::attach_another(program, &file, entry, &memory, options)?;
         Ok(Attached { file, memory, runtime })
     }
 }

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use watcher::golang::kernel_view::KernelView;
 use watcher::golang::{Memory, ReadAt};
@@ -24,6 +26,8 @@ const PROBED: [&str; 4] = [
     "runtime.(*mcache).allocLarge",
     "runtime.(*gcControllerState).resetLive",
 ];
+/// Two readings of a process that is not stopped need not be the same each time.
+const ATTEMPTS: usize = 20;
 /// Prologues push the frame pointer from here on.
 const FIRST_THAT_PUSHES: u32 = 21;
 
@@ -37,7 +41,40 @@ pub fn cases() -> Vec<Case> {
             Case::new(name, needs, move || entrances(*minor, variant))
         })
     });
-    matrix.collect()
+    let shared = [Variant::STRIPPED, Variant::PIE, Variant::CGO].map(|variant| {
+        let needs = [Need::Go].into_iter().chain(variant.cgo.then_some(C_COMPILER));
+        let name = format!("entrances::one_executable_{}", variant.name().replace('-', "_"));
+        Case::new(name, needs, move || one_executable(variant))
+    });
+    matrix.chain(shared).collect()
+}
+
+/// Processes of one executable share what its file says, each at its own addresses.
+fn one_executable(variant: Variant) -> Result<()> {
+    let toolchain = Toolchain::newest().context("no Go toolchain is here")?;
+    let executable = build("depot", toolchain, variant)?;
+    let program = Arc::default();
+    for _ in 0..3 {
+        let running = program::depot(&executable, 3, LIFE)?;
+        let mut shared = Attached::another(&program, running.pid())?;
+        let mut alone = Attached::to(running.pid())?;
+        let (ours, theirs) = (shared.runtime.places(), alone.runtime.places());
+        ensure!(ours == theirs, "variables were found elsewhere: {ours:x?} and {theirs:x?}");
+        // Whoever sleeps may just have woken up.
+        let same = (0..ATTEMPTS).any(|_| match (frames(&mut shared), frames(&mut alone)) {
+            (Ok(shared), Ok(alone)) => shared == alone && !shared.is_empty(),
+            _ => false,
+        });
+        ensure!(same, "{:#?}\nis not\n{:#?}", frames(&mut shared)?, frames(&mut alone)?);
+    }
+    Ok(())
+}
+
+/// Every frame that is seen, with its address.
+fn frames(attached: &mut Attached) -> Result<BTreeSet<String>> {
+    let snapshot = attached.runtime.goroutines(&attached.file, &attached.memory)?;
+    let frames = snapshot.groups.iter().flat_map(|group| group.frames.iter().chain(group.created_by.iter()));
+    Ok(frames.map(|frame| format!("{frame:?}")).collect())
 }
 
 fn entrances(minor: u32, variant: Variant) -> Result<()> {

@@ -157,14 +157,16 @@ pub fn symbol_tables(tables: &[u8]) {
         return;
     };
     let Ok(image) = Image::read(&process.file) else { return };
-    let modules =
-        moduledata::find(&Loaded { file: &process.file, image: &image, bias: 0, memory: &process.memory });
+    let modules = moduledata::find(
+        &Loaded { file: &process.file, image: &image, bias: 0, memory: &process.memory },
+        None,
+    );
     let mut file = process.file.clone();
     let length = tables.len().min(range.len());
     file[range.start..range.start + length].copy_from_slice(&tables[..length]);
     let loaded = Loaded { file: &file, image: &image, bias: 0, memory: &process.memory };
     let gofunc = known(Minor(26)).map(|layouts| layouts.gofunc);
-    let mut symbols = Symbols::new(&loaded, modules, gofunc);
+    let mut symbols = Symbols::new(&loaded, modules, gofunc, &std::sync::Arc::default());
     for function in 0..=FUNCTIONS.len() {
         for offset in [0, 1, 64, 127, 128, 200, 255] {
             let pc = pc(function, offset);

@@ -70,19 +70,48 @@ impl Places {
     /// Finds what can be found.
     pub fn find(loaded: &Loaded, symbols: &mut Symbols, routes: Routes) -> Places {
         let Some(module) = symbols.modules().next().cloned() else { return Places::default() };
-        let finder = Finder { loaded, code: code_references(loaded, symbols, &module), module, routes };
-        Places {
-            allgs: finder.place(Variable::Allgs),
-            allm: finder.place(Variable::Allm),
-            controller: finder.place(Variable::Controller),
-            allspans: finder.place(Variable::Allspans),
-            mbuckets: finder.place(Variable::Mbuckets),
-            wait_reasons: finder.place(Variable::WaitReasons),
+        // Where another process of the executable has a variable by its code, this one has it too.
+        let known = match routes {
+            Routes::Both => symbols.program().facts().places,
+            Routes::CodeOnly | Routes::ContentOnly => Places::default(),
+        };
+        let mut finder = Finder { loaded, code: Vec::new(), module, routes };
+        let guess = |place: Option<Place>, variable| {
+            let place = place.filter(|place| place.route == Route::Code)?;
+            let place = Place { address: place.address.wrapping_add(loaded.bias), ..place };
+            finder.accepts(variable, place.address).then_some(place)
+        };
+        let guessed = known.map(guess);
+        if guessed.all_found() {
+            return guessed;
         }
+        finder.code = code_references(loaded, symbols, &finder.module);
+        let found = guessed.map(|place, variable| place.or_else(|| finder.place(variable)));
+        symbols.program().facts().places = found.map(|place, _| {
+            place.map(|place| Place { address: place.address.wrapping_sub(loaded.bias), ..place })
+        });
+        found
+    }
+
+    fn map(self, mut change: impl FnMut(Option<Place>, Variable) -> Option<Place>) -> Places {
+        Places {
+            allgs: change(self.allgs, Variable::Allgs),
+            allm: change(self.allm, Variable::Allm),
+            controller: change(self.controller, Variable::Controller),
+            allspans: change(self.allspans, Variable::Allspans),
+            mbuckets: change(self.mbuckets, Variable::Mbuckets),
+            wait_reasons: change(self.wait_reasons, Variable::WaitReasons),
+        }
+    }
+
+    fn all_found(&self) -> bool {
+        [self.allgs, self.allm, self.controller, self.allspans, self.mbuckets, self.wait_reasons]
+            .iter()
+            .all(Option::is_some)
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Variable {
     Allgs,
     Allm,
@@ -110,7 +139,7 @@ const USERS: &[(&str, Variable)] = &[
     ("runtime.goroutineheader", Variable::WaitReasons),
 ];
 
-/// Addresses of variables that may be meant in the code of each of [`USERS`].
+/// Addresses of variables that may be meant in the code of each of [`USERS`], those of the first users first.
 fn code_references(loaded: &Loaded, symbols: &mut Symbols, module: &Module) -> Vec<(Variable, u64)> {
     let names: Vec<&str> = USERS.iter().map(|(name, _)| *name).collect();
     let functions = symbols.functions_named(loaded, &names);
@@ -126,8 +155,8 @@ fn code_references(loaded: &Loaded, symbols: &mut Symbols, module: &Module) -> V
                 .map(|address| (*variable, address)),
         );
     }
-    references.sort_unstable_by_key(|(_, address)| *address);
-    references.dedup();
+    let mut seen = HashSet::new();
+    references.retain(|reference| seen.insert(*reference));
     references
 }
 
@@ -168,9 +197,11 @@ impl Finder<'_> {
                     [0, 8, 65_824, 65_856, 65_864].map(|distance| address.wrapping_add(distance))
                 })
                 .find(|address| self.accepts(variable, *address)),
-            // The list with the most threads is the list of all threads: others link through the same field.
+            // The list with the most threads is the list of all threads. Others begin with the same thread at times;
+            // what `mcommoninit` uses, which adds to the list, comes before what its readers do.
             Variable::Allm => candidates
                 .filter(|address| self.accepts(variable, *address))
+                .rev()
                 .max_by_key(|address| self.threads_listed_at(*address)),
             _ => candidates.into_iter().find(|address| self.accepts(variable, *address)),
         }
@@ -218,7 +249,9 @@ impl Finder<'_> {
         address.is_multiple_of(8)
             && match variable {
                 Variable::Allgs => is_allgs(loaded, address),
-                Variable::Allm => Some(self.threads_listed_at(address) >= 2),
+                Variable::Allm => {
+                    Some(self.threads_listed_at(address) >= 2 && !is_idle_threads(loaded, address))
+                }
                 Variable::Controller => is_controller(loaded, address),
                 Variable::Allspans => is_allspans(loaded, address),
                 Variable::Mbuckets => is_mbuckets(loaded, address, &self.module.text),
@@ -325,6 +358,14 @@ fn is_thread(loaded: &Loaded, address: u64) -> Option<bool> {
     }
     let g0 = loaded.word(address)?;
     Some(is_pointer(g0) && loaded.word(g0 + GoroutineLayout::M as u64)? == address)
+}
+
+/// `sched.midle`, which begins with the newest thread when that is idle: behind it stand how many are idle and the
+/// most that there may be (`schedt` in `runtime/runtime2.go`, 1.19 to 1.27; `schedinit` sets the last).
+fn is_idle_threads(loaded: &Loaded, address: u64) -> bool {
+    const DEFAULT_MAX_THREADS: u32 = 10_000;
+    let most = loaded.word(address.wrapping_add(24)).map(u64::to_le_bytes);
+    most.and_then(|bytes| u32_at(&bytes, 0)) == Some(DEFAULT_MAX_THREADS)
 }
 
 fn is_controller(loaded: &Loaded, address: u64) -> Option<bool> {

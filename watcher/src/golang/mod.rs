@@ -17,6 +17,7 @@ pub mod locate;
 pub mod moduledata;
 pub mod pclntab;
 pub mod profile;
+pub mod program;
 pub mod prologue;
 pub mod runtime;
 pub mod sampling;

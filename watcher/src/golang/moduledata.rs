@@ -67,13 +67,18 @@ pub struct Module {
     pub rest: Vec<u64>,
 }
 
-/// The modules of a process, the executable's first; empty where there is none of a version that is read here.
-pub fn find(loaded: &Loaded) -> Vec<Module> {
-    let first = loaded.initialised_data().find_map(|range| {
-        loaded
-            .scan(range, STABLE_BYTES, MAX_SCANNED_BYTES, |address, bytes| recognise(loaded, address, bytes))
-    });
-    let mut modules: Vec<Module> = first.into_iter().collect();
+/// The modules of a process, the executable's first; empty where there is none of a version that is read here. The
+/// first is looked for where another process of the same executable has it, then everywhere.
+pub fn find(loaded: &Loaded, hint: Option<u64>) -> Vec<Module> {
+    let hinted = hint.and_then(|address| recognise_at(loaded, address));
+    let search = || {
+        loaded.initialised_data().find_map(|range| {
+            loaded.scan(range, STABLE_BYTES, MAX_SCANNED_BYTES, |address, bytes| {
+                recognise(loaded, address, bytes)
+            })
+        })
+    };
+    let mut modules: Vec<Module> = hinted.or_else(search).into_iter().collect();
     // `next` links the modules of plugins. Its place depends on the version, its target does not look like anything
     // else. A link back into the list ends it.
     let mut last = 0;
@@ -83,15 +88,17 @@ pub fn find(loaded: &Loaded) -> Vec<Module> {
             .iter()
             .filter(|word| **word != 0 && **word % 8 == 0)
             .filter(|word| modules.iter().all(|known| known.address != **word))
-            .find_map(|word| {
-                let mut bytes = [0; STABLE_BYTES];
-                loaded.memory.read(*word, &mut bytes).ok()?;
-                recognise(loaded, *word, &bytes)
-            });
+            .find_map(|word| recognise_at(loaded, *word));
         modules.extend(next);
         last += 1;
     }
     modules
+}
+
+fn recognise_at(loaded: &Loaded, address: u64) -> Option<Module> {
+    let mut bytes = [0; STABLE_BYTES];
+    loaded.memory.read(address, &mut bytes).ok()?;
+    recognise(loaded, address, &bytes)
 }
 
 /// Takes the bytes at `address` for a `moduledata` if all that it says of itself holds together.
@@ -171,6 +178,30 @@ fn recognise(loaded: &Loaded, address: u64, bytes: &[u8]) -> Option<Module> {
 }
 
 impl Module {
+    /// What it says without `bias`, in the terms of the executable's file, so that it can be compared with another
+    /// process's. The words behind the stable part are left out: some are not addresses.
+    pub(super) fn without_bias(&self, bias: u64) -> Module {
+        let moved = |range: &Range<u64>| range.start.wrapping_sub(bias)..range.end.wrapping_sub(bias);
+        Module {
+            address: self.address.wrapping_sub(bias),
+            format: self.format,
+            pc_quantum: self.pc_quantum,
+            functions: self.functions,
+            names: moved(&self.names),
+            units: moved(&self.units),
+            files: moved(&self.files),
+            values: moved(&self.values),
+            records: moved(&self.records),
+            index: moved(&self.index),
+            text: moved(&self.text),
+            noptrdata: moved(&self.noptrdata),
+            data: moved(&self.data),
+            bss: moved(&self.bss),
+            noptrbss: moved(&self.noptrbss),
+            rest: Vec::new(),
+        }
+    }
+
     /// The word at `offset` bytes from the begin of the structure, behind the stable part.
     pub(super) fn word_at(&self, offset: usize) -> Option<u64> {
         self.rest.get(offset.checked_sub(STABLE_BYTES)? / 8).copied()

@@ -11,6 +11,7 @@ use super::layouts::{self, GoroutineLayout, Minor, ThreadLayout};
 use super::loaded::Loaded;
 use super::locate::{self, Places, Route, Routes};
 use super::moduledata;
+use super::program::Program;
 use super::prologue::{self, ProbePoint};
 use super::ranges;
 use super::symbols::Symbols;
@@ -95,9 +96,9 @@ pub enum Remark {
 
 /// The runtime of one process.
 pub struct Runtime {
-    image: Image,
+    image: Arc<Image>,
     bias: u64,
-    version: String,
+    version: Arc<str>,
     minor: Option<Minor>,
     symbols: Symbols,
     places: Places,
@@ -150,25 +151,37 @@ impl Runtime {
         memory: &dyn Memory,
         options: AttachOptions,
     ) -> Result<Runtime, AttachError> {
-        let image = Image::read(file)?;
-        if image.machine != Machine::X86_64 {
-            return Err(AttachError::OtherMachine { machine: image.machine });
-        }
-        let program = buildinfo::read_image(file, &image)?.ok_or(AttachError::NotGo)?;
+        Runtime::attach_another(&Arc::default(), file, entry_address, memory, options)
+    }
+
+    /// The same for one of several processes of the same executable: what follows from its `file` alone is found out
+    /// once, and kept for as long as anybody keeps `program` or a runtime that was attached to with it.
+    ///
+    /// # Errors
+    /// As [`Runtime::attach`].
+    pub fn attach_another(
+        program: &Arc<Program>,
+        file: &dyn ReadAt,
+        entry_address: u64,
+        memory: &dyn Memory,
+        options: AttachOptions,
+    ) -> Result<Runtime, AttachError> {
+        let (image, version) = read_head(program, file)?;
         let bias = entry_address.wrapping_sub(image.entry);
-        let minor = Minor::parse(&program.version);
+        let minor = Minor::parse(&version);
         let table = minor.and_then(layouts::known).filter(|_| !options.hide_tables);
 
         let loaded = Loaded { file, image: &image, bias, memory };
-        let modules = moduledata::find(&loaded);
+        let known = program.facts().tables.as_ref().map(|tables| tables.module.address.wrapping_add(bias));
+        let modules = moduledata::find(&loaded, known);
         if modules.is_empty() {
-            return Err(AttachError::NoRuntime { version: program.version });
+            return Err(AttachError::NoRuntime { version: version.to_string() });
         }
-        let mut symbols = Symbols::new(&loaded, modules, table.map(|table| table.gofunc));
+        let mut symbols = Symbols::new(&loaded, modules, table.map(|table| table.gofunc), program);
         let places = Places::find(&loaded, &mut symbols, options.routes);
         let mut remarks = Vec::new();
         if table.is_none() {
-            remarks.push(Remark::UnknownVersion { version: program.version.clone() });
+            remarks.push(Remark::UnknownVersion { version: version.to_string() });
         }
         for (variable, place) in [
             ("allgs", places.allgs),
@@ -205,7 +218,7 @@ impl Runtime {
         Ok(Runtime {
             image,
             bias,
-            version: program.version,
+            version,
             minor,
             symbols,
             places,
@@ -372,6 +385,21 @@ impl Runtime {
         }
         Ok(())
     }
+}
+
+/// The headers of an executable, and its version of Go.
+fn read_head(program: &Program, file: &dyn ReadAt) -> Result<(Arc<Image>, Arc<str>), AttachError> {
+    if let Some(head) = program.facts().head.clone() {
+        return Ok(head);
+    }
+    let image = Image::read(file)?;
+    if image.machine != Machine::X86_64 {
+        return Err(AttachError::OtherMachine { machine: image.machine });
+    }
+    let build = buildinfo::read_image(file, &image)?.ok_or(AttachError::NotGo)?;
+    let head: (Arc<Image>, Arc<str>) = (Arc::new(image), build.version.into());
+    program.facts().head = Some(head.clone());
+    Ok(head)
 }
 
 fn locate_heap(places: &Places, memory: &dyn Memory, minor: Option<Minor>) -> Result<Heap, HeapError> {

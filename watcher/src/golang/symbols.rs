@@ -6,14 +6,15 @@
 use super::loaded::Loaded;
 use super::moduledata::Module;
 use super::pclntab::{Function, Pclntab};
+use super::program::{Program, Tables};
 use crate::process::printable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Deeper inlining than the compiler does means that the tree leads in a circle.
 const MAX_INLINE_DEPTH: usize = 64;
-/// Resolved addresses that are kept; a program has a few thousand that ever show up in stacks.
-const MAX_CACHED_ADDRESSES: usize = 65_536;
+/// Resolved addresses in plugins that are kept.
+const MAX_PLUGIN_ADDRESSES: usize = 16_384;
 /// Functions looked at when the base of inline trees is checked.
 const INLINE_SAMPLES: usize = 24;
 
@@ -69,29 +70,71 @@ pub struct FunctionIds {
 pub struct Symbols {
     tables: Vec<Pclntab>,
     ids: FunctionIds,
-    frames: HashMap<StackPc, Arc<[Located]>>,
-    texts: HashMap<Vec<u8>, Arc<str>>,
+    bias: u64,
+    /// What is shared with the other processes of the executable.
+    program: Arc<Program>,
+    /// Resolved addresses in plugins, which lie elsewhere in each process.
+    in_plugins: HashMap<StackPc, Arc<[Located]>>,
 }
 
+/// A frame, at the address that it has without bias, and its special role.
 #[derive(Clone, Debug)]
-struct Located {
+pub(super) struct Located {
     frame: Frame,
     id: u8,
 }
 
 impl Symbols {
     /// Prepares the symbols of `modules`. `gofunc_offset` is where a table by version says that the base of inline
-    /// trees stands in `moduledata`; it is checked, and looked for where it is wrong or not known.
-    pub fn new(loaded: &Loaded, modules: Vec<Module>, gofunc_offset: Option<usize>) -> Self {
+    /// trees stands in `moduledata`; it is checked, and looked for where it is wrong or not known. `program` is what
+    /// other processes of the same executable have found out.
+    pub fn new(
+        loaded: &Loaded,
+        modules: Vec<Module>,
+        gofunc_offset: Option<usize>,
+        program: &Arc<Program>,
+    ) -> Self {
         let mut symbols = Symbols {
             tables: modules.into_iter().map(Pclntab::new).collect(),
             ids: FunctionIds::default(),
-            frames: HashMap::new(),
-            texts: HashMap::new(),
+            bias: loaded.bias,
+            program: Arc::clone(program),
+            in_plugins: HashMap::new(),
         };
-        for table in &mut symbols.tables {
-            table.function_data = inline_base(loaded, table, gofunc_offset);
+        let known = symbols.known_tables(program);
+        for (index, table) in symbols.tables.iter_mut().enumerate() {
+            let base = known.as_ref().filter(|_| index == 0).and_then(|known| known.function_data);
+            table.function_data = base
+                .map(|base| base.wrapping_add(loaded.bias))
+                .or_else(|| inline_base(loaded, table, gofunc_offset));
         }
+        if let Some(known) = known {
+            symbols.ids = known.ids;
+            return symbols;
+        }
+        if program.facts().tables.is_some() {
+            // Its tables differ from those of the others.
+            symbols.program = Arc::default();
+        }
+        symbols.ids = symbols.find_ids(loaded);
+        if let Some(table) = symbols.tables.first() {
+            let function_data = table.function_data.map(|base| base.wrapping_sub(loaded.bias));
+            let module = table.module.without_bias(loaded.bias);
+            symbols.program.facts().tables = Some(Tables { module, function_data, ids: symbols.ids });
+        }
+        symbols
+    }
+
+    /// What others found out about the executable's tables, if ours are the same.
+    fn known_tables(&self, program: &Program) -> Option<Tables> {
+        let module = &self.tables.first()?.module;
+        let known = program.facts().tables.clone()?;
+        let has_base = |base: u64| module.rest.contains(&base.wrapping_add(self.bias));
+        let same = known.module == module.without_bias(self.bias) && known.function_data.is_none_or(has_base);
+        same.then_some(known)
+    }
+
+    fn find_ids(&mut self, loaded: &Loaded) -> FunctionIds {
         let names = [
             "runtime.sigpanic",
             "runtime.gopanic",
@@ -101,9 +144,9 @@ impl Symbols {
             "runtime.cgocallback",
             "runtime.systemstack_switch",
         ];
-        let found = symbols.functions_named(loaded, &names);
+        let found = self.functions_named(loaded, &names);
         let id = |index: usize| found[index].map(|function| function.id).filter(|id| *id != 0);
-        symbols.ids = FunctionIds {
+        FunctionIds {
             sigpanic: id(0),
             gopanic: id(1),
             panicwrap: id(2),
@@ -111,8 +154,12 @@ impl Symbols {
             debug_call: id(4),
             cgocallback: id(5),
             wrapper: id(6).and_then(|id| id.checked_add(1)),
-        };
-        symbols
+        }
+    }
+
+    /// What is shared with the other processes of the executable.
+    pub(super) fn program(&self) -> &Program {
+        &self.program
     }
 
     /// The special functions of this runtime.
@@ -147,25 +194,28 @@ impl Symbols {
         Some(self.intern(shorten(name)))
     }
 
-    /// Looks up functions of the executable by name, in one pass over all of them.
+    /// Looks up functions of the executable by name. Those that nobody has asked for yet are looked up in one pass
+    /// over all of them.
     pub fn functions_named(&mut self, loaded: &Loaded, names: &[&str]) -> Vec<Option<Function>> {
-        let mut found = vec![None; names.len()];
-        let Some(table) = self.tables.first_mut() else { return found };
-        let wanted = name_offsets(loaded, table, names);
-        let mut missing = names.len();
+        let Some(table) = self.tables.first_mut() else { return vec![None; names.len()] };
+        let mut facts = self.program.facts();
+        let new: Vec<&str> = names.iter().copied().filter(|name| facts.function(name).is_none()).collect();
+        let mut indexes: HashMap<&str, u64> = HashMap::new();
+        let wanted = if new.is_empty() { HashMap::new() } else { name_offsets(loaded, table, &new) };
         for index in 0..table.module.functions {
-            if missing == 0 {
+            if indexes.len() == new.len() {
                 break;
             }
             let Some(offset) = table.function_name_offset(loaded, index) else { break };
-            if let Some(name) = wanted.get(&offset)
-                && found[*name].is_none()
-            {
-                found[*name] = table.function(loaded, index);
-                missing -= 1;
+            if let Some(name) = wanted.get(&offset) {
+                indexes.entry(new[*name]).or_insert(index);
             }
         }
-        found
+        for name in new {
+            facts.learn_function(name, indexes.get(name).copied());
+        }
+        let index_of = |name: &&str| indexes.get(name).copied().or_else(|| facts.function(name).flatten());
+        names.iter().map(|name| index_of(name).and_then(|index| table.function(loaded, index))).collect()
     }
 
     /// The frames of a stack, innermost first, as Go's own profiles have them: inlined calls expanded, wrappers that
@@ -180,7 +230,7 @@ impl Symbols {
                 let called_panic = callee != 0
                     && [self.ids.gopanic, self.ids.sigpanic, self.ids.panicwrap].contains(&Some(callee));
                 if !is_wrapper || called_panic {
-                    frames.push(located.frame.clone());
+                    frames.push(self.frame(located, place.pc));
                 }
                 callee = located.id;
             }
@@ -190,7 +240,22 @@ impl Symbols {
 
     /// The frame of the function that begins at `entry`, such as a goroutine's start function.
     pub fn entry_frame(&mut self, loaded: &Loaded, entry: u64) -> Option<Frame> {
-        self.locate(loaded, StackPc { pc: entry, is_exact: true }).last().map(|located| located.frame.clone())
+        let located = self.locate(loaded, StackPc { pc: entry, is_exact: true });
+        located.last().map(|located| self.frame(located, entry))
+    }
+
+    /// A frame at the address that it has in this process, on the stack at `pc`.
+    fn frame(&self, located: &Located, pc: u64) -> Frame {
+        let mut frame = located.frame.clone();
+        if self.is_shared(pc) {
+            frame.pc = frame.pc.wrapping_add(self.bias);
+        }
+        frame
+    }
+
+    /// Lies in code of the executable itself.
+    fn is_shared(&self, pc: u64) -> bool {
+        self.tables.first().is_some_and(|table| table.module.text.contains(&pc))
     }
 
     /// Gives back the pages that were read of the executable. Resolved addresses are kept.
@@ -202,8 +267,12 @@ impl Symbols {
 
     /// The frames at one address, innermost first; what could not be found out has an empty name and the address.
     fn locate(&mut self, loaded: &Loaded, place: StackPc) -> Arc<[Located]> {
-        if let Some(known) = self.frames.get(&place) {
-            return Arc::clone(known);
+        let is_shared = self.is_shared(place.pc);
+        let key = StackPc { pc: place.pc.wrapping_sub(if is_shared { self.bias } else { 0 }), ..place };
+        let known =
+            if is_shared { self.program.facts().frames(key) } else { self.in_plugins.get(&key).cloned() };
+        if let Some(known) = known {
+            return known;
         }
         let resolved = self.resolve(loaded, place);
         let unknown = || Located {
@@ -213,17 +282,25 @@ impl Symbols {
                 file: "".into(),
                 line: 0,
                 start_line: 0,
-                pc: place.pc,
+                pc: key.pc,
             },
             id: 0,
         };
-        let Some(resolved) = resolved.filter(|frames| !frames.is_empty()) else { return [unknown()].into() };
-        let frames: Arc<[Located]> = resolved.into();
-        if self.frames.len() >= MAX_CACHED_ADDRESSES {
-            self.frames.clear();
-            self.texts.clear();
+        let Some(mut resolved) = resolved.filter(|frames| !frames.is_empty()) else {
+            return [unknown()].into();
+        };
+        for located in &mut resolved {
+            located.frame.pc = located.frame.pc.wrapping_sub(place.pc.wrapping_sub(key.pc));
         }
-        self.frames.insert(place, Arc::clone(&frames));
+        let frames: Arc<[Located]> = resolved.into();
+        if is_shared {
+            self.program.facts().learn_frames(key, Arc::clone(&frames));
+        } else {
+            if self.in_plugins.len() >= MAX_PLUGIN_ADDRESSES {
+                self.in_plugins.clear();
+            }
+            self.in_plugins.insert(key, Arc::clone(&frames));
+        }
         frames
     }
 
@@ -255,13 +332,8 @@ impl Symbols {
         self.tables.iter_mut().find(|table| table.module.text.contains(&pc))
     }
 
-    fn intern(&mut self, text: Vec<u8>) -> Arc<str> {
-        if let Some(known) = self.texts.get(&text) {
-            return Arc::clone(known);
-        }
-        let interned: Arc<str> = printable(&text).into();
-        self.texts.insert(text, Arc::clone(&interned));
-        interned
+    fn intern(&self, text: Vec<u8>) -> Arc<str> {
+        self.program.facts().text(text, printable)
     }
 }
 

@@ -6,12 +6,14 @@ use super::fixture::process::{
 use super::goroutines::{GoroutineSnapshot, StackReading};
 use super::layouts::{GoroutineLayout, Layouts, Minor, known};
 use super::locate::Routes;
+use super::program::Program;
 use super::runtime::{AttachOptions, GoroutineError, HeapCounters, Remark, Runtime};
 use super::{Memory, Unreadable};
 use expect_test::expect;
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The layout of Go 1.26.
 fn layouts() -> Layouts {
@@ -269,6 +271,35 @@ fn too_few_goroutines_to_tell_the_layout_by_are_no_reason_to_worry() {
     let process = FakeProcess::new("go1.26.6", &Layouts { goroutine: strange, ..layouts() }, &few);
     let runtime = attach(&process, &process.memory, AttachOptions::default());
     assert!(doubts(&runtime), "{:?}", runtime.remarks());
+}
+
+/// What the others of an executable get to see is what each would find by itself, at its own addresses.
+#[test]
+fn processes_of_one_executable_share_what_its_file_says() {
+    let process = reference();
+    let program: Arc<Program> = Arc::default();
+    let options = AttachOptions::default();
+    let attach = |process: &FakeProcess| {
+        Runtime::attach_another(&program, &process.file, 0, &process.memory, options).unwrap()
+    };
+    let mut first = attach(&process);
+    let expected = text(&first.goroutines(&process.file, &process.memory).unwrap());
+    let resolved = program.resolved();
+    assert!(resolved > 5, "{resolved}");
+    let mut second = attach(&process);
+    assert_eq!(text(&second.goroutines(&process.file, &process.memory).unwrap()), expected);
+    assert_eq!(second.places(), first.places());
+    assert_eq!(program.resolved(), resolved, "nothing was resolved again");
+
+    // One that says that its variables lie elsewhere is believed, and alone with it.
+    let mut tampered = process.clone();
+    tampered.memory.word(DATA + 0x1000 + 31 * 8, BSS + 4104);
+    let mut third = attach(&tampered);
+    assert_eq!(text(&third.goroutines(&tampered.file, &tampered.memory).unwrap()), expected);
+    assert_eq!(program.resolved(), resolved);
+    assert_eq!(Arc::strong_count(&program), 3, "the third has one of its own");
+    drop((first, second, third));
+    assert_eq!(Arc::strong_count(&program), 1, "nobody else keeps it");
 }
 
 #[test]

@@ -3,15 +3,18 @@
 //! A runtime is attached to once per process, which takes some milliseconds, and read on every beat after that with
 //! a handful of system calls. What it takes to attach is budgeted per beat.
 
+use crate::golang::program::Program;
 pub use crate::golang::runtime::GoCounters;
 use crate::golang::runtime::{AttachOptions, Runtime};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
 use crate::source::memory::{ProcessMemory, entry_address};
-use crate::source::proc::ProcessDir;
+use crate::source::proc::{FileIdentity, ProcessDir};
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Time that attaching may take in one beat, one process aside.
@@ -21,10 +24,14 @@ const BEATS_BEFORE_RETRY: u64 = 5;
 /// It is not tried for ever.
 const MAX_ATTEMPTS: u32 = 4;
 
+type Programs = HashMap<FileIdentity, Weak<Program>>;
+
 /// The runtimes that are attached to.
 #[derive(Default)]
 pub struct Runtimes {
     states: HashMap<ProcessId, State>,
+    /// Executables of which a process is attached to: the runtimes keep what is shared between them.
+    programs: Programs,
     beat: u64,
     spent: Duration,
 }
@@ -53,6 +60,7 @@ impl Runtimes {
         self.beat += 1;
         self.spent = Duration::ZERO;
         self.states.retain(|id, _| watched.contains(id));
+        self.programs.retain(|_, program| program.strong_count() > 0);
     }
 
     /// The totals of one process. `Unsupported` for a program that is not Go, and where its runtime was not found;
@@ -118,7 +126,7 @@ impl Runtimes {
             return;
         }
         let began = clock::thread_cpu_time();
-        let state = match attach(proc, id, process) {
+        let state = match attach(&mut self.programs, proc, id, process) {
             Ok(runtime) => State::Attached(Box::new(runtime)),
             Err(failure) => {
                 State::Failed { failure, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY }
@@ -129,7 +137,23 @@ impl Runtimes {
     }
 }
 
-fn attach(proc: &Path, id: ProcessId, process: &ProcessDir) -> Result<Runtime, Failure> {
+/// What is known of an executable. The open file is asked: its process may have begun to run another since.
+fn program_of(programs: &mut Programs, executable: &File) -> Arc<Program> {
+    let Ok(identity) = FileIdentity::of(executable) else { return Arc::default() };
+    if let Some(known) = programs.get(&identity).and_then(Weak::upgrade) {
+        return known;
+    }
+    let new = Arc::default();
+    programs.insert(identity, Arc::downgrade(&new));
+    new
+}
+
+fn attach(
+    programs: &mut Programs,
+    proc: &Path,
+    id: ProcessId,
+    process: &ProcessDir,
+) -> Result<Runtime, Failure> {
     let memory = ProcessMemory::new(id.pid);
     let readable = process.executable().and_then(|file| {
         let entry = entry_address(proc, id.pid);
@@ -147,8 +171,11 @@ fn attach(proc: &Path, id: ProcessId, process: &ProcessDir) -> Result<Runtime, F
             return Err(Failure { reading: Reading::Unsupported, why: why.to_owned() });
         }
     };
-    Runtime::attach(&file, entry, &memory, AttachOptions::default()).map_err(|error| Failure {
-        reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
-        why: format!("the runtime was not found in its memory: {error}"),
+    let program = program_of(programs, &file);
+    Runtime::attach_another(&program, &file, entry, &memory, AttachOptions::default()).map_err(|error| {
+        Failure {
+            reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
+            why: format!("the runtime was not found in its memory: {error}"),
+        }
     })
 }
