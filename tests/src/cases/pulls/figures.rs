@@ -252,7 +252,7 @@ fn follow_suspicion_and_schedule() -> Result<()> {
             let outcome = agent::run(&arguments, LIMIT)?;
             ensure!(outcome.status == Some(0), "run failed: {outcome:?}");
             let Ok(entries) = fs::read_dir(place) else { return Ok(Vec::new()) };
-            Ok(entries.map(|entry| Ok(entry?.file_name().display().to_string())).collect::<Result<_>>()?)
+            entries.map(|entry| Ok(entry?.file_name().display().to_string())).collect()
         })
     };
     let (by_suspicion, by_schedule) = (watched(""), watched("every_seconds = 8\n"));
