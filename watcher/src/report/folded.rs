@@ -71,7 +71,8 @@ pub fn top(profile: &Profile, value: usize, rows: usize) -> String {
 
 /// What a frame is called: its function, or its address.
 pub(super) fn name(frame: &Frame<'_>) -> String {
-    frame.function.map_or_else(|| format!("{:#x}", frame.address), |function| function.name.clone())
+    let named = frame.function.filter(|function| !function.name.is_empty());
+    named.map_or_else(|| format!("{:#x}", frame.address), |function| function.name.clone())
 }
 
 /// Semicolons part frames, and the value stands behind the last blank of a line: neither may be in a name.

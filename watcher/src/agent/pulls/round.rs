@@ -170,3 +170,61 @@ pub fn note(captures: &mut Captures, arrival: Arrival) {
         pulls.used = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Missing;
+    use super::{Arrival, Pull, note};
+    use crate::process::ProcessId;
+    use crate::reading::Moment;
+    use crate::report::pprof::{Builder, Function};
+    use crate::source::pprof::{Fault, ProfileName};
+    use crate::store::Captures;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn pull(name: ProfileName, seconds: u64, count: i64) -> Pull {
+        let mut builder = Builder::goroutines(UNIX_EPOCH);
+        let function = Function { name: "main.wait".to_owned(), ..Function::default() };
+        let place = builder.location(1, [(function, 7)]);
+        builder.sample(vec![place], vec![count], Vec::new());
+        Pull {
+            name,
+            endpoint: "http://127.0.0.1:6060/debug/pprof/".to_owned(),
+            at: Moment { since_boot: Duration::from_secs(seconds), wall: UNIX_EPOCH },
+            profile: builder.build(),
+            bytes: 100,
+            took: Duration::from_millis(3),
+            target_cpu: None,
+            kept: Err("no room".to_owned()),
+        }
+    }
+
+    fn arrival(results: Vec<Result<Pull, Missing>>) -> Arrival {
+        Arrival { process: ProcessId { pid: 7, start_ticks: 1 }, results }
+    }
+
+    #[test]
+    fn profiles_and_failures_come_to_where_the_judge_looks() {
+        let mut captures = Captures::default();
+        note(&mut captures, arrival(vec![Err(Missing::NoHandlers)]));
+        assert_eq!(captures.pulls.used, None, "a program without an endpoint lacks nothing");
+        for seconds in 1..40 {
+            let endpoint = "http://127.0.0.1:6060/debug/pprof/".to_owned();
+            let fault = Fault::Status(500 + u16::try_from(seconds % 2).unwrap());
+            let failed = Missing::Failed { endpoint: endpoint.clone(), fault };
+            let not_offered = Missing::NotOffered { endpoint, profile: "goroutineleak" };
+            let pulled = pull(ProfileName::Goroutine, seconds, 5);
+            note(&mut captures, arrival(vec![Ok(pulled), Err(failed), Err(not_offered)]));
+        }
+        note(&mut captures, arrival(vec![Ok(pull(ProfileName::GoroutineLeak, 40, 3))]));
+        let pulls = captures.pulls;
+        assert_eq!(pulls.goroutines.ends().map(|(first, last)| last.at.seconds_since(&first.at)), Some(38.0));
+        assert_eq!(pulls.goroutines.len(), 3);
+        assert_eq!((pulls.heap.len(), pulls.leaked.map(|leaked| leaked.total)), (0, Some(3)));
+        let used = pulls.used.unwrap();
+        assert_eq!((used.pulls.len(), used.failures.len()), (super::MAX_TOLD, 2));
+        assert!(
+            used.failures.iter().all(|why| why.starts_with("http://127.0.0.1:6060/debug/pprof/: status 50"))
+        );
+    }
+}

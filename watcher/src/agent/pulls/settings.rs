@@ -47,6 +47,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 struct Named {
     process: Pattern,
+    uid: Option<u32>,
     configured: Configured,
 }
 
@@ -123,7 +124,10 @@ impl Settings {
 
     /// How to ask this process.
     pub fn of(&self, target: &Target) -> Configured {
-        let named = self.endpoints.iter().find(|named| matches(&named.process, target));
+        let named = self.endpoints.iter().find(|named| {
+            // Whoever runs a program chooses its name, so a secret can be tied to a user.
+            named.uid.is_none_or(|uid| target.uid == Some(uid)) && matches(&named.process, target)
+        });
         let mut configured = named
             .map_or(Configured { place: None, prefixes: Vec::new(), access: Access::default() }, |named| {
                 named.configured.clone()
@@ -164,6 +168,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct EndpointTable {
     process: String,
+    uid: Option<u32>,
     address: Option<String>,
     #[serde(default)]
     prefixes: Vec<String>,
@@ -190,6 +195,7 @@ fn named(table: EndpointTable) -> anyhow::Result<Named> {
     };
     Ok(Named {
         process: pattern(&table.process)?,
+        uid: table.uid,
         configured: Configured {
             place: table.address.as_deref().map(place).transpose()?,
             prefixes: table.prefixes.into_iter().map(prefix).collect::<Result<_, _>>()?,
@@ -274,6 +280,7 @@ mod tests {
             every_seconds = 900
             [[endpoint]]
             process = "parcels*"
+            uid = 1001
             address = "unix:/run/parcels.sock"
             prefixes = ["/x/"]
             headers = { authorization = "Bearer abc" }
@@ -283,6 +290,9 @@ mod tests {
         assert_eq!(settings.every, Some(Duration::from_secs(900)));
         let mut target = fake::target(7);
         target.name = "parcels-api".to_owned();
+        target.uid = Some(1000);
+        assert!(settings.of(&target).access.headers.is_empty(), "another user's process gets the secret");
+        target.uid = Some(1001);
         let of = settings.of(&target);
         assert_eq!(of.place, Some(Place::Path("/run/parcels.sock".into())));
         assert_eq!(of.prefixes, ["/x/", "/internal/pprof/"]);
