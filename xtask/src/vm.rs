@@ -50,6 +50,9 @@ impl Vm {
         build.arg(&directory);
         // The machine holds its files in memory, and nobody debugs in there.
         build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
+        // It reads the kernel's types, some megabytes of them, anew for each set of programs: unoptimised, in an
+        // emulator, that takes seconds.
+        build.args(["--config", "profile.dev.package.aya-obj.opt-level=3"]);
         build.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
         succeed(&mut build)?;
         let programs = directory.join(PLATFORM).join("debug");
