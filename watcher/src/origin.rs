@@ -74,3 +74,36 @@ impl WalkedStack {
         RawStack { native: native.to_vec(), go, is_cut: self.is_cut }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{RawStack, WalkedStack};
+
+    /// Go's code lies below 100.
+    fn sorted(walked: &[u64], resumed: &[u64]) -> (Vec<u64>, Vec<u64>) {
+        let stack = WalkedStack { walked: walked.to_vec(), resumed: resumed.to_vec(), is_cut: false };
+        let RawStack { native, go, is_cut } = stack.sorted(|pc| pc < 100);
+        assert!(!is_cut);
+        (native, go)
+    }
+
+    #[test]
+    fn of_two_walks_the_one_that_is_whole_is_believed() {
+        for (walked, resumed, native, go) in [
+            // Go called the kernel itself.
+            (&[10, 11, 12][..], &[][..], &[][..], &[10, 11, 12][..]),
+            // C without frame pointers: its walk ends in nonsense.
+            (&[500, 7], &[20, 21, 22], &[500], &[20, 21, 22]),
+            (&[500], &[20, 21, 22], &[500], &[20, 21, 22]),
+            // C with frame pointers: both walks come to the goroutine's frames.
+            (&[500, 501, 15, 21, 22], &[20, 21, 22], &[500, 501], &[15, 21, 22]),
+            // The runtime on its own stack, with frame pointers through the switch and without.
+            (&[10, 11, 21, 22], &[20, 21, 22], &[], &[10, 11, 21, 22]),
+            (&[10, 11], &[20, 21, 22], &[], &[10, 11, 20, 21, 22]),
+            // A thread that runs no Go at all.
+            (&[500, 501], &[], &[500, 501], &[]),
+        ] {
+            assert_eq!(sorted(walked, resumed), (native.to_vec(), go.to_vec()), "{walked:?} {resumed:?}");
+        }
+    }
+}
