@@ -5,6 +5,7 @@ use crate::reading::Reading;
 use crate::source::cgroup::Hierarchies;
 use crate::source::host::{Capabilities, Host};
 use crate::source::kernel::Kernel;
+use crate::source::kernel::ledger::Ledgers;
 use crate::source::kernel::probes::{Outcome, Probe};
 use crate::source::memory::{ProcessMemory, entry_address};
 use crate::source::proc::{ProcRoot, ProcessDir};
@@ -22,6 +23,7 @@ pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Ker
     ];
     let needed_first = missing_for_programs(host);
     checks.extend(kernel.probes().iter().map(|row| probe(row, &needed_first)));
+    checks.extend(Ledgers::new(kernel).probes().iter().map(|row| probe(row, &needed_first)));
     checks
 }
 

@@ -175,10 +175,10 @@ impl DescriptorBook {
     }
 
     /// Creations per second since the last scan; `None` for the first.
-    pub(super) fn pace(&mut self, created: u64, at: Duration) -> Option<f64> {
+    pub(super) fn pace(&mut self, created: u64, at: Duration) -> Option<u64> {
         let (before, then) = self.created.replace((created, at))?;
-        let seconds = at.saturating_sub(then).as_secs_f64();
-        (seconds > 0.0).then(|| created.saturating_sub(before) as f64 / seconds)
+        let millis = u64::try_from(at.saturating_sub(then).as_millis()).ok()?;
+        created.saturating_sub(before).saturating_mul(1000).checked_div(millis)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::process::ProcessId;
 use crate::reading::{Moment, Reading};
 use crate::socket::Transport;
 use crate::source::clock;
-use crate::source::kernel::ledger::{Ledgers, RawDescriptor, RawLedger, leaves_out};
+use crate::source::kernel::ledger::{Ledgers, MAX_ONE_IN, RawDescriptor, RawLedger, leaves_out};
 use crate::source::memory::ProcessMemory;
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::ProcessDir;
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// Creations per second above which stacks are taken of a part of them only. Each costs the watched process about a
 /// microsecond, so that this is 2 % of a core.
-const MAX_CREATIONS_PER_SECOND: f64 = 20_000.0;
+const MAX_CREATIONS_PER_SECOND: u64 = 20_000;
 
 /// The ledger and its descriptors one by one.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,12 +146,12 @@ fn adapt(
     let created =
         if raw.one_in == 1 { entered } else { raw.tally.unsampled + entered / u64::from(raw.one_in) };
     let Some(pace) = book.pace(created + raw.tally.created, now) else { return };
-    let wanted = (pace / MAX_CREATIONS_PER_SECOND).ceil().max(1.0) as u32;
+    let wanted =
+        u32::try_from(pace.div_ceil(MAX_CREATIONS_PER_SECOND)).unwrap_or(u32::MAX).clamp(1, MAX_ONE_IN);
     // Down only when half would do, or it would go up and down with every beat.
-    if wanted > raw.one_in || wanted.next_power_of_two() * 2 <= raw.one_in {
-        if let Err(error) = ledgers.sample_descriptors(id, wanted) {
-            tracing::warn!(%error, pid = id.pid, "every descriptor is entered, at whatever pace they come");
-        }
+    let is_due = wanted > raw.one_in || wanted.next_power_of_two() * 2 <= raw.one_in;
+    if is_due && let Err(error) = ledgers.sample_descriptors(id, wanted) {
+        tracing::warn!(%error, pid = id.pid, "every descriptor is entered, at whatever pace they come");
     }
 }
 

@@ -50,10 +50,7 @@ fn every_descriptor_is_accounted_for_once() {
     let mut book = DescriptorBook::begin(vec![file(3, 30), file(4, 40)], &noted[..1]);
     // 5 was closed and given to another file, both unseen; 6 was closed unseen; 8 was opened unseen.
     let open = vec![file(3, 30), file(4, 40), file(5, 52), file(8, 80), file(99, 1)];
-    assert_eq!(
-        told(&mut book, &noted, open, &noted),
-        (vec![4], vec![3], vec![5, 8], vec![99], vec![5, 6])
-    );
+    assert_eq!(told(&mut book, &noted, open, &noted), (vec![4], vec![3], vec![5, 8], vec![99], vec![5, 6]));
     assert_eq!(book.corrected(), 2);
 }
 
@@ -120,6 +117,6 @@ fn a_socket_is_in_its_state_since_it_was_first_seen_in_it() {
 fn the_pace_is_that_since_the_last_scan() {
     let mut book = DescriptorBook::default();
     assert_eq!(book.pace(500, seconds(10)), None);
-    assert_eq!(book.pace(1_500, seconds(12)), Some(500.0));
+    assert_eq!(book.pace(1_500, seconds(12)), Some(500));
     assert_eq!(book.pace(1_500, seconds(12)), None);
 }

@@ -86,10 +86,7 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
             (StackId(3), named(&["net.Dial", "main.work"])),
             (StackId(4), named(&["os.Open", "main.tidy"])),
         ]),
-        chains: Chains {
-            chains: vec![vec![stack(&["main.main"])]],
-            of: HashMap::from([(WORKER, 0)]),
-        },
+        chains: Chains { chains: vec![vec![stack(&["main.main"])]], of: HashMap::from([(WORKER, 0)]) },
     };
     let opened = join(&mut DescriptorBook::default(), at(100), &raw, scan, &texts, &HashSet::new());
     let mut text = format!("{:?}\n", opened.ledger.accounts);

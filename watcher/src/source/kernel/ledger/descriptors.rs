@@ -1,6 +1,6 @@
 //! The ledger of descriptors, as the programs have it.
 
-use super::instance::{Attaching, Hook};
+use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
 use super::stacks;
 use crate::origin::Origin;
@@ -88,7 +88,7 @@ pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
     Ok(Route::SystemCalls)
 }
 
-const EXACT: &[(&str, Hook)] = &[
+pub(super) const EXACT: &[(&str, Hook)] = &[
     ("file_installed", Hook::Entry(&["fd_install"])),
     ("file_replaces", Hook::Entry(&["do_dup2"])),
     ("file_not_replaced", Hook::Return("do_dup2")),
@@ -98,7 +98,7 @@ const EXACT: &[(&str, Hook)] = &[
     ("process_replaced", EXEC),
 ];
 
-const BY_CALL: &[(&str, Hook)] =
+pub(super) const BY_CALL: &[(&str, Hook)] =
     &[("call_opened", Hook::Calls(OPENING)), ("call_closes", Hook::Calls(&["sys_enter_close"]))];
 
 const BY_CALL_IF_TAKEN: &[(&str, Hook, &str)] = &[

@@ -1,9 +1,11 @@
 //! The second instance of the object: the programs of the ledgers and their maps at full size.
 
+use super::attach::{Attaching, Gap, Link};
 use super::descriptors::{self, DescriptorMap};
 use super::goroutines::BirthMap;
 use super::map::KernelMap;
 use super::mappings::{self, MappingMap};
+use super::rows;
 use super::runtime_probes::{self, Bounds, Place, RuntimeProbes};
 use super::spans::SpanMaps;
 use super::stacks::Stacks;
@@ -13,14 +15,9 @@ use crate::sample::ledger::Route;
 use crate::source::kernel::facts::Facts;
 use crate::source::kernel::load::OBJECT;
 use crate::source::kernel::memory;
-use crate::source::kernel::probes::{Outcome, ProbeName};
+use crate::source::kernel::probes::{Outcome, Probe};
 use aya::maps::PerCpuArray;
-use aya::programs::fentry::FEntryLink;
-use aya::programs::fexit::FExitLink;
-use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::trace_point::{TracePointError, TracePointLink};
-use aya::programs::{Program, ProgramError};
-use aya::{Ebpf, EbpfLoader, Endianness};
+use aya::{Ebpf, EbpfLoader};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, ProbeSettings, Watched};
@@ -49,15 +46,6 @@ struct Attached {
     links: Vec<Link>,
 }
 
-/// Something that a ledger does without.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// What is lost, a few words.
-    pub what: &'static str,
-    /// Why, one sentence.
-    pub why: String,
-}
-
 impl Drop for Attached {
     /// Detaching waits for the kernel, some 10 to 100 ms for each tracepoint: nobody here should.
     fn drop(&mut self) {
@@ -65,32 +53,6 @@ impl Drop for Attached {
         // Where there is no thread to be had, the closure is dropped here and the links with it.
         let _ = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(links));
     }
-}
-
-/// What keeps a program attached.
-#[derive(Debug)]
-#[expect(dead_code, reason = "links are kept for what dropping them does")]
-pub(super) enum Link {
-    Entry(FEntryLink),
-    Return(FExitLink),
-    Typed(BtfTracePointLink),
-    Call(TracePointLink),
-}
-
-/// Where a program goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Hook {
-    /// The entry of a kernel function, by trampoline: of the first of these that this kernel has.
-    Entry(&'static [&'static str]),
-    /// The return of a kernel function, by trampoline.
-    Return(&'static str),
-    /// A tracepoint whose arguments have the kernel's types.
-    Typed(&'static str),
-    /// Tracepoints of system calls, such as `sys_exit_openat`; those that this kernel does not have are passed over
-    /// as long as one is there.
-    Calls(&'static [&'static str]),
-    /// Instructions of single programs: it is only loaded here.
-    Instructions,
 }
 
 impl Instance {
@@ -139,14 +101,7 @@ impl Instance {
         if self.attached.contains_key(&kind) {
             return Ok(());
         }
-        let mut attaching = Attaching {
-            facts: &self.facts,
-            hidden: &self.hidden,
-            types: None,
-            ebpf: &mut self.ebpf,
-            links: Vec::new(),
-            gaps: Vec::new(),
-        };
+        let mut attaching = Attaching::new(&self.facts, &self.hidden, &mut self.ebpf);
         let route = match kind {
             Kind::Descriptors => descriptors::attach(&mut attaching),
             Kind::Mappings => mappings::attach(&mut attaching),
@@ -157,6 +112,11 @@ impl Instance {
         memory::give_back();
         self.attached.insert(kind, Attached { route: route?, gaps, links });
         Ok(())
+    }
+
+    /// What this kernel would take of the ledgers. The programs stay loaded, nothing is attached.
+    pub(super) fn rows(&mut self) -> Vec<Probe> {
+        rows::try_all(&mut Attaching::new(&self.facts, &self.hidden, &mut self.ebpf))
     }
 
     pub(super) fn detach(&mut self, kind: Kind) {
@@ -222,126 +182,4 @@ impl Instance {
     pub(super) fn memory_bytes(&self) -> Option<u64> {
         memory::locked_bytes(&self.ebpf)
     }
-}
-
-/// Attaches programs; those that it has attached go with it unless their links are taken.
-pub(super) struct Attaching<'a> {
-    facts: &'a Facts,
-    hidden: &'a HashSet<String>,
-    types: Option<aya::Btf>,
-    ebpf: &'a mut Ebpf,
-    links: Vec<Link>,
-    gaps: Vec<Gap>,
-}
-
-impl Attaching<'_> {
-    /// Attaches all of these, or none and why.
-    pub(super) fn all(&mut self, row: ProbeName, set: &[(&str, Hook)]) -> Result<(), Outcome> {
-        if let Some(outcome) = self.facts.unresolved.get(&row) {
-            return Err(outcome.clone());
-        }
-        let kept = self.links.len();
-        for (name, hook) in set {
-            if let Err(outcome) = self.one(name, *hook) {
-                self.links.truncate(kept);
-                return Err(outcome);
-            }
-        }
-        Ok(())
-    }
-
-    /// Attaches this one if the kernel takes it; else `what` is a gap.
-    pub(super) fn optional(&mut self, name: &str, hook: Hook, what: &'static str) {
-        if let Err(outcome) = self.one(name, hook) {
-            self.gap(what, &outcome);
-        }
-    }
-
-    /// Notes what is lost.
-    pub(super) fn gap(&mut self, what: &'static str, outcome: &Outcome) {
-        self.gaps.push(Gap { what, why: outcome.why().unwrap_or_default().to_owned() });
-    }
-
-    fn one(&mut self, name: &str, hook: Hook) -> Result<(), Outcome> {
-        if self.hidden.contains(name) {
-            return Err(Outcome::Refused { why: format!("The kernel refused the program {name}.") });
-        }
-        if !matches!(hook, Hook::Calls(_) | Hook::Instructions) && self.types.is_none() {
-            let types = aya::Btf::parse_file(&self.facts.types, Endianness::default());
-            self.types = Some(types.map_err(|error| Outcome::NotHere {
-                why: format!("The kernel's type information could not be read: {error}."),
-            })?);
-        }
-        let links = self
-            .ebpf
-            .program_mut(name)
-            .ok_or(ProgramError::UnexpectedProgramType)
-            .and_then(|program| hook.attach(program, self.types.as_ref()));
-        self.links.extend(links.map_err(|error| self.facts.capabilities.explain_program(&error))?);
-        Ok(())
-    }
-}
-
-impl Hook {
-    /// Has the kernel check the program, unless it has, and attaches it.
-    fn attach(self, program: &mut Program, types: Option<&aya::Btf>) -> Result<Vec<Link>, ProgramError> {
-        match (self, program, types) {
-            (Hook::Entry(functions), Program::FEntry(program), Some(types)) => {
-                let load = |function: &&str| unless_loaded(program.load(function, types));
-                let absent = Err(ProgramError::NotLoaded);
-                functions.iter().map(load).find(|result| !is_unknown(result)).unwrap_or(absent)?;
-                let link = program.attach()?;
-                Ok(vec![Link::Entry(program.take_link(link)?)])
-            }
-            (Hook::Return(function), Program::FExit(program), Some(types)) => {
-                unless_loaded(program.load(function, types))?;
-                let link = program.attach()?;
-                Ok(vec![Link::Return(program.take_link(link)?)])
-            }
-            (Hook::Typed(name), Program::BtfTracePoint(program), Some(types)) => {
-                unless_loaded(program.load(name, types))?;
-                let link = program.attach()?;
-                Ok(vec![Link::Typed(program.take_link(link)?)])
-            }
-            (Hook::Calls(names), Program::TracePoint(program), _) => {
-                unless_loaded(program.load())?;
-                let mut links = Vec::new();
-                let mut absent = None;
-                for name in names {
-                    match program.attach("syscalls", name) {
-                        Ok(link) => links.push(Link::Call(program.take_link(link)?)),
-                        Err(error) if is_absent(&error) => absent = Some(error),
-                        Err(error) => return Err(error),
-                    }
-                }
-                match absent {
-                    Some(error) if links.is_empty() => Err(error),
-                    _ => Ok(links),
-                }
-            }
-            (Hook::Instructions, Program::UProbe(program), _) => {
-                unless_loaded(program.load())?;
-                Ok(Vec::new())
-            }
-            _ => Err(ProgramError::UnexpectedProgramType),
-        }
-    }
-}
-
-fn unless_loaded(result: Result<(), ProgramError>) -> Result<(), ProgramError> {
-    match result {
-        Err(ProgramError::AlreadyLoaded) => Ok(()),
-        result => result,
-    }
-}
-
-/// This kernel has no such function.
-fn is_unknown(result: &Result<(), ProgramError>) -> bool {
-    matches!(result, Err(ProgramError::Btf(aya::BtfError::UnknownBtfTypeName { .. })))
-}
-
-/// This kernel has no such tracepoint.
-fn is_absent(error: &ProgramError) -> bool {
-    matches!(error, ProgramError::TracePointError(TracePointError::FileError { io_error, .. })
-        if io_error.kind() == io::ErrorKind::NotFound)
 }

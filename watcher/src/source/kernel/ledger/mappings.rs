@@ -1,6 +1,6 @@
 //! The ledger of mappings, as the programs have it.
 
-use super::instance::{Attaching, Hook};
+use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
 use super::stacks;
 use crate::origin::Origin;
@@ -106,7 +106,7 @@ pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
     Ok(Route::SystemCalls)
 }
 
-const PROGRAMS: &[(&str, Hook)] = &[
+pub(super) const PROGRAMS: &[(&str, Hook)] = &[
     ("munmap_called", Hook::Calls(&["sys_enter_munmap"])),
     ("mmap_returns", Hook::Calls(&["sys_exit_mmap"])),
     ("mremap_called", Hook::Calls(&["sys_enter_mremap"])),

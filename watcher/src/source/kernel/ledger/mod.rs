@@ -5,11 +5,13 @@
 //! ledger are attached while some process is watched for it. Every hook first looks up the current process; for all
 //! but the watched ones that is all it does.
 
+mod attach;
 mod descriptors;
 mod goroutines;
 mod instance;
 mod map;
 mod mappings;
+mod rows;
 mod runtime_probes;
 mod spans;
 mod stacks;
@@ -17,19 +19,20 @@ mod tasks;
 mod view;
 mod watch;
 
+pub use attach::Gap;
 pub use descriptors::RawDescriptor;
 pub use goroutines::{BirthStack, RawBirths};
-pub use instance::Gap;
 pub use mappings::{MappingCall, RawMapping};
 pub use runtime_probes::{Bounds, End, Probing, SpanWatch};
 pub use spans::{RawAllocated, RawSample, RawSpan};
 pub use stacks::{RawSite, RawTally};
 pub use tasks::{RawTask, TaskKind};
 pub use view::go_view;
-pub use watch::{Kind, Kinds, MAX_WATCHED, Refusal, leaves_out};
+pub use watch::{Kind, Kinds, MAX_ONE_IN, MAX_WATCHED, Refusal, leaves_out};
 
 use super::Kernel;
 use super::facts::Facts;
+use super::probes::Probe;
 use crate::origin::StackId;
 use crate::process::ProcessId;
 use crate::reading::Moment;
@@ -101,6 +104,21 @@ impl Ledgers {
             hidden: HashSet::new(),
             instance: None,
             watched: HashMap::new(),
+        }
+    }
+
+    /// What this kernel takes of the ledgers: always the same rows in the same order. Loads the programs for it, and
+    /// drops them unless somebody is watched; takes some 50 ms of CPU time.
+    pub fn probes(&mut self) -> Vec<Probe> {
+        if !self.facts.can_load() {
+            return rows::unasked("It takes kernel programs, and none could be loaded here.");
+        }
+        match &mut self.instance {
+            Some(instance) => instance.rows(),
+            None => match Instance::load(&self.facts, &self.hidden) {
+                Ok(mut instance) => instance.rows(),
+                Err(refusal) => rows::unasked(&format!("The ledgers' maps could not be made: {refusal}.")),
+            },
         }
     }
 

@@ -1,8 +1,8 @@
 //! Probes in the Go runtime of single processes: put in by position in the executable, and taken out again after their
 //! time or their number of hits, whatever the rest of the agent does meanwhile.
 
+use super::attach::{Attaching, Hook};
 use super::goroutines::RawBirths;
-use super::instance::{Attaching, Hook};
 use super::map::KernelMap;
 use super::spans::{RawAllocated, RawSpan};
 use super::watch::{Kind, Kinds, Refusal};

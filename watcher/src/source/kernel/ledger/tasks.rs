@@ -1,6 +1,6 @@
 //! The ledger of threads and child processes, as the programs have it.
 
-use super::instance::{Attaching, Hook};
+use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
 use super::stacks;
 use crate::origin::Origin;
@@ -109,7 +109,7 @@ pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
     Ok(Route::Exact)
 }
 
-const PROGRAMS: &[(&str, Hook)] = &[
+pub(super) const PROGRAMS: &[(&str, Hook)] = &[
     ("task_freed", Hook::Typed("sched_process_free")),
     ("task_exited", Hook::Typed("sched_process_exit")),
     ("task_forked", Hook::Typed("sched_process_fork")),

@@ -10,8 +10,8 @@ use watcher_ebpf::{
 
 /// Processes that can be watched at once.
 pub const MAX_WATCHED: usize = 64;
-/// Thinner samples say nothing.
-pub(super) const MAX_ONE_IN: u32 = 1 << 15;
+/// Thinner samples of descriptors say nothing: one of so many.
+pub const MAX_ONE_IN: u32 = 1 << 15;
 
 /// One ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
