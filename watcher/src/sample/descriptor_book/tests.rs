@@ -19,13 +19,16 @@ fn note(fd: i32, inode: u64, at: u64) -> RawDescriptor {
     RawDescriptor { fd, inode: Some(inode), at: seconds(at), origin, weight: 1 }
 }
 
-/// What a scan at second 100 makes of it: opened, before, missed, left out, and those that are stale.
+/// Opened, before, missed, left out, and those that are stale.
+type Told = (Vec<i32>, Vec<i32>, Vec<i32>, Vec<i32>, Vec<i32>);
+
+/// What a scan at second 100 makes of it.
 fn told(
     book: &mut DescriptorBook,
     before: &[RawDescriptor],
     open: Vec<OpenDescriptor>,
     after: &[RawDescriptor],
-) -> (Vec<i32>, Vec<i32>, Vec<i32>, Vec<i32>, Vec<i32>) {
+) -> Told {
     let noted = Noted { before, after, since: seconds(100) };
     let scan = book.scan(open, &noted, |fd| fd == 99);
     let those = |wanted: fn(&Opening) -> bool| {

@@ -61,7 +61,7 @@ impl Instance {
         let mut loader = EbpfLoader::new();
         loader.btf(None);
         for (global, value) in &facts.offsets {
-            loader.override_global(*global, value, true);
+            loader.override_global(global, value, true);
         }
         // Only the other instance tells of starts and ends; a ring buffer is a whole number of pages.
         loader.map_max_entries("LIFECYCLE_EVENTS", 4096);

@@ -209,7 +209,7 @@ impl Ledgers {
         let (Some(instance), Some(entry)) = (&self.instance, self.watched.get_mut(&id.pid)) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        entry.watched.sample_mask = one_in.clamp(1, watch::MAX_ONE_IN).next_power_of_two() - 1;
+        entry.watched.sample_mask = one_in.clamp(1, MAX_ONE_IN).next_power_of_two() - 1;
         instance.watched.insert(&id.pid.cast_unsigned(), &entry.watched)
     }
 
