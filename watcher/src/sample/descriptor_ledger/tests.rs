@@ -1,4 +1,4 @@
-use super::{Chains, Texts, join};
+use super::{Chains, Starters, Texts, join};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use crate::reading::Moment;
@@ -86,7 +86,7 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
             (StackId(3), named(&["net.Dial", "main.work"])),
             (StackId(4), named(&["os.Open", "main.tidy"])),
         ]),
-        chains: Chains { chains: vec![vec![stack(&["main.main"])]], of: HashMap::from([(WORKER, 0)]) },
+        chains: Chains::of([WORKER].into_iter(), Starters::default(), |_| stack(&["main.main"])),
     };
     let opened = join(&mut DescriptorBook::default(), at(100), &raw, scan, &texts, &HashSet::new());
     let mut text = format!("{:?}\n", opened.ledger.accounts);
