@@ -35,7 +35,13 @@ pub enum Command {
     ///
     /// Reads its memory from outside. Stacks are known where the program itself can report a heap profile.
     Heap(Heap),
+    /// Show the open descriptors of a Go process: what they are, for how long, and which code opened them.
+    ///
+    /// Watches for a while who opens and closes them; of those that were open before only what they are is known.
+    Fds(Fds),
     /// Show what the resident memory of a process is made of, and what of it nothing explains.
+    ///
+    /// With --mappings: watch for a while, and show which code has mapped memory and files that stay mapped.
     Memory(Memory),
     /// Show what grew between two captures: profiles of any Go program, or JSON of `goroutines` or `heap`.
     Diff(Diff),
@@ -152,15 +158,65 @@ pub struct Heap {
     pub output: Option<PathBuf>,
 }
 
+/// `watcher fds`.
+#[derive(Debug, Args)]
+pub struct Fds {
+    /// The process with this id.
+    #[arg(short, long)]
+    pub pid: i32,
+    /// How long to watch who opens and closes; Ctrl-C shows what was seen so far.
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// Let the text put together what was opened by the same stack, is of the same type, or has the same peer.
+    #[arg(short, long, value_name = "BY")]
+    pub group: Option<FdGroup>,
+    /// Let the text show whole stacks; with no --group, groups by stack.
+    #[arg(short, long)]
+    pub stacks: bool,
+    /// text for people; pprof for `go tool pprof`; folded for flame graph tools; svg for a flame graph; json for
+    /// programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ProfileFormat,
+    /// How many rows or groups the text shows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub groups: usize,
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What descriptors are put together by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FdGroup {
+    /// The stack that opened them.
+    Stack,
+    /// What they are: file, socket, eventfd and so on.
+    Type,
+    /// The other end of a connection.
+    Peer,
+}
+
 /// `watcher memory`.
 #[derive(Debug, Args)]
 pub struct Memory {
-    /// The process with this id, Go or not.
+    /// The process with this id, Go or not; with --mappings, a Go process.
     #[arg(short, long)]
     pub pid: i32,
-    /// text for people, json for programs.
+    /// Watch who maps memory and files, and show what stays mapped.
+    #[arg(short, long)]
+    pub mappings: bool,
+    /// How long to watch; Ctrl-C shows what was seen so far.
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration, requires = "mappings")]
+    pub duration: Duration,
+    /// Let the text show whole stacks.
+    #[arg(short, long, requires = "mappings")]
+    pub stacks: bool,
+    /// How many stacks the text shows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, requires = "mappings")]
+    pub groups: usize,
+    /// text for people, json for programs; with --mappings also pprof, folded and svg.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ProfileFormat,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

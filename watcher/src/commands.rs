@@ -4,15 +4,16 @@ use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
 use crate::agent::{bench, views};
-use crate::cli::{self, Command, DiffFormat, Format, GoroutineFormat, ProfileFormat};
+use crate::cli::{self, Command, DiffFormat, FdGroup, Format, GoroutineFormat, ProfileFormat};
 use crate::config::{Config, Selection};
 use crate::explain::words::counted;
 use crate::health::all_essential_work;
+use crate::report::fds::Grouping;
 use crate::report::{
-    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, folded, goroutines, heap, json, list, memory, news,
-    pprof, text, threads,
+    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, fds, folded, goroutines, heap, json, list,
+    mappings, memory, news, pprof, text, threads,
 };
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -31,6 +32,8 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Diagnose(args) => diagnose_processes(args),
         Command::Goroutines(args) => show_goroutines(args),
         Command::Heap(args) => show_heap(args),
+        Command::Fds(args) => show_descriptors(args),
+        Command::Memory(args) if args.mappings => show_mappings(args),
         Command::Memory(args) => show_memory(args),
         Command::Diff(args) => show_difference(args),
         Command::Pull(args) => pulls::pull(args),
@@ -145,23 +148,64 @@ fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
             profile()?;
             return give_picture(&heap::svg(&seen)?, args.output.as_deref());
         }
-        ProfileFormat::Folded => {
-            let profile = profile()?;
-            folded::folded(&profile, profile.value_index(None).unwrap_or(0))
-        }
+        ProfileFormat::Folded => shown_value(&profile()?),
     };
     give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_descriptors(args: &cli::Fds) -> anyhow::Result<u8> {
+    let output = args.output.as_deref();
+    refuse_terminal(args.format, output)?;
+    let seen = runtime()?.block_on(views::fds(process_id(args.pid)?, args.duration))?;
+    let grouping = match args.group {
+        None if !args.stacks => Grouping::None,
+        None | Some(FdGroup::Stack) => Grouping::Stack { whole: args.stacks },
+        Some(FdGroup::Type) => Grouping::Type,
+        Some(FdGroup::Peer) => Grouping::Peer,
+    };
+    let text = match args.format {
+        ProfileFormat::Text => fds::text(&seen, grouping, args.groups),
+        ProfileFormat::Json => fds::json(&seen)?,
+        ProfileFormat::Pprof => return give_profile(&fds::profile(&seen), output),
+        ProfileFormat::Svg => return give_picture(&fds::svg(&seen)?, output),
+        ProfileFormat::Folded => shown_value(&fds::profile(&seen)),
+    };
+    give(output, text.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_mappings(args: &cli::Memory) -> anyhow::Result<u8> {
+    let output = args.output.as_deref();
+    refuse_terminal(args.format, output)?;
+    let seen = runtime()?.block_on(views::mappings(process_id(args.pid)?, args.duration))?;
+    let text = match args.format {
+        ProfileFormat::Text => mappings::text(&seen, args.groups, args.stacks),
+        ProfileFormat::Json => mappings::json(&seen)?,
+        ProfileFormat::Pprof => return give_profile(&mappings::profile(&seen), output),
+        ProfileFormat::Svg => return give_picture(&mappings::svg(&seen)?, output),
+        ProfileFormat::Folded => shown_value(&mappings::profile(&seen)),
+    };
+    give(output, text.as_bytes())?;
     Ok(EXIT_NO_LEAK)
 }
 
 fn show_memory(args: &cli::Memory) -> anyhow::Result<u8> {
     let seen = views::memory(process_id(args.pid)?)?;
     let output = match args.format {
-        Format::Text => memory::text(&seen),
-        Format::Json => memory::json(&seen)?,
+        ProfileFormat::Text => memory::text(&seen),
+        ProfileFormat::Json => memory::json(&seen)?,
+        ProfileFormat::Pprof | ProfileFormat::Folded | ProfileFormat::Svg => {
+            bail!("what resident memory is made of has no stacks: with --mappings, there are some")
+        }
     };
     give(args.output.as_deref(), output.as_bytes())?;
     Ok(EXIT_NO_LEAK)
+}
+
+/// The stacks of a profile with the value that is shown where nothing else is asked for.
+fn shown_value(profile: &pprof::Profile) -> String {
+    folded::folded(profile, profile.value_index(None).unwrap_or(0))
 }
 
 fn show_difference(args: &cli::Diff) -> anyhow::Result<u8> {
@@ -188,11 +232,22 @@ fn process_id(pid: i32) -> anyhow::Result<i32> {
     Ok(pid)
 }
 
-fn give_profile(profile: &pprof::Profile, output: Option<&Path>) -> anyhow::Result<u8> {
+/// Before anything takes its time: a profile and a picture are no text.
+fn refuse_terminal(format: ProfileFormat, output: Option<&Path>) -> anyhow::Result<()> {
+    let what = match format {
+        ProfileFormat::Pprof => "a profile",
+        ProfileFormat::Svg => "a picture",
+        ProfileFormat::Text | ProfileFormat::Json | ProfileFormat::Folded => return Ok(()),
+    };
     ensure!(
         output.is_some() || !io::stdout().is_terminal(),
-        "a profile is no text: write it to a file (--output FILE) or into a pipe"
+        "{what} is no text: write it to a file (--output FILE) or into a pipe"
     );
+    Ok(())
+}
+
+fn give_profile(profile: &pprof::Profile, output: Option<&Path>) -> anyhow::Result<u8> {
+    refuse_terminal(ProfileFormat::Pprof, output)?;
     let mut bytes = Vec::new();
     pprof::encode(profile, &mut bytes).context("encode the profile")?;
     give(output, &bytes)?;
@@ -200,10 +255,7 @@ fn give_profile(profile: &pprof::Profile, output: Option<&Path>) -> anyhow::Resu
 }
 
 fn give_picture(svg: &[u8], output: Option<&Path>) -> anyhow::Result<u8> {
-    ensure!(
-        output.is_some() || !io::stdout().is_terminal(),
-        "a picture is no text: write it to a file (--output FILE) or into a pipe"
-    );
+    refuse_terminal(ProfileFormat::Svg, output)?;
     give(output, svg)?;
     Ok(EXIT_NO_LEAK)
 }

@@ -6,6 +6,7 @@ pub mod descriptor_ledger;
 pub mod detection;
 pub mod entrances;
 pub mod faults;
+pub mod fds;
 pub mod fixtures;
 pub mod goroutines;
 pub mod healthy;
@@ -13,6 +14,7 @@ pub mod heap;
 pub mod kernel;
 pub mod leaks;
 pub mod ledger;
+pub mod mapped;
 pub mod mapping_ledger;
 pub mod openers;
 pub mod privileges;
@@ -34,10 +36,12 @@ pub fn all() -> Vec<Case> {
         detection::cases(),
         entrances::cases(),
         leaks::cases(),
+        mapped::cases(),
         mapping_ledger::cases(),
         openers::cases(),
         healthy::cases(),
         faults::cases(),
+        fds::cases(),
         fixtures::cases(),
         goroutines::cases(),
         privileges::cases(),

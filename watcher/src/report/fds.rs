@@ -38,7 +38,7 @@ pub struct Fds {
     pub taken: SystemTime,
     /// How it was watched who opens them.
     pub watch: Watch,
-    /// Each open descriptor is in exactly one of them.
+    /// Each open descriptor is in exactly one of them; where only a part was looked at, their counts are estimates.
     pub sites: Vec<Site>,
 }
 
@@ -100,7 +100,7 @@ impl FdKind {
 impl Fds {
     /// How many are open.
     pub fn total(&self) -> u64 {
-        self.sites.iter().map(|site| site.outstanding).sum()
+        self.watch.accounts.outstanding
     }
 
     fn main_module(&self) -> Option<&str> {
@@ -218,7 +218,7 @@ const INDENT: usize = 9;
 /// `9 s`, with what is known where it is not known exactly.
 fn oldest(fds: &Fds, sites: &[&Site]) -> String {
     let oldest = |site: &&&Site| {
-        let least = if site.creator == Creator::Before { fds.watch.watched } else { Duration::ZERO };
+        let least = if matches!(site.creator, Creator::Before | Creator::BeforeOrMissed) { fds.watch.watched } else { Duration::ZERO };
         site.oldest.unwrap_or(least)
     };
     sites

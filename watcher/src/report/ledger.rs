@@ -41,6 +41,8 @@ pub enum Creator {
     Missed,
     /// It came before.
     Before,
+    /// It came before, or was missed: which of both is not known of each.
+    BeforeOrMissed,
 }
 
 impl Creator {
@@ -68,6 +70,7 @@ impl Creator {
             Creator::NoStack => "no_stack",
             Creator::Missed => "missed",
             Creator::Before => "before",
+            Creator::BeforeOrMissed => "before_or_missed",
         }
     }
 
@@ -103,6 +106,7 @@ impl Creator {
             Creator::Seen { .. } | Creator::NoStack => format!("{created} by a stack that was not kept"),
             Creator::Missed => format!("{created} unseen while watched"),
             Creator::Before => format!("{created} before watching began"),
+            Creator::BeforeOrMissed => format!("{created} before watching began, or unseen"),
         }
     }
 
@@ -260,6 +264,7 @@ pub(super) fn age(creator: &Creator, oldest: Option<Duration>, watch: &Watch) ->
     match (creator, oldest) {
         (_, Some(oldest)) => duration(oldest.as_secs_f64()),
         (Creator::Before, None) => format!(">{watched}"),
+        (Creator::BeforeOrMissed, None) => "-".to_owned(),
         (_, None) => format!("<{watched}"),
     }
 }
@@ -309,7 +314,7 @@ impl<'a> FrameObject<'a> {
 /// Who created something, in JSON.
 #[derive(Serialize)]
 pub(super) struct CreatorObject<'a> {
-    /// `seen`, `no_stack`, `missed` or `before`.
+    /// `seen`, `no_stack`, `missed`, `before` or `before_or_missed`.
     creator: &'static str,
     culprit: Option<FrameObject<'a>>,
     stack: Vec<FrameObject<'a>>,

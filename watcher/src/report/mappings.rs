@@ -68,6 +68,8 @@ pub enum Owner {
     Go,
     /// C did, by way of cgo or on a thread of its own.
     Native,
+    /// C did, for the stacks of threads, those of Go's own among them.
+    Threads,
     /// The Go runtime, for the heap, for stacks or its own structures.
     Runtime,
     /// Not known.
@@ -75,13 +77,14 @@ pub enum Owner {
 }
 
 impl Owner {
-    const ALL: [Owner; 4] = [Owner::Go, Owner::Native, Owner::Runtime, Owner::Unknown];
+    const ALL: [Owner; 5] = [Owner::Go, Owner::Native, Owner::Threads, Owner::Runtime, Owner::Unknown];
 
     /// In JSON, one word.
     fn word(self) -> &'static str {
         match self {
             Owner::Go => "go",
             Owner::Native => "native",
+            Owner::Threads => "threads",
             Owner::Runtime => "runtime",
             Owner::Unknown => "unknown",
         }
@@ -91,6 +94,7 @@ impl Owner {
         match self {
             Owner::Go => "by Go code",
             Owner::Native => "by C, such as malloc",
+            Owner::Threads => "by C for the stacks of threads",
             Owner::Runtime => "by the Go runtime for its heap, stacks and structures",
             Owner::Unknown => "by whom is not known",
         }
@@ -190,6 +194,7 @@ fn table(text: &mut String, mapped: &Mapped, sites: &[&Site], whole: bool) {
             match site.owner {
                 Owner::Go => "Go",
                 Owner::Native => "C",
+                Owner::Threads => "C (thread stacks)",
                 Owner::Runtime => "Go's runtime",
                 Owner::Unknown => "?",
             }

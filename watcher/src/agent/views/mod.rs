@@ -1,14 +1,19 @@
 //! One process, read once: opened, identified, attached to, read, and identified again, since a pid alone says
 //! nothing about whose memory was read.
 
+mod fds;
 mod goroutines;
 mod heap;
+mod mappings;
 mod memory;
 mod stacks;
 mod threads;
+mod watching;
 
+pub use fds::fds;
 pub use goroutines::{goroutines, goroutines_repeatedly};
 pub use heap::heap;
+pub use mappings::mappings;
 pub use memory::memory;
 
 use crate::config::Selection;
@@ -18,6 +23,7 @@ use crate::process::{Target, printable};
 use crate::reading::Reading;
 use crate::report::pprof::Mapping;
 use crate::source::host::Host;
+use crate::source::kernel::ledger::Refusal;
 use crate::source::memory::{ProcessMemory, entry_address};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
 use std::fs::File;
@@ -81,6 +87,20 @@ pub enum ViewError {
     /// The kernel's list of its mappings makes no sense, or this kernel has none.
     #[error("which memory of {who} is resident cannot be read: this kernel has no /proc/PID/smaps")]
     NoMappings {
+        /// Which process.
+        who: String,
+    },
+    /// The kernel does not let us watch it.
+    #[error("{who} cannot be watched: {source}")]
+    NotWatched {
+        /// Which process.
+        who: String,
+        /// What was refused.
+        source: Refusal,
+    },
+    /// What was seen of it could not be read back.
+    #[error("what was seen of {who} cannot be read")]
+    NoLedger {
         /// Which process.
         who: String,
     },

@@ -20,7 +20,6 @@ pub fn json(fds: &Fds) -> serde_json::Result<String> {
         schema: &'static str,
         process: P,
         taken: Option<String>,
-        open: u64,
         #[serde(flatten)]
         watch: AccountsObject<'a>,
         sites: Vec<SiteObject<'a>>,
@@ -29,7 +28,6 @@ pub fn json(fds: &Fds) -> serde_json::Result<String> {
         schema: "watcher.fds/1",
         process: json::target(&fds.process),
         taken: json::timestamp(fds.taken),
-        open: fds.total(),
         watch: AccountsObject::of(&fds.watch),
         sites: fds.sites.iter().map(|site| SiteObject::of(site, fds)).collect(),
     };

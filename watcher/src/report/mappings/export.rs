@@ -44,7 +44,7 @@ struct SiteObject<'a> {
     ended: u64,
     oldest_seconds: Option<f64>,
     youngest_seconds: Option<f64>,
-    /// `go`, `native`, `runtime` or `unknown`.
+    /// `go`, `native`, `threads`, `runtime` or `unknown`.
     owner: &'static str,
     #[serde(flatten)]
     creator: CreatorObject<'a>,

@@ -1,0 +1,208 @@
+//! The open descriptors of one process, and who opened them while it was watched.
+
+use super::watching::{Watching, creator, unread, wait};
+use super::{GoSubject, Subject, ViewError};
+use crate::descriptor::{DescriptorType, OpenDescriptor};
+use crate::explain::words::{peer_name, state_name, type_name};
+use crate::explain::{Accounts, Route};
+use crate::process::ProcessId;
+use crate::reading::Reading;
+use crate::report::fds::{FdKind, Fds, Site};
+use crate::report::ledger::{Creator, Watch};
+use crate::sample::connections::{ConnectionKey, Peer, group};
+use crate::sample::descriptor_book::OpenedDescriptor;
+use crate::sample::descriptor_ledger::{self, OpenedDescriptors, Sources};
+use crate::sample::ledger::{self, Descriptors};
+use crate::socket::{Family, SocketState, Transport};
+use crate::source::kernel::ledger::{Kind, Refusal, leaves_out};
+use crate::source::native_symbols::NativeSymbols;
+use crate::source::{KernelTables, Scope, clock};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// Watches who opens descriptors in the process with this pid for `wanted`, or until somebody asks to end, and reads
+/// what is open then. Where that cannot be watched, what is open is read at once.
+///
+/// # Errors
+/// See [`ViewError`].
+pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
+    let mut subject = Subject::open(pid)?.attach()?;
+    let (mut watching, refusal) = Watching::begin(&mut subject, Kind::Descriptors)?;
+    let id = subject.subject.target.id;
+    if let Some(refusal) = refusal {
+        return unwatched(&subject, &mut *watching.tables, &refusal);
+    }
+    let mut book = match descriptor_ledger::begin(&watching.ledgers, &mut *watching.tables, id) {
+        Reading::Seen(book) => book,
+        other => return Err(unread(&other, subject.who())),
+    };
+    wait(&subject.subject, wanted).await?;
+    let taken = clock::now().wall;
+    let sources = Sources {
+        ledgers: &mut watching.ledgers,
+        tables: &mut *watching.tables,
+        runtime: &mut subject.runtime,
+        native: &mut NativeSymbols::default(),
+        process: &subject.subject.process,
+    };
+    let read = descriptor_ledger::capture(&mut book, sources, id, &HashSet::new());
+    let opened = match read {
+        Reading::Seen(opened) => opened,
+        other => return Err(unread(&other, subject.who())),
+    };
+    subject.subject.verify()?;
+    let accounts = &opened.ledger.accounts;
+    let mut sites: Vec<Site> = opened.ledger.sites.iter().map(|each| site(each, accounts)).collect();
+    sites.extend(unseen(&opened));
+    Ok(Fds {
+        process: subject.subject.target.clone(),
+        taken,
+        watch: watching.account(&opened.ledger, subject.remarks()),
+        sites,
+    })
+}
+
+/// What is open, where the kernel does not let us watch who opens it.
+fn unwatched(
+    subject: &GoSubject,
+    tables: &mut dyn KernelTables,
+    refusal: &Refusal,
+) -> Result<Fds, ViewError> {
+    let ProcessId { pid, .. } = subject.subject.target.id;
+    let taken = clock::now().wall;
+    let mut open: Vec<OpenDescriptor> = Vec::new();
+    let read = tables.descriptors(Scope::Process(pid), &mut |descriptor| open.push(descriptor));
+    if read.seen().is_none() {
+        return Err(unread(&read, subject.who()));
+    }
+    subject.subject.verify()?;
+    let sockets = open.iter().filter(|it| it.kind == DescriptorType::Socket);
+    let sockets: Vec<_> = sockets.map(|it| it.socket.clone()).collect();
+    let groups = group(&sockets, 0, &HashSet::new()).groups.into_iter();
+    let mut types: HashMap<DescriptorType, u64> = HashMap::new();
+    for descriptor in &open {
+        *types.entry(descriptor.kind).or_default() += 1;
+    }
+    let what = Descriptors {
+        types: types.into_iter().collect(),
+        connections: groups.map(|group| (group.key, group.count)).collect(),
+        waiting: Vec::new(),
+    };
+    let outstanding = open.len() as u64;
+    let mut remarks = subject.remarks();
+    remarks.push(format!("Why: {refusal}."));
+    Ok(Fds {
+        process: subject.subject.target.clone(),
+        taken,
+        watch: Watch {
+            watched: Duration::ZERO,
+            route: None::<Route>,
+            accounts: Accounts { outstanding, before: outstanding, one_in: 1, ..Accounts::default() },
+            remarks,
+        },
+        sites: vec![of_unknown(Creator::Before, kinds(&what))],
+    })
+}
+
+fn site(site: &ledger::Site<Descriptors>, accounts: &Accounts) -> Site {
+    let age = |age: Duration| (site.outstanding > 0).then_some(age);
+    Site {
+        creator: match creator(site, accounts) {
+            // Those that were missed are in no site of this ledger.
+            Creator::Missed => Creator::NoStack,
+            creator => creator,
+        },
+        created: site.created,
+        ended: site.ended,
+        outstanding: site.outstanding,
+        oldest: age(site.oldest),
+        youngest: age(site.youngest),
+        longest_ended: site.longest_ended,
+        kinds: kinds(&site.what),
+        waiting: site.what.waiting.clone(),
+    }
+}
+
+/// The descriptors that nobody saw being opened.
+fn unseen(opened: &OpenedDescriptors) -> Option<Site> {
+    let accounts = &opened.ledger.accounts;
+    let wanted = usize::try_from(accounts.before + accounts.missed).unwrap_or(usize::MAX);
+    let mut unseen: Vec<&OpenedDescriptor> =
+        opened.each.iter().filter(|each| each.opened_at.is_none()).collect();
+    // Sampling leaves out some of those that came since, which the sites count already: numbers are given anew from
+    // the lowest, so that the old ones are the low ones.
+    unseen.sort_by_key(|each| (leaves_out(accounts.one_in, each.descriptor.fd), each.descriptor.fd));
+    unseen.truncate(wanted);
+    let mut counts: HashMap<FdKind, u64> = HashMap::new();
+    for each in unseen {
+        let kind = each.connection.as_ref().map_or_else(|| plain(each.descriptor.kind), socket);
+        *counts.entry(kind).or_default() += 1;
+    }
+    let mut kinds: Vec<(FdKind, u64)> = counts.into_iter().collect();
+    kinds.sort_by(|(kind, count), (other, others)| others.cmp(count).then_with(|| kind.cmp(other)));
+    let creator = match (accounts.before, accounts.missed) {
+        (_, 0) => Creator::Before,
+        (0, _) => Creator::Missed,
+        _ => Creator::BeforeOrMissed,
+    };
+    (!kinds.is_empty()).then(|| of_unknown(creator, kinds))
+}
+
+fn of_unknown(creator: Creator, kinds: Vec<(FdKind, u64)>) -> Site {
+    Site {
+        creator,
+        created: 0,
+        ended: 0,
+        outstanding: kinds.iter().map(|(_, count)| count).sum(),
+        oldest: None,
+        youngest: None,
+        longest_ended: None,
+        kinds,
+        waiting: Vec::new(),
+    }
+}
+
+/// What they are, most first: sockets by what they are connected to.
+fn kinds(what: &Descriptors) -> Vec<(FdKind, u64)> {
+    let mut kinds: Vec<(FdKind, u64)> =
+        what.connections.iter().map(|(key, count)| (socket(key), *count)).collect();
+    let grouped: u64 = kinds.iter().map(|(_, count)| count).sum();
+    for (kind, count) in &what.types {
+        let others = if *kind == DescriptorType::Socket { count.saturating_sub(grouped) } else { *count };
+        if others > 0 {
+            kinds.push((plain(*kind), others));
+        }
+    }
+    kinds.sort_by(|(kind, count), (other, others)| others.cmp(count).then_with(|| kind.cmp(other)));
+    kinds
+}
+
+fn plain(kind: DescriptorType) -> FdKind {
+    FdKind { name: type_name(kind), protocol: None, state: None, peer: None }
+}
+
+fn socket(key: &ConnectionKey) -> FdKind {
+    FdKind {
+        name: type_name(DescriptorType::Socket),
+        protocol: protocol(key),
+        state: (key.state != SocketState::Unknown).then(|| state_name(key.state)),
+        peer: (key.peer != Peer::None).then(|| peer_name(&key.peer)),
+    }
+}
+
+/// What a socket speaks, in one word.
+fn protocol(key: &ConnectionKey) -> Option<&'static str> {
+    match (key.family, key.transport) {
+        (Family::Inet, Transport::Tcp) => Some("tcp"),
+        (Family::Inet6, Transport::Tcp) => Some("tcp6"),
+        (Family::Inet, Transport::Udp) => Some("udp"),
+        (Family::Inet6, Transport::Udp) => Some("udp6"),
+        (Family::Inet | Family::Inet6, Transport::Raw) => Some("raw"),
+        (Family::Inet | Family::Inet6, _) => Some("inet"),
+        (Family::Unix, _) => Some("unix"),
+        (Family::Netlink, _) => Some("netlink"),
+        (Family::Packet, _) => Some("packet"),
+        (Family::Vsock, _) => Some("vsock"),
+        (Family::Other(_), _) => None,
+    }
+}
