@@ -5,7 +5,9 @@
 
 use std::io::{self, Write};
 use tests::build::build;
-use tests::cases::{detection, fixtures, goroutines, heap, leaks, ledger, openers, pulls, views};
+use tests::cases::{
+    births, detection, fixtures, goroutines, heap, leaks, ledger, openers, pulls, retention, views,
+};
 use tests::toolchain::{Toolchain, fetch_all};
 
 fn main() -> io::Result<()> {
@@ -22,11 +24,8 @@ fn main() -> io::Result<()> {
     let goroutines = newest.into_iter().flat_map(goroutines::builds);
     let pulls = newest.into_iter().flat_map(pulls::builds);
     let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls);
-    let of_all = detection::builds()
-        .chain(views::builds())
-        .chain(heap::builds())
-        .chain(openers::builds())
-        .chain(ledger::builds());
+    let of_all = detection::builds().chain(views::builds()).chain(heap::builds()).chain(openers::builds());
+    let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;

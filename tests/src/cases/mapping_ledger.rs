@@ -169,7 +169,7 @@ fn check(row: &Row, style: Style, function: &str, ledger: &Ledger<Mappings>) -> 
         }
         Style::Square if row.is_bulk => ensure!(bytes * 8 <= held, "{bytes} bytes of the twin stay"),
         Style::Square => {
-            ensure!((created, outstanding, bytes) == (PIECES, 0, 0), "{outstanding} of the twin stay")
+            ensure!((created, outstanding, bytes) == (PIECES, 0, 0), "{outstanding} of the twin stay");
         }
     }
     ensure!(file_bytes == if row.is_file { bytes } else { 0 }, "{file_bytes} bytes of files");

@@ -184,7 +184,7 @@ fn kept(row: Row, toolchain: &Toolchain) -> Result<()> {
     let named = primary.detail.peer.as_deref();
     match (row.peer, row.kind) {
         (Peer::Server, "connection") => {
-            ensure!(named == scene.address.as_deref(), "want its peer: {primary:#?}")
+            ensure!(named == scene.address.as_deref(), "want its peer: {primary:#?}");
         }
         (Peer::Caller, "connection") => {
             ensure!(named.is_some_and(|peer| peer.starts_with("client ")), "want its clients: {primary:#?}");

@@ -23,6 +23,12 @@ const CHECKS: [Check; 6] = [
     ("the_program_survives", retention::the_program_survives),
 ];
 
+/// What has to be built for them.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    let toolchains = MINORS.into_iter().filter_map(Toolchain::minor);
+    toolchains.flat_map(|toolchain| VARIANTS.map(|variant| ("mosaic", toolchain, variant)))
+}
+
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let rows = MINORS.into_iter().flat_map(|minor| VARIANTS.map(|variant| (minor, variant)));

@@ -218,7 +218,11 @@ const INDENT: usize = 9;
 /// `9 s`, with what is known where it is not known exactly.
 fn oldest(fds: &Fds, sites: &[&Site]) -> String {
     let oldest = |site: &&&Site| {
-        let least = if matches!(site.creator, Creator::Before | Creator::BeforeOrMissed) { fds.watch.watched } else { Duration::ZERO };
+        let least = if matches!(site.creator, Creator::Before | Creator::BeforeOrMissed) {
+            fds.watch.watched
+        } else {
+            Duration::ZERO
+        };
         site.oldest.unwrap_or(least)
     };
     sites

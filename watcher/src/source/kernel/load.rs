@@ -18,6 +18,8 @@ use std::path::Path;
 
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!("../../../../watcher-ebpf/watcher.bpf.o");
 
+/// Where a kernel with uprobes shows the number by which they are asked for.
+const UPROBES: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// Where the kernel shows its type information.
 pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
@@ -285,7 +287,9 @@ impl Hook {
             }
             (Hook::TryUprobe, Program::UProbe(program), _) => {
                 program.load()?;
-                program.unload()
+                program.unload()?;
+                // A kernel without uprobes takes the program all the same, and refuses to attach it.
+                fs::metadata(UPROBES).map(drop).map_err(ProgramError::IOError)
             }
             (Hook::TryPerfEvent, Program::PerfEvent(program), _) => {
                 program.load()?;

@@ -275,6 +275,9 @@ impl Capabilities {
                 }
             }
             ProgramError::SyscallError(SyscallError { io_error, .. }) => self.explain(io_error),
+            ProgramError::IOError(error) if error.kind() == io::ErrorKind::NotFound => {
+                Outcome::NotHere { why: "This kernel was built without it.".to_owned() }
+            }
             ProgramError::Btf(AyaBtfError::UnknownBtfTypeName { type_name }) => {
                 Outcome::NotHere { why: format!("This kernel has no {type_name} for programs to attach to.") }
             }
