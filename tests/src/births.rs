@@ -1,7 +1,7 @@
 //! Who executed which `go` statement, against what the program did.
 
 use crate::build::{self, Variant};
-use crate::probed::{Probed, breakpoints};
+use crate::probed::{Probed, breakpoints, tell};
 use crate::roster::Roster;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
@@ -39,7 +39,7 @@ pub fn births_equal_the_programs_count(toolchain: &Toolchain, variant: Variant) 
     ensure!(called == CALLED, "{called} births by the statement, not {CALLED}");
     let probing = probed.ledgers.probing(probed.id, Kind::Births).context("there are probes")?;
     let all: u64 = raw.things.iter().map(|it| it.count).sum();
-    println!("{all} births, {} hits, {} entries, {} stacks", probing.hits, raw.things.len(), raw.sites.len());
+    tell!("{all} births, {} hits, {} entries, {} stacks", probing.hits, raw.things.len(), raw.sites.len());
     ensure!(all == probing.hits && (CALLED + 500..CALLED + 540).contains(&all), "{all} births, {probing:?}");
     let stacks: u64 = raw.sites.values().map(|site| site.created).sum();
     ensure!(stacks == all, "{stacks} of {all} have a stack");
@@ -55,7 +55,7 @@ pub fn births_equal_the_programs_count(toolchain: &Toolchain, variant: Variant) 
             *sides.entry(depth > 45).or_default() += stack.count;
         }
     }
-    println!("{sides:?}");
+    tell!("{sides:?}");
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub fn the_chain_leads_to_who_asked(toolchain: &Toolchain, variant: Variant) -> 
             *found.entry(chain).or_default() += 1;
         }
     }
-    println!("{found:?}");
+    tell!("{found:?}");
     let loops = found.iter().filter(|((first, main, outermost), _)| {
         first.contains("net/http.(*Transport).dialConn")
             && main == "main.ask"
@@ -108,6 +108,6 @@ pub fn the_program_survives(toolchain: &Toolchain, variant: Variant) -> Result<(
         ensure!(breakpoints(&probed)? == 0, "a probe stays");
         roster.pass(500)?;
     }
-    println!("{births} births in 25 turns");
+    tell!("{births} births in 25 turns");
     Ok(())
 }

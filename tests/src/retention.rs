@@ -3,7 +3,7 @@
 use crate::attached::Attached;
 use crate::build::{self, Variant};
 use crate::kernel_tables::holder;
-use crate::probed::{Probed, breakpoints};
+use crate::probed::{Probed, breakpoints, tell};
 use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::Toolchain;
@@ -48,7 +48,7 @@ fn watch(running: &Running, probed: &mut Probed) -> Result<(Ledger<Spans>, f64)>
     let rate = running.rate_per_second(from, to).unwrap_or(0.0);
     let probing = probed.ledgers.probing(probed.id, Kind::Spans).context("there are probes")?;
     let seconds = to.duration_since(from).context("time goes on")?.as_secs_f64();
-    println!(
+    tell!(
         "{:.0} MB/s allocated; {} hits, {:.0} a second, one in {}, {nanos:.0} ns each in the kernel program; {}",
         (allocated(probed)? - before) / 1e6 / seconds,
         probing.hits,
@@ -136,7 +136,7 @@ pub fn what_makes_room_does_not_pile_up(toolchain: &Toolchain, variant: Variant)
     let (half, _) = watch(&running, &mut probed)?;
     thread::sleep(WATCHED);
     let whole = probed.spans()?;
-    println!("{}", told(&whole));
+    tell!("{}", told(&whole));
     let (half, whole) = (bytes(&half, |_| true), bytes(&whole, |_| true));
     // Tiles are on show for three seconds.
     ensure!(whole < 5.0 * TILES_PER_SECOND * TILE_BYTES && whole < 1.7 * half, "{half}, then {whole} bytes");
@@ -170,7 +170,7 @@ pub fn probes_leave_in_time(toolchain: &Toolchain, variant: Variant) -> Result<(
         ensure!(breakpoints(&probed)? > 0, "probes are in");
         thread::sleep(Duration::from_secs(5));
         let probing = probed.ledgers.probing(probed.id, Kind::Spans).context("there were probes")?;
-        println!("{probing:?}");
+        tell!("{probing:?}");
         ensure!(probing.ended.is_some_and(|(_, why)| why == end), "{probing:?}");
         ensure!(breakpoints(&probed)? == 0, "probes are still in");
         ensure!(probed.spans().is_ok(), "what they saw can still be read");
@@ -220,7 +220,7 @@ pub fn the_program_survives(toolchain: &Toolchain, variant: Variant) -> Result<(
     }
     let seconds = began.elapsed().context("time goes on")?.as_secs_f64();
     let meanwhile = (allocated(&mut probed)? - from) / seconds;
-    println!("{:.0} MB/s before, {:.0} MB/s under probes that come and go", before / 1e6, meanwhile / 1e6);
+    tell!("{:.0} MB/s before, {:.0} MB/s under probes that come and go", before / 1e6, meanwhile / 1e6);
     ensure!(Attached::to(running.pid()).is_ok(), "it is still there");
     ensure!(meanwhile > before / 3.0, "{before} B/s before, {meanwhile} B/s under probes");
     Ok(())
