@@ -17,9 +17,9 @@ const LIFE: Duration = Duration::from_secs(120);
 const LIMIT: Duration = Duration::from_secs(60);
 /// Odd, so as not to be right by chance.
 const SEGMENTS: u64 = 37;
-const SEGMENTS_PER_SECOND: f64 = 9.0;
+const SEGMENTS_PER_SECOND: f64 = 4.0;
 /// Of these at least it must be seen who maps them: the first come while the watcher is being started.
-const AT_LEAST: u64 = SEGMENTS / 4;
+const AT_LEAST: u64 = 3;
 /// What `archive` maps at a time.
 const SEGMENT_BYTES: u64 = 64 * 1024;
 const COLUMNS: usize = 100;
@@ -91,7 +91,7 @@ fn watched(style: Style) -> Result<Mapped> {
     let executable = program::shipped("archive")?;
     let mut command = program::command(&executable, style, SEGMENTS_PER_SECOND, LIFE);
     let program = Running::start(command.arg(format!("-most={SEGMENTS}")))?;
-    let outcome = view(&program, &["-d", "9s", "--format", "json"])?;
+    let outcome = view(&program, &["-d", "14s", "--format", "json"])?;
     let mapped: Mapped = serde_json::from_str(&outcome).context("it is JSON")?;
     ensure!(mapped.schema == "watcher.mappings/1" && mapped.route.is_some(), "{mapped:#?}");
     ensure!(mapped.sites.iter().map(|site| site.bytes).sum::<u64>() == mapped.bytes, "{mapped:#?}");
