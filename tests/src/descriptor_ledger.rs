@@ -39,14 +39,14 @@ pub struct Differences {
 impl Watch {
     /// Begins to watch a process that holds still.
     pub fn begin(pid: i32) -> Result<Watch> {
-        Watch::with(Kernel::load(), pid, &[]).map_err(|(_, error)| error)
+        Watch::with(Kernel::load(), pid, &[]).map_err(|refused| refused.1)
     }
 
     /// The same as if the kernel refused these programs. Gives the kernel back where the process is not watched.
-    pub fn with(mut kernel: Kernel, pid: i32, refused: &[&str]) -> Result<Watch, (Kernel, Error)> {
+    pub fn with(mut kernel: Kernel, pid: i32, refused: &[&str]) -> Result<Watch, Box<(Kernel, Error)>> {
         match begin(&mut kernel, pid, refused) {
             Ok((ledgers, id, before)) => Ok(Watch { kernel, ledgers, id, before, known: Table::new() }),
-            Err(error) => Err((kernel, error)),
+            Err(error) => Err(Box::new((kernel, error))),
         }
     }
 

@@ -302,7 +302,7 @@ fn a_refused_program_costs_what_it_tells() -> Result<()> {
     for refused in sets {
         let name = refused[refused.len() - 1];
         let mut opener = Opener::start()?;
-        let mut watch = match Watch::with(kernel, opener.pid(), &refused) {
+        let mut watch = match Watch::with(kernel, opener.pid(), &refused).map_err(|it| *it) {
             Ok(watch) => watch,
             Err((_, error)) if !BY_CALL.contains(&name) => {
                 return Err(error.context(format!("without {name}")));
