@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn long_lines_keep_their_end() {
-        let mut text = String::new();
+        let mut text = "Opened by:\n".to_owned();
         let module = "example.com/".to_owned() + &"deep/".repeat(12);
         for line in [
             "main.poll  /src/main.go:42".to_owned(),
@@ -397,6 +397,7 @@ mod tests {
             indented(&mut text, 4, &line);
         }
         expect![[r#"
+            Opened by:
                 main.poll  /src/main.go:42
                 example.com/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/shop.(*Cart).Add
                   /src/cart.go:7
