@@ -7,10 +7,12 @@ use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 /// Held by each case that runs beside others, and alone by one that is asked again.
 static BESIDE_OTHERS: RwLock<()> = RwLock::new(());
+/// Held by each case that keeps a core busy for as long as it runs.
+static BUSY: Mutex<()> = Mutex::new(());
 /// Cases that were asked again. More than this many failures have another reason than a busy machine.
 static ASKED_AGAIN: AtomicUsize = AtomicUsize::new(0);
 const MAX_ASKED_AGAIN: usize = 12;
@@ -41,6 +43,16 @@ impl Case {
         run: impl Fn() -> Result<()> + Send + 'static,
     ) -> Case {
         Case { name: name.into(), needs: needs.into_iter().collect(), run: Box::new(run) }
+    }
+
+    /// Keeps a core busy by itself: of such cases one runs at a time.
+    pub fn busy(mut self) -> Case {
+        let run = self.run;
+        self.run = Box::new(move || {
+            let _alone = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
+            run()
+        });
+        self
     }
 
     /// What becomes of it here. Where the machine lacks something the case fails if `strict` (a skip must be

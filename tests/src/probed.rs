@@ -3,6 +3,8 @@
 use crate::attached::Attached;
 use anyhow::{Context, Result};
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::{Duration, Instant};
 use watcher::golang::Memory;
 use watcher::process::ProcessId;
 use watcher::sample::creators::{self, Creators};
@@ -69,6 +71,20 @@ impl Probed {
         let read = creators::read(&self.ledgers, &mut self.attached.runtime, &self.process, self.id, []);
         read.into_seen().context("read the births")
     }
+}
+
+/// Waits until no probe is left; false where that takes too long. They are taken out by a thread of their own, as the
+/// kernel takes its time.
+pub fn is_left_alone(probed: &Probed) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if breakpoints(probed).is_ok_and(|count| count == 0) {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    false
 }
 
 /// Breakpoint instructions where probes go, as the process has its code now.

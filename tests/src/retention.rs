@@ -3,7 +3,7 @@
 use crate::attached::Attached;
 use crate::build::{self, Variant};
 use crate::kernel_tables::holder;
-use crate::probed::{Probed, breakpoints, tell};
+use crate::probed::{Probed, breakpoints, is_left_alone, tell};
 use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::Toolchain;
@@ -172,13 +172,13 @@ pub fn probes_leave_in_time(toolchain: &Toolchain, variant: Variant) -> Result<(
         let probing = probed.ledgers.probing(probed.id, Kind::Spans).context("there were probes")?;
         tell!("{probing:?}");
         ensure!(probing.ended.is_some_and(|(_, why)| why == end), "{probing:?}");
-        ensure!(breakpoints(&probed)? == 0, "probes are still in");
+        ensure!(is_left_alone(&probed), "probes are still in");
         ensure!(probed.spans().is_ok(), "what they saw can still be read");
     }
     probed.watch_spans(Bounds::DEFAULT)?;
     ensure!(breakpoints(&probed)? > 0, "probes are in again");
     probed.ledgers.unwatch(probed.id);
-    ensure!(breakpoints(&probed)? == 0, "probes stay after the end");
+    ensure!(is_left_alone(&probed), "probes stay after the end");
     Ok(())
 }
 
@@ -193,11 +193,7 @@ pub fn probes_leave_with_who_is_killed(toolchain: &Toolchain, variant: Variant) 
         ensure!(breakpoints(&probed)? >= 3, "probes are in");
         // Its guard kills it.
         drop(prober_running);
-        let gone = (0..50).any(|_| {
-            thread::sleep(Duration::from_millis(100));
-            breakpoints(&probed).is_ok_and(|count| count == 0)
-        });
-        ensure!(gone, "probes stay");
+        ensure!(is_left_alone(&probed), "probes stay");
     }
     ensure!(paces(&mut probed, Duration::from_secs(1))? > 0.0, "it works on");
     Ok(())
