@@ -15,6 +15,12 @@ pub struct Bench {
     /// A snapshot every second of a process that churns: is every group right, and does it work as fast as unwatched?
     #[arg(long)]
     churn: bool,
+    /// What a watched process pays for its ledger of descriptors, and what an unwatched one, beside other watchers.
+    #[arg(long, conflicts_with_all = ["goroutines", "churn"])]
+    ledger: bool,
+    /// How many turns each watcher has.
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "ledger", value_parser = clap::value_parser!(u32).range(1..=20))]
+    rounds: u32,
     /// For how many minutes it is watched; for as many it is left alone in between.
     #[arg(long, value_name = "N", default_value_t = 10.0, requires = "churn")]
     minutes: f64,
@@ -28,6 +34,8 @@ impl Bench {
             ("goroutines", None)
         } else if self.churn {
             ("churn", Some(self.minutes.to_string()))
+        } else if self.ledger {
+            ("ledger", Some(self.rounds.to_string()))
         } else {
             ("sweep", Some(self.sweeps.to_string()))
         };

@@ -1,0 +1,223 @@
+//! Measures what a process pays for a ledger of its descriptors, and what another pays while it is watched, beside
+//! others that watch the same process. `cargo xtask bench --ledger` runs it, for so many rounds; in each everybody has
+//! a turn, so that whatever else the machine does falls on all.
+
+mod peer;
+mod table;
+mod turnstile;
+
+use anyhow::{Context, Result, bail, ensure};
+use peer::Peer;
+use std::env;
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+use table::{Goal, Rounds};
+use tests::attached::Attached;
+use tests::descriptor_ledger::identity;
+use tests::loaded::Loaded;
+use turnstile::{Turnstile, Way};
+use watcher::process::ProcessId;
+use watcher::sample::ledger::Route;
+use watcher::source::kernel::Kernel;
+use watcher::source::kernel::ledger::{Kind, Kinds, Ledgers, go_view};
+
+/// Batches of each way in one turn.
+const BATCHES: u32 = 20;
+const CLIENTS: u32 = 4;
+const SERVING: Duration = Duration::from_secs(1);
+
+const UNWATCHED: &str = "unwatched";
+const ANOTHER: &str = "another process watched";
+const WATCHED: &str = "watched";
+
+fn main() -> Result<()> {
+    let rounds: u32 = env::args().nth(1).context("how many rounds?")?.parse().context("how many rounds?")?;
+    let mut out = io::stdout().lock();
+    let mut bench = Bench::prepare()?;
+    let mut peers = Vec::new();
+    let mut absent = Vec::new();
+    for peer in Peer::ALL {
+        match peer.watch(bench.turnstile.pid()) {
+            Ok(_) => peers.push(peer),
+            Err(error) => absent.push(format!("{} does not run here: {error:#}", peer.program().0)),
+        }
+    }
+    let names = [UNWATCHED, ANOTHER, WATCHED].into_iter().chain(peers.iter().map(|peer| peer.name()));
+    let mut states: Vec<State> = names.map(State::new).collect();
+    // Whatever is done for the first time is not measured.
+    State::new(UNWATCHED).turn(&mut bench.turnstile)?;
+    for _ in 0..rounds {
+        bench.round(&mut states, &peers)?;
+    }
+    bench.tell(&mut out, rounds)?;
+    tell(&mut out, &states)?;
+    for absent in absent {
+        writeln!(out, "\n{absent}")?;
+    }
+    Ok(())
+}
+
+/// Whom it is about, and who watches.
+struct Bench {
+    turnstile: Turnstile,
+    other: Turnstile,
+    kernel: Kernel,
+    /// What this process has in the kernel while it watches nobody.
+    idle: Loaded,
+    /// How descriptors were seen, and how many of them were created without a stack.
+    route: Option<Route>,
+    entered: u64,
+    losses: Vec<(&'static str, u64)>,
+}
+
+impl Bench {
+    fn prepare() -> Result<Bench> {
+        let (turnstile, other) = (Turnstile::start()?, Turnstile::start()?);
+        let kernel = Kernel::load();
+        let idle = Loaded::by(own_pid()?)?;
+        Ok(Bench { turnstile, other, kernel, idle, route: None, entered: 0, losses: Vec::new() })
+    }
+
+    /// A turn for each state.
+    fn round(&mut self, states: &mut [State], peers: &[Peer]) -> Result<()> {
+        let [unwatched, another, watched, others @ ..] = states else { bail!("three states and the peers'") };
+        unwatched.turn(&mut self.turnstile)?;
+
+        let mut ledgers = Ledgers::new(&self.kernel);
+        let other = watch(&mut ledgers, &self.other)?;
+        another.turn(&mut self.turnstile)?;
+        let id = watch(&mut ledgers, &self.turnstile)?;
+        ledgers.unwatch(other);
+        let served = watched.turn(&mut self.turnstile)?;
+        self.note(&ledgers, id, served)?;
+        drop(ledgers);
+        self.wait_until_detached()?;
+
+        for (peer, state) in peers.iter().zip(others) {
+            let watching = peer.watch(self.turnstile.pid())?;
+            state.turn(&mut self.turnstile)?;
+            drop(watching);
+        }
+        Ok(())
+    }
+
+    /// The ledger must have seen what was done.
+    fn note(&mut self, ledgers: &Ledgers, id: ProcessId, least: u64) -> Result<()> {
+        let ledger = ledgers.descriptors(id).context("the turnstile is watched")?;
+        let with_stack: u64 = ledger.sites.values().map(|site| site.created).sum();
+        let entered = with_stack + ledger.tally.created;
+        ensure!(entered >= least, "the ledger has {entered} descriptors of at least {least}");
+        self.entered += entered;
+        self.route = Some(ledger.route);
+        self.losses = ledgers.losses();
+        Ok(())
+    }
+
+    /// Tracepoints are given up in the background, and while one is attached everybody's system calls are slower.
+    fn wait_until_detached(&self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // What goes between being listed and being looked at is an error: then it is not over.
+        while !Loaded::by(own_pid()?).is_ok_and(|loaded| loaded == self.idle) {
+            ensure!(Instant::now() < deadline, "the ledgers are not detached after a minute");
+            thread::sleep(Duration::from_millis(50));
+        }
+        // The last one has left this process's table and may be still on its way.
+        thread::sleep(Duration::from_millis(300));
+        Ok(())
+    }
+
+    fn tell(&self, out: &mut impl Write, rounds: u32) -> Result<()> {
+        let route = match self.route.context("somebody was watched")? {
+            Route::Exact => "where the kernel changes its tables",
+            Route::SystemCalls => "where system calls return, the fallback",
+            Route::Runtime => "in the runtime",
+        };
+        writeln!(
+            out,
+            "A Go program, its calls some 16 frames deep; {rounds} rounds, in which each state has a turn of \
+             {BATCHES} batches of\neach kind. Watched for descriptors, mappings and tasks, every descriptor with \
+             goroutine and stack, none left out;\nseen {route}: {} descriptors entered.",
+            self.entered
+        )?;
+        for (reason, count) in &self.losses {
+            writeln!(out, "Lost in the last round: {count} {reason}")?;
+        }
+        let load = std::fs::read_to_string("/proc/loadavg").context("read the load average")?;
+        let [one, five] = [0, 1].map(|index| load.split_whitespace().nth(index).unwrap_or("unknown"));
+        let cpus = thread::available_parallelism().context("count the processors")?;
+        Ok(writeln!(out, "Processors: {cpus}. Load average over 1 and 5 minutes: {one}, {five}.")?)
+    }
+}
+
+/// What was measured while it was watched by one watcher, or by nobody.
+struct State {
+    name: &'static str,
+    /// By way.
+    nanos: [Rounds; Way::ALL.len()],
+    per_second: Rounds,
+    cpu_microseconds: Rounds,
+}
+
+impl State {
+    fn new(name: &'static str) -> State {
+        State { name, nanos: Default::default(), per_second: Vec::new(), cpu_microseconds: Vec::new() }
+    }
+
+    /// One round's turn. Returns how many descriptors were created at least.
+    fn turn(&mut self, turnstile: &mut Turnstile) -> Result<u64> {
+        let mut batches = [const { Vec::new() }; Way::ALL.len()];
+        for _ in 0..BATCHES {
+            for (way, batches) in Way::ALL.into_iter().zip(&mut batches) {
+                batches.push(turnstile.pass(way)?);
+            }
+        }
+        for (rounds, batches) in self.nanos.iter_mut().zip(batches) {
+            rounds.push(batches);
+        }
+        let served = turnstile.serve(CLIENTS, SERVING)?;
+        self.per_second.push(vec![served.per_second]);
+        self.cpu_microseconds.push(vec![served.cpu_microseconds]);
+        Ok(u64::from(BATCHES * (Way::File.batch() + Way::Connection.batch())))
+    }
+}
+
+fn tell(out: &mut impl Write, states: &[State]) -> Result<()> {
+    let pairs = [Goal { state: ANOTHER, most: 50.0 }, Goal { state: WATCHED, most: 400.0 }];
+    for (index, (way, goals)) in [
+        ("Open and close of a file, CPU time in ns per pair", &pairs[..]),
+        ("Accept and close of a TCP connection, CPU time in ns per pair", &[]),
+        ("getppid, which concerns nobody, CPU time in ns per call", &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rows: Vec<_> = states.iter().map(|state| (state.name, state.nanos[index].clone())).collect();
+        table::print(out, way, 0, &rows, goals)?;
+    }
+    let rows: Vec<_> = states.iter().map(|state| (state.name, state.cpu_microseconds.clone())).collect();
+    table::print(
+        out,
+        "HTTP, a connection for each request, the server's CPU time in µs per request",
+        1,
+        &rows,
+        &[],
+    )?;
+    let rows: Vec<_> = states.iter().map(|state| (state.name, state.per_second.clone())).collect();
+    let title = format!("HTTP, requests per second, {CLIENTS} clients on the same machine");
+    table::print(out, &title, 0, &rows, &[])
+}
+
+/// Watches a process as a diagnosis does it.
+fn watch(ledgers: &mut Ledgers, turnstile: &Turnstile) -> Result<ProcessId> {
+    let id = identity(turnstile.pid().try_into().context("a pid")?)?;
+    let Attached { file, memory, mut runtime } = Attached::to(turnstile.pid())?;
+    let view = runtime.kernel_view(&file, &memory).context("find the goroutines")?;
+    let kinds = Kinds::from([Kind::Descriptors, Kind::Mappings, Kind::Tasks]);
+    ledgers.watch(id, Some(go_view(&view)), kinds).context("watch the turnstile")?;
+    Ok(id)
+}
+
+fn own_pid() -> Result<i32> {
+    std::process::id().try_into().context("a pid")
+}
