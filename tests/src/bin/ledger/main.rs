@@ -65,9 +65,12 @@ struct Bench {
     kernel: Kernel,
     /// What this process has in the kernel while it watches nobody.
     idle: Loaded,
-    /// How descriptors were seen, and how many of them were created without a stack.
+    /// How descriptors were seen, how many of them, and from how many frames most of them came.
     route: Option<Route>,
     entered: u64,
+    frames: usize,
+    /// Programs that others had attached meanwhile, at most.
+    foreign: usize,
     losses: Vec<(&'static str, u64)>,
 }
 
@@ -76,12 +79,24 @@ impl Bench {
         let (turnstile, other) = (Turnstile::start()?, Turnstile::start()?);
         let kernel = Kernel::load();
         let idle = Loaded::by(own_pid()?)?;
-        Ok(Bench { turnstile, other, kernel, idle, route: None, entered: 0, losses: Vec::new() })
+        Ok(Bench {
+            turnstile,
+            other,
+            kernel,
+            idle,
+            route: None,
+            entered: 0,
+            frames: 0,
+            foreign: 0,
+            losses: Vec::new(),
+        })
     }
 
     /// A turn for each state.
     fn round(&mut self, states: &mut [State], peers: &[Peer]) -> Result<()> {
         let [unwatched, another, watched, others @ ..] = states else { bail!("three states and the peers'") };
+        let attached = Loaded::by_all().links.difference(&self.idle.links).count();
+        self.foreign = self.foreign.max(attached);
         unwatched.turn(&mut self.turnstile)?;
 
         let mut ledgers = Ledgers::new(&self.kernel);
@@ -109,6 +124,8 @@ impl Bench {
         let entered = with_stack + ledger.tally.created;
         ensure!(entered >= least, "the ledger has {entered} descriptors of at least {least}");
         self.entered += entered;
+        let most = ledger.sites.values().max_by_key(|site| site.created);
+        self.frames = most.map_or(0, |site| site.stack.walked.len());
         self.route = Some(ledger.route);
         self.losses = ledgers.losses();
         Ok(())
@@ -135,11 +152,18 @@ impl Bench {
         };
         writeln!(
             out,
-            "A Go program, its calls some 16 frames deep; {rounds} rounds, in which each state has a turn of \
+            "A Go program whose calls lie {} frames deep; {rounds} rounds, in each of which every state has a turn of \
              {BATCHES} batches of\neach kind. Watched for descriptors, mappings and tasks, every descriptor with \
              goroutine and stack, none left out;\nseen {route}: {} descriptors entered.",
-            self.entered
+            self.frames, self.entered
         )?;
+        if self.foreign > 0 {
+            writeln!(
+                out,
+                "Others had {} programs attached in the kernel meanwhile: what they cost everybody, all states pay.",
+                self.foreign
+            )?;
+        }
         for (reason, count) in &self.losses {
             writeln!(out, "Lost in the last round: {count} {reason}")?;
         }
