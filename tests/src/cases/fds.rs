@@ -34,6 +34,8 @@ pub fn cases() -> Vec<Case> {
         ("fds::all_that_are_open_and_who_opened_them", all_that_are_open as fn() -> Result<()>),
         ("fds::what_is_closed_again_is_told_from_what_stays", closed_again),
         ("fds::connections_have_state_and_peer", connections),
+        ("fds::who_called_the_library_that_dials", || dialled("courier", "main.poll", "http.Get(url)")),
+        ("fds::who_called_a_client_of_its_own", || dialled("envoys", "main.consult", "messenger.Get(url)")),
         ("fds::every_form_says_the_same", every_form),
         ("fds::two_profiles_are_compared", compared),
         ("fds::what_cannot_be_watched_is_refused", refused),
@@ -67,6 +69,7 @@ struct Site {
     culprit: Option<Frame>,
     descriptors: Vec<Kind>,
     stack: Vec<Frame>,
+    started_by: Vec<Vec<Frame>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,6 +147,31 @@ fn connections() -> Result<()> {
     ensure!(kind.peer.as_ref().is_some_and(|peer| peer.ends_with(&port)), "the port is {port}: {kind:#?}");
     let text = view(&desk, &["-d", "1s", "--group", "peer"])?;
     ensure!(text.contains("CLOSE_WAIT") && text.contains(&format!("on port {port}")), "{text}");
+    Ok(())
+}
+
+/// Connections that net/http dials in goroutines of its own, on whose stacks is no frame of the program.
+fn dialled(name: &str, function: &str, line: &str) -> Result<()> {
+    let executable = program::shipped(name)?;
+    let mut server = Running::start(&mut program::command(&executable, Style::Square, 1.0, LIFE))?;
+    let address = server.address()?;
+    let mut caller = program::command(&executable, Style::Round, PIECES_PER_SECOND, LIFE);
+    caller.args(["-still", &format!("-most={PIECES}"), "-url", &format!("http://{address}/")]);
+    let caller = Running::start(&mut caller)?;
+    let fds = watched(&caller, WATCH)?;
+    let opener = site_of(&fds, function)?;
+    expect_line(opener, name, line)?;
+    ensure!(opener.outstanding >= AT_LEAST && opener.ended == 0, "{opener:#?}");
+    let dials = opener.stack.iter().any(|frame| frame.function.starts_with("net/http."));
+    let calls = opener.stack.iter().any(|frame| frame.function.starts_with("main."));
+    ensure!(dials && !calls, "net/http dials, in a goroutine of its own: {opener:#?}");
+    let starter = opener.started_by.last().context("somebody started it")?;
+    ensure!(starter.last().is_some_and(|frame| frame.function == "runtime.goexit"), "{starter:#?}");
+    let [kind] = &opener.descriptors[..] else { anyhow::bail!("all are alike: {opener:#?}") };
+    ensure!(kind.peer.as_ref() == Some(&address), "the peer is {address}: {kind:#?}");
+    let kinds = fds.sites.iter().flat_map(|site| &site.descriptors);
+    let open: u64 = kinds.filter(|it| it.peer.as_ref() == Some(&address)).map(|it| it.count).sum();
+    ensure!(open == PIECES, "it keeps {PIECES} connections, not {open}: {fds:#?}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The open descriptors of one process, and who opened them while it was watched.
 
+use super::births::BirthWatch;
 use super::watching::{Watching, creator, unread, wait};
 use super::{GoSubject, Subject, ViewError};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
@@ -13,6 +14,7 @@ use crate::sample::connections::{ConnectionKey, Peer, group};
 use crate::sample::descriptor_book::OpenedDescriptor;
 use crate::sample::descriptor_ledger::{self, OpenedDescriptors, Sources};
 use crate::sample::ledger::{self, Descriptors};
+use crate::sample::starters::Starters;
 use crate::socket::{Family, SocketState, Transport};
 use crate::source::kernel::ledger::{Kind, Refusal, leaves_out};
 use crate::source::native_symbols::NativeSymbols;
@@ -32,12 +34,16 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
     if let Some(refusal) = refusal {
         return unwatched(&subject, &mut *watching.tables, &refusal);
     }
+    let births = BirthWatch::begin(&mut watching.ledgers, &mut subject, wanted);
     let mut book = match descriptor_ledger::begin(&watching.ledgers, &mut *watching.tables, id) {
         Reading::Seen(book) => book,
         other => return Err(unread(&other, subject.who())),
     };
     wait(&subject.subject, wanted).await?;
     let taken = clock::now().wall;
+    let creators = births.creators(&watching.ledgers, &mut subject);
+    let target = subject.subject.target.clone();
+    let main_module = target.go.as_deref().and_then(|go| go.module_path());
     let sources = Sources {
         ledgers: &mut watching.ledgers,
         tables: &mut *watching.tables,
@@ -45,7 +51,8 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
         native: &mut NativeSymbols::default(),
         process: &subject.subject.process,
     };
-    let read = descriptor_ledger::capture(&mut book, sources, id, &HashSet::new());
+    let starters = Starters { known: creators.as_ref(), main_module };
+    let read = descriptor_ledger::capture_with(&mut book, sources, id, &HashSet::new(), starters);
     let opened = match read {
         Reading::Seen(opened) => opened,
         other => return Err(unread(&other, subject.who())),
@@ -54,12 +61,9 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
     let accounts = &opened.ledger.accounts;
     let mut sites: Vec<Site> = opened.ledger.sites.iter().map(|each| site(each, accounts)).collect();
     sites.extend(unseen(&opened));
-    Ok(Fds {
-        process: subject.subject.target.clone(),
-        taken,
-        watch: watching.account(&opened.ledger, subject.remarks()),
-        sites,
-    })
+    let mut remarks = subject.remarks();
+    remarks.extend(births.remark(&watching.ledgers, id));
+    Ok(Fds { taken, watch: watching.account(&opened.ledger, remarks), sites, process: target })
 }
 
 /// What is open, where the kernel does not let us watch who opens it.

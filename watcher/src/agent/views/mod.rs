@@ -1,6 +1,7 @@
 //! One process, read once: opened, identified, attached to, read, and identified again, since a pid alone says
 //! nothing about whose memory was read.
 
+mod births;
 mod fds;
 mod goroutines;
 mod heap;
