@@ -18,6 +18,7 @@ pub mod http;
 pub mod kernel_tables;
 pub mod ledgers;
 pub mod loaded;
+pub mod lobby;
 pub mod market;
 pub mod need;
 pub mod opener;

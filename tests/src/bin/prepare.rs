@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, goroutines, heap, leaks, ledger, openers, pulls, retention, views,
+    births, detection, fixtures, goroutines, heap, leaks, ledger, openers, pulls, retention, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -26,6 +26,7 @@ fn main() -> io::Result<()> {
     let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls);
     let of_all = detection::builds().chain(views::builds()).chain(heap::builds()).chain(openers::builds());
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
+    let of_all = of_all.chain(waiting::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;

@@ -36,6 +36,7 @@ pub fn cases() -> Vec<Case> {
         ("fds::connections_have_state_and_peer", connections),
         ("fds::who_called_the_library_that_dials", || dialled("courier", "main.poll", "http.Get(url)")),
         ("fds::who_called_a_client_of_its_own", || dialled("envoys", "main.consult", "messenger.Get(url)")),
+        ("fds::who_sits_on_what_is_open", sat_on),
         ("fds::every_form_says_the_same", every_form),
         ("fds::two_profiles_are_compared", compared),
         ("fds::what_cannot_be_watched_is_refused", refused),
@@ -70,6 +71,13 @@ struct Site {
     descriptors: Vec<Kind>,
     stack: Vec<Frame>,
     started_by: Vec<Vec<Frame>>,
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Waiting {
+    goroutines: u64,
+    stack: Vec<Frame>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,6 +180,40 @@ fn dialled(name: &str, function: &str, line: &str) -> Result<()> {
     let kinds = fds.sites.iter().flat_map(|site| &site.descriptors);
     let open: u64 = kinds.filter(|it| it.peer.as_ref() == Some(&address)).map(|it| it.count).sum();
     ensure!(open == PIECES, "it keeps {PIECES} connections, not {open}: {fds:#?}");
+    Ok(())
+}
+
+/// A server has a goroutine for each connection, which waits for the next question, and one that waits for callers.
+fn sat_on() -> Result<()> {
+    let executable = program::shipped("envoys")?;
+    let mut server = program::command(&executable, Style::Square, 1.0, LIFE);
+    let mut server = Running::start(server.arg("-still"))?;
+    let address = server.address()?;
+    let watcher = {
+        let pid = server.pid().to_string();
+        thread::spawn(move || agent::run(&["fds", "--pid", &pid, "-d", "13s", "--format", "json"], LIFE))
+    };
+    let mut caller = program::command(&executable, Style::Round, PIECES_PER_SECOND, LIFE);
+    caller.args(["-still", &format!("-most={PIECES}"), "-url", &format!("http://{address}/")]);
+    let _caller = Running::start(&mut caller)?;
+    let outcome = watcher.join().map_err(|_| anyhow::anyhow!("the thread that watches panicked"))??;
+    let fds: Fds = outcome.json()?;
+    let opener = site_of(&fds, "main.main")?;
+    expect_line(opener, "envoys", "http.Serve(listener")?;
+    let through = |function: &str| -> u64 {
+        let sites = fds.sites.iter().flat_map(|site| &site.waiting);
+        let there =
+            sites.filter(|waiting| waiting.stack.iter().any(|frame| frame.function.ends_with(function)));
+        there.map(|waiting| waiting.goroutines).sum()
+    };
+    let sitting: u64 = opener.waiting.iter().map(|waiting| waiting.goroutines).sum();
+    ensure!(sitting == opener.outstanding && sitting >= AT_LEAST, "one sits on each: {opener:#?}");
+    let (serve, accept) = (through("net/http.(*conn).serve"), through("net.(*TCPListener).Accept"));
+    ensure!((serve, accept) == (PIECES, 1), "{serve} serve and {accept} accept: {fds:#?}");
+    let all: u64 = fds.sites.iter().flat_map(|site| &site.waiting).map(|it| it.goroutines).sum();
+    ensure!(all == PIECES + 1, "nobody else waits for anything: {fds:#?}");
+    let text = view(&server, &["-d", "1s", "--group", "stack"])?;
+    ensure!(text.contains(&format!("{} goroutines wait on them", PIECES + 1)), "{text}");
     Ok(())
 }
 

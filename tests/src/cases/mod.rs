@@ -24,6 +24,7 @@ pub mod sampling;
 pub mod servers;
 pub mod task_ledger;
 pub mod views;
+pub mod waiting;
 
 use crate::build::Variant;
 use crate::case::Case;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Case> {
         kernel::cases(),
         ledger::cases(),
         views::cases(),
+        waiting::cases(),
         sampling::cases(),
         servers::cases(),
         task_ledger::cases(),

@@ -16,6 +16,7 @@ pub mod loaded;
 pub mod locate;
 pub mod moduledata;
 pub mod pclntab;
+pub mod poll;
 pub mod profile;
 pub mod program;
 pub mod prologue;

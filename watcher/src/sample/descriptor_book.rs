@@ -3,12 +3,14 @@
 //!
 //! Pure: whoever reads passes in what was read.
 
+use super::code::Frame;
 use super::connections::ConnectionKey;
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::reading::Moment;
 use crate::socket::SocketState;
 use crate::source::kernel::ledger::RawDescriptor;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is remembered of the descriptors of one process.
@@ -40,6 +42,8 @@ pub struct OpenedDescriptor {
     pub in_state_since: Option<Moment>,
     /// Index into the sites of the ledger; `None` where it is not known who opened it.
     pub site: Option<usize>,
+    /// Where the goroutines are that wait for it now, innermost frame first.
+    pub waiting: Vec<Arc<[Frame]>>,
 }
 
 /// Why it is not known who opened a descriptor, or who did.

@@ -5,6 +5,7 @@ use super::connections::{self, ConnectionKey};
 use super::descriptor_book::{DescriptorBook, Noted, OpenedDescriptor, Opening, Scan};
 use super::ledger::{Accounts, Descriptors, Ledger, Site};
 use super::named::{Named, Names, Sites};
+use super::sitters::Sitters;
 use super::starters::{Chains, Starters};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::golang::runtime::Runtime;
@@ -33,6 +34,9 @@ pub struct OpenedDescriptors {
     pub ledger: Ledger<Descriptors>,
     /// One by one, by number.
     pub each: Vec<OpenedDescriptor>,
+    /// Goroutines that wait for a descriptor and of which it is not known for which; `None` where it is not known of
+    /// any, as goroutines could not be read.
+    pub waiting_elsewhere: Option<u64>,
 }
 
 /// Begins a book with what a process has open. To be called when it is watched already.
@@ -87,13 +91,14 @@ pub fn capture_with(
     // Needed for the names of C only: without them there are addresses.
     let mappings = process.mappings().into_seen().unwrap_or_default();
     let memory = ProcessMemory::new(id.pid);
+    let sitters = Sitters::read(runtime, (&file, &memory), scan.open.iter().map(|(open, _)| open));
     let (symbols, loaded) = runtime.symbols(&file, &memory);
     let frames = Frames::default();
     let mut names = Names { symbols, loaded, native, process, mappings: &mappings, frames };
     let stacks = raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
     let openers = scan.noted().filter_map(|raw| raw.origin.goroutine);
     let chains = Chains::of(openers, starters, |pc| names.statement(pc));
-    let opened = join(book, at, &raw, scan, &Texts { stacks, chains }, listens);
+    let opened = join(book, at, &raw, scan, &Texts { stacks, chains, sitters }, listens);
     runtime.symbols(&file, &memory).0.forget_pages();
     adapt(book, ledgers, id, &raw, at.since_boot);
     process.id().and_then(|now| if now == id { Reading::Seen(opened) } else { Reading::Gone })
@@ -160,6 +165,8 @@ struct Texts {
     stacks: HashMap<StackId, Named>,
     /// Who started the goroutines that opened something.
     chains: Chains,
+    /// Who waits for what is open.
+    sitters: Sitters,
 }
 
 impl Texts {
@@ -170,6 +177,14 @@ impl Texts {
     /// Who started the goroutine of this stack: the runtime's own stacks have nobody.
     fn started_by(&self, chain: Option<usize>) -> Vec<Arc<[Frame]>> {
         self.chains.chain(chain)
+    }
+
+    /// Where goroutines wait for the descriptor of this number, which stands for so many.
+    fn waiting(&self, number: i32, weight: u64) -> Vec<(Arc<[Frame]>, u64)> {
+        let mut waiting = Vec::new();
+        let stacks = self.sitters.of_descriptor(number).iter();
+        merge(&mut waiting, stacks.map(|stack| (Arc::clone(stack), weight)).collect());
+        waiting
     }
 
     fn opener(&self, raw: &RawDescriptor) -> Opener {
@@ -209,7 +224,10 @@ fn join(
             outstanding: weight,
             oldest: age,
             youngest: age,
-            what: one(descriptor.kind, keys.get(&descriptor.fd), weight),
+            what: Descriptors {
+                waiting: texts.waiting(descriptor.fd, weight),
+                ..one(descriptor.kind, keys.get(&descriptor.fd), weight)
+            },
             ..nothing(texts, (stack, statement))
         };
         if site.stack.is_empty() {
@@ -229,6 +247,7 @@ fn join(
     let mut sites = sites.finish(|site| site.outstanding);
     for site in &mut sites {
         site.what.types.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(*count), *kind));
+        site.what.waiting.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         site.what.connections.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     }
     let places: HashMap<(&[Frame], &[Frame]), usize> =
@@ -247,12 +266,13 @@ fn join(
             in_state_since: states.get(&descriptor.fd).copied(),
             opened_at: noted.map(|noted| moment(at, noted.at)),
             site,
+            waiting: texts.sitters.of_descriptor(descriptor.fd).to_vec(),
             descriptor,
         }
     });
     let each = each.collect();
     let ledger = Ledger { at, began: raw.began, route: raw.route, accounts, sites };
-    OpenedDescriptors { ledger, each }
+    OpenedDescriptors { ledger, each, waiting_elsewhere: texts.sitters.unknown }
 }
 
 fn accounts(book: &DescriptorBook, raw: &RawLedger<RawDescriptor>, scan: &Scan) -> Accounts {
@@ -315,6 +335,7 @@ fn one(kind: DescriptorType, connection: Option<&ConnectionKey>, weight: u64) ->
 fn add(known: &mut Descriptors, more: Descriptors) {
     merge(&mut known.types, more.types);
     merge_connections(&mut known.connections, more.connections);
+    merge(&mut known.waiting, more.waiting);
 }
 
 /// Clients of a port are kept apart as long as there are few kinds of connections at a site: else this would be

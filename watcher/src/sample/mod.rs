@@ -23,6 +23,7 @@ pub mod memory;
 mod named;
 pub mod pulls;
 pub mod runtime;
+mod sitters;
 pub mod span_ledger;
 pub mod starters;
 pub mod sweep;

@@ -4,8 +4,8 @@ use super::births::BirthWatch;
 use super::watching::{Watching, creator, unread, wait};
 use super::{GoSubject, Subject, ViewError};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
-use crate::explain::words::{peer_name, state_name, type_name};
-use crate::explain::{Accounts, Route};
+use crate::explain::words::{count, peer_name, state_name, type_name};
+use crate::explain::{Accounts, Frame, Route};
 use crate::process::ProcessId;
 use crate::reading::Reading;
 use crate::report::fds::{FdKind, Fds, Site};
@@ -20,6 +20,7 @@ use crate::source::kernel::ledger::{Kind, Refusal, leaves_out};
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::{KernelTables, Scope, clock};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Watches who opens descriptors in the process with this pid for `wanted`, or until somebody asks to end, and reads
@@ -63,6 +64,7 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
     sites.extend(unseen(&opened));
     let mut remarks = subject.remarks();
     remarks.extend(births.remark(&watching.ledgers, id));
+    remarks.extend(waiting_elsewhere(opened.waiting_elsewhere));
     Ok(Fds { taken, watch: watching.account(&opened.ledger, remarks), sites, process: target })
 }
 
@@ -108,6 +110,19 @@ fn unwatched(
     })
 }
 
+/// What is not known of who waits for what is open, in a sentence.
+fn waiting_elsewhere(unknown: Option<u64>) -> Option<String> {
+    match unknown {
+        Some(0) => None,
+        Some(1) => Some("1 goroutine waits for a descriptor, and for which one is not known.".to_owned()),
+        Some(unknown) => Some(format!(
+            "{} goroutines wait for descriptors, and for which ones is not known.",
+            count(unknown as f64)
+        )),
+        None => Some("Which goroutines wait for them could not be read.".to_owned()),
+    }
+}
+
 fn site(site: &ledger::Site<Descriptors>, accounts: &Accounts) -> Site {
     let age = |age: Duration| (site.outstanding > 0).then_some(age);
     Site {
@@ -138,7 +153,11 @@ fn unseen(opened: &OpenedDescriptors) -> Option<Site> {
     unseen.sort_by_key(|each| (leaves_out(accounts.one_in, each.descriptor.fd), each.descriptor.fd));
     unseen.truncate(wanted);
     let mut counts: HashMap<FdKind, u64> = HashMap::new();
+    let mut waiting: HashMap<&Arc<[Frame]>, u64> = HashMap::new();
     for each in unseen {
+        for stack in &each.waiting {
+            *waiting.entry(stack).or_default() += 1;
+        }
         let kind = each.connection.as_ref().map_or_else(|| plain(each.descriptor.kind), socket);
         *counts.entry(kind).or_default() += 1;
     }
@@ -149,7 +168,10 @@ fn unseen(opened: &OpenedDescriptors) -> Option<Site> {
         (0, _) => Creator::Missed,
         _ => Creator::BeforeOrMissed,
     };
-    (!kinds.is_empty()).then(|| of_unknown(creator, kinds))
+    let mut waiting: Vec<(Arc<[Frame]>, u64)> =
+        waiting.into_iter().map(|(stack, count)| (Arc::clone(stack), count)).collect();
+    waiting.sort_by(|(stack, count), (other, others)| others.cmp(count).then_with(|| stack.cmp(other)));
+    (!kinds.is_empty()).then(|| Site { waiting, ..of_unknown(creator, kinds) })
 }
 
 fn of_unknown(creator: Creator, kinds: Vec<(FdKind, u64)>) -> Site {

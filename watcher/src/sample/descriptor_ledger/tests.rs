@@ -1,4 +1,4 @@
-use super::{Chains, Starters, Texts, join};
+use super::{Chains, Sitters, Starters, Texts, join};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use crate::reading::Moment;
@@ -87,6 +87,15 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
             (StackId(4), named(&["os.Open", "main.tidy"])),
         ]),
         chains: Chains::of([WORKER].into_iter(), Starters::default(), |_| stack(&["main.main"])),
+        // Two wait for one descriptor, one for another, and one for something that was open before.
+        sitters: Sitters {
+            stacks: HashMap::from([
+                (3, vec![stack(&["main.idle"])]),
+                (8, vec![stack(&["net.Read", "main.hear"]), stack(&["net.Write", "main.speak"])]),
+                (9, vec![stack(&["net.Read", "main.hear"])]),
+            ]),
+            unknown: Some(1),
+        },
     };
     let opened = join(&mut DescriptorBook::default(), at(100), &raw, scan, &texts, &HashSet::new());
     let mut text = format!("{:?}\n", opened.ledger.accounts);
@@ -96,7 +105,7 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
         };
         let _ = writeln!(
             text,
-            "{} ({}): {} created, {} ended within {:?}, {} left of {:?} to {:?}, {:?} {:?}",
+            "{} ({}): {} created, {} ended within {:?}, {} left of {:?} to {:?}, {:?} {:?} {:?}",
             functions(&site.stack),
             site.started_by.iter().map(|frames| functions(frames)).collect::<String>(),
             site.created,
@@ -107,25 +116,30 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
             site.youngest,
             site.what.types,
             site.what.connections.iter().map(|(key, count)| (key.state, count)).collect::<Vec<_>>(),
+            site.what.waiting.iter().map(|(stack, count)| (functions(stack), count)).collect::<Vec<_>>(),
         );
     }
     for one in &opened.each {
         let opened = one.opened_at.map(|at| at.since_boot);
-        let _ = writeln!(text, "{} site {:?} opened {opened:?}", one.descriptor.fd, one.site);
+        let waiting = one.waiting.len();
+        let _ =
+            writeln!(text, "{} site {:?} opened {opened:?}, {waiting} waiting", one.descriptor.fd, one.site);
     }
+    let _ = writeln!(text, "{:?} elsewhere", opened.waiting_elsewhere);
     expect![[r#"
         Accounts { outstanding: 8, before: 1, missed: 1, without_stack: 1, created: 18, ended: 12, corrected: 0, lost: 4, one_in: 1 }
-        os.Open < main.keep (): 6 created, 3 ended within Some(2s), 3 left of 80s to 10s, [(File, 3)] []
-        net.Dial < main.work (main.main): 3 created, 1 ended within None, 2 left of 50s to 40s, [(Socket, 2)] [(CloseWait, 2)]
-         (): 1 created, 0 ended within None, 1 left of 30s to 30s, [(File, 1)] []
-        os.Open < main.tidy (): 7 created, 7 ended within Some(2s), 0 left of 0ns to 0ns, [] []
-        3 site None opened None
-        4 site None opened None
-        5 site Some(0) opened Some(40s)
-        6 site Some(0) opened Some(90s)
-        7 site Some(0) opened Some(20s)
-        8 site Some(1) opened Some(50s)
-        9 site Some(1) opened Some(60s)
-        10 site None opened Some(70s)
+        os.Open < main.keep (): 6 created, 3 ended within Some(2s), 3 left of 80s to 10s, [(File, 3)] [] []
+        net.Dial < main.work (main.main): 3 created, 1 ended within None, 2 left of 50s to 40s, [(Socket, 2)] [(CloseWait, 2)] [("net.Read < main.hear", 2), ("net.Write < main.speak", 1)]
+         (): 1 created, 0 ended within None, 1 left of 30s to 30s, [(File, 1)] [] []
+        os.Open < main.tidy (): 7 created, 7 ended within Some(2s), 0 left of 0ns to 0ns, [] [] []
+        3 site None opened None, 1 waiting
+        4 site None opened None, 0 waiting
+        5 site Some(0) opened Some(40s), 0 waiting
+        6 site Some(0) opened Some(90s), 0 waiting
+        7 site Some(0) opened Some(20s), 0 waiting
+        8 site Some(1) opened Some(50s), 2 waiting
+        9 site Some(1) opened Some(60s), 1 waiting
+        10 site None opened Some(70s), 0 waiting
+        Some(1) elsewhere
     "#]].assert_eq(&text);
 }
