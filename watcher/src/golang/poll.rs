@@ -21,6 +21,7 @@ const DESCRIPTOR: usize = 1;
 /// Words among which `rg` and `wg` are: two structures lie between them and `fd` since Go 1.21, one before.
 const WAITERS: std::ops::RangeInclusive<usize> = 3..=5;
 const POLL_BYTES: usize = 48;
+const PAGE_BYTES: u64 = 4096;
 /// Goroutines that are looked at together.
 const CHUNK: usize = 256;
 /// Goroutines that are looked at in one snapshot: bounds time and memory.
@@ -65,8 +66,16 @@ fn of_chunk(
     chunk: &[(usize, &Goroutine)],
     is_open: &impl Fn(i32) -> bool,
 ) -> Vec<(usize, i32)> {
-    let stacks = chunk.iter().map(|(_, goroutine)| (goroutine.stack_pointer, STACK_BYTES));
-    let stacks = read(memory, &stacks.collect::<Vec<_>>());
+    // A short stack may end where memory ends: what lies on the next page is read apart.
+    let before = |sp: u64| (PAGE_BYTES - sp % PAGE_BYTES).min(STACK_BYTES as u64);
+    let parts = chunk.iter().flat_map(|(_, goroutine)| {
+        let sp = goroutine.stack_pointer;
+        let first = before(sp);
+        [(sp, first), (sp.saturating_add(first), STACK_BYTES as u64 - first)]
+    });
+    let parts = parts.map(|(start, length)| (start, usize::try_from(length).unwrap_or(0)));
+    let stacks = read(memory, &parts.collect::<Vec<_>>());
+    let stacks: Vec<Vec<u8>> = stacks.chunks(2).map(<[Vec<u8>]>::concat).collect();
     let words = |stack: &[u8]| -> Vec<u64> {
         let words = stack.chunks_exact(8).filter_map(|word| u64_at(word, 0));
         words.filter(|word| word.is_multiple_of(8) && USER_SPACE.contains(word)).collect()

@@ -47,7 +47,7 @@ impl Watching {
     /// How `ledger` was kept. `remarks` are what else makes it less sure.
     pub fn account<T>(&self, ledger: &Ledger<T>, mut remarks: Vec<String>) -> Watch {
         let gaps = self.ledgers.gaps(self.kind).iter();
-        remarks.extend(gaps.map(|gap| format!("Missing here: {}. {}", gap.what, gap.why)));
+        remarks.extend(gaps.map(|gap| format!("Not seen here: {}. {}", gap.what, gap.why)));
         let lost = self.ledgers.losses().into_iter();
         remarks.extend(lost.map(|(what, count)| format!("Lost in the kernel: {count} {what}.")));
         Watch { watched: ledger.watched(), route: Some(ledger.route), accounts: ledger.accounts, remarks }

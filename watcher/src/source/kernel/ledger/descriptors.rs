@@ -80,7 +80,8 @@ pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
         Ok(()) => return Ok(Route::Exact),
         Err(outcome) => outcome,
     };
-    attaching.gap("exactness: descriptors that come and go otherwise are found by comparing", &refusal);
+    attaching
+        .gap("what comes and goes by no system call of its own, until the kernel's table is read", &refusal);
     attaching.all(ProbeName::DescriptorsByCall, BY_CALL)?;
     for (name, hook, what) in BY_CALL_IF_TAKEN {
         attaching.optional(name, *hook, what);
