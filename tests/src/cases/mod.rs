@@ -22,6 +22,7 @@ pub mod pulls;
 pub mod retention;
 pub mod sampling;
 pub mod servers;
+pub mod strange;
 pub mod task_ledger;
 pub mod views;
 pub mod waiting;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Case> {
         waiting::cases(),
         sampling::cases(),
         servers::cases(),
+        strange::cases(),
         task_ledger::cases(),
         births::cases(),
         retention::cases(),

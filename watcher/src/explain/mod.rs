@@ -162,7 +162,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
     let mut missing: Vec<Unseen> = judgement
         .gaps
         .iter()
-        .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why))
+        .filter(|gap| gap.what != What::Runtime || ((target.go.is_some() || gap.denied > 0) && !knows_why))
         .map(unseen::of_gap)
         .collect();
     missing.extend(unseen.iter().cloned());

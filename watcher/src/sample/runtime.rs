@@ -9,7 +9,7 @@ use crate::golang::runtime::{AttachOptions, Runtime};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
-use crate::source::memory::{ProcessMemory, entry_address};
+use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector};
 use crate::source::proc::{FileIdentity, ProcessDir};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -37,8 +37,16 @@ pub struct Runtimes {
 }
 
 enum State {
-    Attached(Box<Runtime>),
-    Failed { failure: Failure, attempts: u32, retry_at: u64 },
+    Attached {
+        runtime: Box<Runtime>,
+        /// Of the program that it was attached to.
+        vector: AuxiliaryVector,
+    },
+    Failed {
+        failure: Failure,
+        attempts: u32,
+        retry_at: u64,
+    },
 }
 
 /// Why a process could not be attached to.
@@ -64,11 +72,15 @@ impl Runtimes {
     }
 
     /// The totals of one process. `Unsupported` for a program that is not Go, and where its runtime was not found;
-    /// `process` must have been identified as the target.
+    /// `Denied` also where its executable may not be read, so that nobody knows whether it is Go. `process` must have
+    /// been identified as the target.
     pub fn read(&mut self, proc: &Path, target: &Target, process: &ProcessDir) -> Stamped<GoCounters> {
         let at = clock::now();
-        let reading =
-            if target.go.is_some() { self.counters(proc, target.id, process) } else { Reading::Unsupported };
+        let reading = match (&target.go, &target.exe) {
+            (Some(_), _) => self.counters(proc, target.id, process),
+            (None, Some(_)) => Reading::Unsupported,
+            (None, None) => process.executable_identity().and_then(|_| Reading::Unsupported),
+        };
         // The process may have gone, and its pid have come back, between identification and reading.
         let reading = reading.and_then(|counters| process.id().map(|_| counters));
         Stamped { at, via: Via::RuntimeMemory, reading }
@@ -90,15 +102,16 @@ impl Runtimes {
     /// The runtime of a process that is attached to.
     pub fn attached(&mut self, id: ProcessId) -> Option<&mut Runtime> {
         match self.states.get_mut(&id) {
-            Some(State::Attached(runtime)) => Some(runtime),
+            Some(State::Attached { runtime, .. }) => Some(runtime),
             _ => None,
         }
     }
 
     fn counters(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) -> Reading<GoCounters> {
+        self.forget_replaced(proc, id);
         self.attach_if_due(proc, id, process);
         match self.states.get_mut(&id) {
-            Some(State::Attached(runtime)) => {
+            Some(State::Attached { runtime, .. }) => {
                 let counters = runtime.counters(&ProcessMemory::new(id.pid));
                 let nothing = counters.goroutines.is_none() && counters.heap.is_none();
                 if nothing { Reading::Unsupported } else { Reading::Seen(counters) }
@@ -111,9 +124,19 @@ impl Runtimes {
         }
     }
 
+    /// A process that executes the same file again is the same by pid, start and executable, and its runtime another.
+    fn forget_replaced(&mut self, proc: &Path, id: ProcessId) {
+        if let Some(State::Attached { vector, .. }) = self.states.get(&id)
+            && let Reading::Seen(now) = auxiliary_vector(proc, id.pid)
+            && now != *vector
+        {
+            self.states.remove(&id);
+        }
+    }
+
     fn attach_if_due(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) {
         let attempts = match self.states.get(&id) {
-            Some(State::Attached(_)) => return,
+            Some(State::Attached { .. }) => return,
             Some(State::Failed { attempts, retry_at, .. }) => {
                 if *attempts >= MAX_ATTEMPTS || *retry_at > self.beat {
                     return;
@@ -127,7 +150,7 @@ impl Runtimes {
         }
         let began = clock::thread_cpu_time();
         let state = match attach(&mut self.programs, proc, id, process) {
-            Ok(runtime) => State::Attached(Box::new(runtime)),
+            Ok((runtime, vector)) => State::Attached { runtime: Box::new(runtime), vector },
             Err(failure) => {
                 State::Failed { failure, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY }
             }
@@ -153,17 +176,20 @@ fn attach(
     proc: &Path,
     id: ProcessId,
     process: &ProcessDir,
-) -> Result<Runtime, Failure> {
+) -> Result<(Runtime, AuxiliaryVector), Failure> {
     let memory = ProcessMemory::new(id.pid);
     let readable = process.executable().and_then(|file| {
-        let entry = entry_address(proc, id.pid);
-        entry.and_then(|entry| memory.probe(entry).map(|()| (file, entry)))
+        auxiliary_vector(proc, id.pid).and_then(|vector| match vector.entry() {
+            Some(entry) => memory.probe(entry).map(|()| (file, vector, entry)),
+            None => Reading::Unsupported,
+        })
     });
-    let (file, entry) = match readable {
+    let (file, vector, entry) = match readable {
         Reading::Seen(found) => found,
         Reading::Gone => return Err(Failure { reading: Reading::Gone, why: "it left".to_owned() }),
         Reading::Denied => {
-            let why = "its memory may not be read; root or CAP_SYS_PTRACE would bring it";
+            let why = "its memory may not be read; root or CAP_SYS_PTRACE would bring it, unless a seccomp filter or a \
+                       security module forbids it";
             return Err(Failure { reading: Reading::Denied, why: why.to_owned() });
         }
         Reading::Unsupported => {
@@ -172,10 +198,9 @@ fn attach(
         }
     };
     let program = program_of(programs, &file);
-    Runtime::attach_another(&program, &file, entry, &memory, AttachOptions::default()).map_err(|error| {
-        Failure {
-            reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
-            why: format!("the runtime was not found in its memory: {error}"),
-        }
+    let attached = Runtime::attach_another(&program, &file, entry, &memory, AttachOptions::default());
+    attached.map(|runtime| (runtime, vector)).map_err(|error| Failure {
+        reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
+        why: format!("the runtime was not found in its memory: {error}"),
     })
 }

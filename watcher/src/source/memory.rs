@@ -107,13 +107,33 @@ impl Memory for ProcessMemory {
 
 /// Where the kernel placed the entry point of a process's executable, from `/proc/PID/auxv` below `proc_root`.
 pub fn entry_address(proc_root: &Path, pid: i32) -> Reading<u64> {
+    auxiliary_vector(proc_root, pid)
+        .and_then(|vector| vector.entry().map_or(Reading::Unsupported, Reading::Seen))
+}
+
+/// What the kernel told a program when it began, addresses that it chose at random among it: another program has
+/// another, also where it is executed by the same process from the same file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuxiliaryVector(Vec<u8>);
+
+impl AuxiliaryVector {
+    /// Where the entry point of the executable lies.
+    pub fn entry(&self) -> Option<u64> {
+        entry_in(&self.0)
+    }
+}
+
+/// The vector of the program that a process runs, from `/proc/PID/auxv` below `proc_root`. `Gone` for a process without
+/// memory.
+pub fn auxiliary_vector(proc_root: &Path, pid: i32) -> Reading<AuxiliaryVector> {
     let file = match File::open(proc_root.join(pid.to_string()).join("auxv")) {
         Ok(file) => file,
         Err(error) => return Reading::from_error(&error),
     };
     let mut buffer = [0; MAX_AUXILIARY_VECTOR_BYTES];
     match FileExt::read_at(&file, &mut buffer, 0) {
-        Ok(length) => entry_in(&buffer[..length]).map_or(Reading::Unsupported, Reading::Seen),
+        Ok(0) => Reading::Gone,
+        Ok(length) => Reading::Seen(AuxiliaryVector(buffer[..length].to_vec())),
         Err(error) => Reading::from_error(&error),
     }
 }

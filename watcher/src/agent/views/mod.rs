@@ -23,9 +23,9 @@ use crate::golang::runtime::{AttachError, AttachOptions, GoroutineError, Remark,
 use crate::process::{Target, printable};
 use crate::reading::Reading;
 use crate::report::pprof::Mapping;
-use crate::source::host::Host;
+use crate::source::host::{Capabilities, Host};
 use crate::source::kernel::ledger::Refusal;
-use crate::source::memory::{ProcessMemory, entry_address};
+use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector, entry_address};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
 use std::fs::File;
 use std::io;
@@ -52,6 +52,15 @@ pub enum ViewError {
     /// A capability is missing.
     #[error("the memory of {who} may not be read: run as root, or give watcher CAP_SYS_PTRACE")]
     Denied {
+        /// Which process.
+        who: String,
+    },
+    /// The kernel refuses although no capability is missing.
+    #[error(
+        "the memory of {who} may not be read although watcher has CAP_SYS_PTRACE: a seccomp filter or a security module \
+         forbids it, or watcher has it only within a user namespace of its own"
+    )]
+    Forbidden {
         /// Which process.
         who: String,
     },
@@ -111,6 +120,14 @@ pub enum ViewError {
         /// Which process.
         who: String,
     },
+    /// It was forked and has not executed anything yet.
+    #[error(
+        "{who} has not begun to run a program of its own: it still has the memory of the one that started it"
+    )]
+    NotBegun {
+        /// Which process.
+        who: String,
+    },
     /// It executes another program by now.
     #[error("{who} began to run another program while it was read")]
     Replaced {
@@ -125,7 +142,11 @@ pub struct Subject {
     target: Target,
     process: ProcessDir,
     executable: Option<FileIdentity>,
+    /// Tells programs apart that are executed from the same file.
+    vector: Option<AuxiliaryVector>,
     proc: ProcRoot,
+    /// We have CAP_SYS_PTRACE.
+    may_trace: bool,
 }
 
 /// A process whose Go runtime has been attached to.
@@ -154,15 +175,17 @@ impl Subject {
         };
         let target = Target::clone(&target);
         let who = who(&target);
+        let may_trace = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
         if target.go.is_none() && changes.denied > 0 {
-            return Err(ViewError::Denied { who });
+            return Err(denied(who, may_trace));
         }
         if let Some(why) = changes.not_understood.into_values().next() {
             return Err(ViewError::Executable { who, why: format!(": {why}") });
         }
         let Reading::Seen(process) = proc.open(pid) else { return Err(ViewError::Left { who }) };
         let executable = process.executable_identity().into_seen();
-        let subject = Subject { target, process, executable, proc };
+        let vector = auxiliary_vector(proc.path(), pid).into_seen();
+        let subject = Subject { target, process, executable, vector, proc, may_trace };
         subject.verify()?;
         Ok(subject)
     }
@@ -174,10 +197,15 @@ impl Subject {
             return Err(ViewError::Left { who: who() });
         }
         match self.process.executable_identity() {
-            Reading::Gone => Err(ViewError::Left { who: who() }),
+            Reading::Gone => return Err(ViewError::Left { who: who() }),
             identity if identity.seen() != self.executable.as_ref() => {
-                Err(ViewError::Replaced { who: who() })
+                return Err(ViewError::Replaced { who: who() });
             }
+            _ => {}
+        }
+        match (auxiliary_vector(self.proc.path(), self.target.id.pid), &self.vector) {
+            (Reading::Gone, Some(_)) => Err(ViewError::Left { who: who() }),
+            (Reading::Seen(now), Some(before)) if now != *before => Err(ViewError::Replaced { who: who() }),
             _ => Ok(()),
         }
     }
@@ -192,7 +220,7 @@ impl Subject {
             return Err(ViewError::NotGo { who });
         }
         let unreadable = |reading: Reading<()>| match reading {
-            Reading::Denied => ViewError::Denied { who: who.clone() },
+            Reading::Denied => denied(who.clone(), self.may_trace),
             Reading::Gone => ViewError::Left { who: who.clone() },
             _ => ViewError::Executable { who: who.clone(), why: String::new() },
         };
@@ -204,6 +232,10 @@ impl Subject {
             Reading::Seen(entry) => entry,
             other => return Err(unreadable(other.map(drop))),
         };
+        let of_parent = auxiliary_vector(self.proc.path(), self.target.parent_pid).into_seen();
+        if self.vector.is_some() && of_parent == self.vector {
+            return Err(ViewError::NotBegun { who });
+        }
         let memory = ProcessMemory::new(self.target.id.pid);
         if let refused @ (Reading::Denied | Reading::Gone) = memory.probe(entry) {
             return Err(unreadable(refused));
@@ -274,6 +306,10 @@ impl GoSubject {
         })
         .collect()
     }
+}
+
+fn denied(who: String, may_trace: bool) -> ViewError {
+    if may_trace { ViewError::Forbidden { who } } else { ViewError::Denied { who } }
 }
 
 fn who(target: &Target) -> String {
