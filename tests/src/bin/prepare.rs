@@ -6,7 +6,8 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, goroutines, heap, leaks, ledger, openers, pulls, retention, views, waiting,
+    births, detection, fixtures, goroutines, heap, leaks, ledger, openers, pulls, retention, strange, views,
+    waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -23,7 +24,8 @@ fn main() -> io::Result<()> {
     let fixtures = newest.into_iter().flat_map(fixtures::builds);
     let goroutines = newest.into_iter().flat_map(goroutines::builds);
     let pulls = newest.into_iter().flat_map(pulls::builds);
-    let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls);
+    let strange = newest.into_iter().flat_map(strange::builds);
+    let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls).chain(strange);
     let of_all = detection::builds().chain(views::builds()).chain(heap::builds()).chain(openers::builds());
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds());

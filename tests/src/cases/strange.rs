@@ -4,8 +4,9 @@
 use crate::agent::{self, Outcome, binary};
 use crate::answer::{Diagnosis, GoroutineReading, List};
 use crate::attached::Attached;
+use crate::build::Variant;
 use crate::case::Case;
-use crate::need::Need;
+use crate::need::{Need, find_program};
 use crate::profiles::view;
 use crate::program::{self, public_copy};
 use crate::roster::Roster;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
@@ -29,6 +31,7 @@ use watcher::source::host::Host;
 use watcher::source::proc::{ProcRoot, ProcessDir};
 
 const PROGRAM: &str = "lodgers";
+const CHAPERON: &str = "chaperon";
 const GUESTS: u64 = 300;
 const LIMIT: Duration = Duration::from_secs(30);
 /// The function in which all guests wait.
@@ -52,6 +55,13 @@ pub fn cases() -> Vec<Case> {
         Case::new("strange::two_hundred_thousand_goroutines", needs, crowded),
         Case::new("strange::untouched_memory_stays_untouched", needs, untouched),
     ]
+}
+
+/// What these cases build that others do not.
+pub fn builds(
+    newest: &'static Toolchain,
+) -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    [PROGRAM, CHAPERON].into_iter().map(move |program| (program, newest, Variant::STRIPPED))
 }
 
 /// A program with guests.
@@ -131,7 +141,7 @@ fn a_system_call_is_refused() -> Result<()> {
     const PROCESS_VM_READV: &str = "310";
     let running = lodgers(shipped()?, GUESTS, &[])?;
     let pid = running.pid().to_string();
-    let (chaperon, watcher) = (program::shipped("chaperon")?, binary()?);
+    let (chaperon, watcher) = (program::shipped(CHAPERON)?, binary()?);
     let ask = |arguments: &[&str], seconds| {
         let mut refusing = Command::new(&chaperon);
         refusing.arg(PROCESS_VM_READV).arg(&watcher).args(arguments).args(["--pid", &pid]);
@@ -190,18 +200,13 @@ fn forks_while_read() -> Result<()> {
                     ensure!(guests <= 5, "a child has no guests: {told}");
                     read += 1;
                 }
-                _ => outcome.expect_refusal(&[
-                    "exited",
-                    "there is no process",
-                    "another program",
-                    "no runtime of",
-                ])?,
+                _ => outcome.expect_refusal(&WORDS_OF_CHILDREN)?,
             }
         }
     }
     ensure!(met > 0, "no child was met");
     ensure!(read > 0, "{met} children were met, and none was read");
-    println!("forking: 200 readings right; {met} children met, {read} of them read");
+    say(&format!("forking: 200 readings right; {met} children met, {read} of them read"))?;
     let list: List = agent::list()?;
     ensure!(list.process(pid).is_some(), "the parent is in the list throughout");
     Ok(())
@@ -218,7 +223,7 @@ fn children_of(tasks: &str) -> Result<Vec<String>> {
 }
 
 fn becomes_another() -> Result<()> {
-    let sleep = crate::need::find_program("sleep").context("sleep is there")?;
+    let sleep = find_program("sleep").context("sleep is there")?;
     let (mut read, mut refused) = (0, 0);
     for round in 0..24_u64 {
         let mut command = shipped()?;
@@ -241,7 +246,7 @@ fn becomes_another() -> Result<()> {
             refused += 1;
         }
     }
-    println!("becoming another program: {read} read before, {refused} refused");
+    say(&format!("becoming another program: {read} read before, {refused} refused"))?;
     ensure!(refused > 0, "it never became another program meanwhile");
     Ok(())
 }
@@ -323,7 +328,7 @@ fn crowded() -> Result<()> {
     ensure!(status.success(), "it failed: {status}");
     let told: Value = serde_json::from_slice(&fs::read(file.path())?).context("read it back")?;
     expect_guests(&told, CROWD)?;
-    println!("{CROWD} goroutines: at most {peak} KiB resident, {} ms", told["effort"]["milliseconds"]);
+    say(&format!("{CROWD} goroutines: at most {peak} KiB resident, {} ms", told["effort"]["milliseconds"]))?;
     ensure!((1..MOST_KIBIBYTES).contains(&peak), "it took {peak} KiB");
     Ok(())
 }
@@ -357,7 +362,7 @@ fn untouched() -> Result<()> {
         view(&["heap", "--format", "json"], pid)?;
     }
     let after = measure()?;
-    println!("pages of variables; resident, anonymous, tables in KiB: {before:?}, then {after:?}");
+    say(&format!("pages of variables; resident, anonymous, tables in KiB: {before:?}, then {after:?}"))?;
     let most = [MOST_PAGES, MOST_KIBIBYTES, MOST_KIBIBYTES, MOST_KIBIBYTES];
     for ((before, after), most) in before.into_iter().zip(after).zip(most) {
         ensure!(after <= before + most, "reading it made it grow from {before} to {after}");
@@ -374,6 +379,11 @@ fn touched_pages(pid: u32, range: Range<u64>) -> Result<u64> {
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context("open a pagemap")?;
     pagemap.read_exact_at(&mut entries, pages.start * 8).context("read a pagemap")?;
     Ok(entries.chunks_exact(8).filter(|entry| entry[7] & PRESENT != 0).count() as u64)
+}
+
+/// For whoever reads the output of a run.
+fn say(what: &str) -> Result<()> {
+    writeln!(io::stdout(), "{what}").context("print a line")
 }
 
 /// A number of `/proc/PID/status`.
