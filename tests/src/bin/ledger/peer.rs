@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tests::need::find_program;
 
-/// The same ledger as ours: the stack of every descriptor that is open. The last probe tells that the others are
-/// attached.
+/// The core of such a ledger, without goroutines and counts: the stack of what is open. The last
+/// probe tells that the others are attached.
 const SCRIPT: &str = "
 tracepoint:syscalls:sys_exit_openat, tracepoint:syscalls:sys_exit_socket, tracepoint:syscalls:sys_exit_accept4
 /pid == PID/ { @open[(int64)args->ret] = ustack; }
@@ -42,7 +42,7 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Peer::Opensnoop => "opensnoop-bpfcc, which prints opens",
-            Peer::Bpftrace => "bpftrace, the same ledger",
+            Peer::Bpftrace => "bpftrace, stacks of what is open",
         }
     }
 
