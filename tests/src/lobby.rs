@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,7 +64,9 @@ pub fn who_waits_for_what(toolchain: &Toolchain, variant: Variant) -> Result<()>
     let until = Instant::now() + PATIENCE;
     loop {
         let snapshot = attached.runtime.goroutines(&attached.file, &attached.memory)?;
-        let waiting = poll::waiting(&attached.memory, &snapshot, |_| true);
+        let waiting = poll::waiting(&attached.memory, &snapshot, |number| {
+            Path::new("/proc").join(format!("{}/fd/{number}", lobby.child.id())).is_symlink()
+        });
         let found = waiting.found.iter().filter_map(|(index, descriptor)| {
             snapshot.goroutines.get(*index).map(|goroutine| (goroutine.id, *descriptor))
         });
