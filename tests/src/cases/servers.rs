@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
-use watcher::report::pprof::{Profile, diff};
+use watcher::report::pprof::{Profile, Sample, diff};
 
 /// Peers that say nothing: most servers have a goroutine or two for each.
 const PEERS: usize = 64;
@@ -131,8 +131,22 @@ fn same_heap(server: &Server) -> Result<(usize, i64)> {
     let ours = || profile("heap", pid);
     let differ = |theirs: &Profile, ours: &Profile| match diff(theirs, ours) {
         Ok(difference) => {
-            let samples = difference.profile().samples;
-            (!samples.is_empty()).then(|| format!("{samples:?}"))
+            let grown = difference.profile();
+            // Each answer costs the server memory of its own: what serving it allocates moves with every reading.
+            let others = grown.samples.iter().filter(|sample| {
+                let frames = grown.frames(sample);
+                !frames.filter_map(|frame| frame.function).any(|it| it.name.contains("net/http/pprof"))
+            });
+            // By function and line: a profile of Go's has one file for each function, and for the initialisation of
+            // a package, which stands in many, it is that of whichever line came first.
+            let mut grown_by = BTreeMap::<String, Vec<i64>>::new();
+            for sample in others {
+                let sums =
+                    grown_by.entry(lines(&grown, sample)).or_insert_with(|| vec![0; sample.values.len()]);
+                sums.iter_mut().zip(&sample.values).for_each(|(sum, value)| *sum += value);
+            }
+            grown_by.retain(|_, sums| sums.iter().any(|sum| *sum != 0));
+            (!grown_by.is_empty()).then(|| format!("{grown_by:#?}"))
         }
         Err(why) => Some(why.to_string()),
     };
@@ -140,6 +154,14 @@ fn same_heap(server: &Server) -> Result<(usize, i64)> {
     let in_use: i64 = stable.samples.iter().filter_map(|sample| sample.values.last()).sum();
     ensure!(in_use > 0, "the endpoint shows nothing in use");
     Ok((stable.samples.len(), in_use))
+}
+
+/// The stack of a sample as text.
+fn lines(profile: &Profile, sample: &Sample) -> String {
+    let lines = profile.frames(sample).map(|frame| {
+        format!("{}:{}", frame.function.map_or("?", |function| function.name.as_str()), frame.line)
+    });
+    lines.collect::<Vec<_>>().join(" < ")
 }
 
 /// Reads theirs, ours and theirs again, until theirs are the same: then ours must be the same too. What moved and

@@ -37,8 +37,15 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The function in which all guests wait.
 const WAITING: &str = "main.lodge";
 /// Of these is one in what is said of a child that forks, executes and exits while it is looked at.
-const WORDS_OF_CHILDREN: [&str; 4] =
-    ["exited", "there is no process", "another program", "still has the memory of the one that started it"];
+const WORDS_OF_CHILDREN: [&str; 5] =
+    // The last one: it has begun to run a program whose runtime has not set itself up yet.
+    [
+        "exited",
+        "there is no process",
+        "another program",
+        "still has the memory of the one that started it",
+        "was not found",
+    ];
 /// Whoever has not this is an ordinary user, as far as the memory of others is concerned.
 const WITHOUT_PTRACE: [&str; 4] = ["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"];
 
