@@ -24,7 +24,7 @@ pub fn goroutines(pid: i32) -> Result<Goroutines, ViewError> {
     let mut tasks = threads::tasks(&subject.subject.process);
     tasks.retain(|task| before.contains(&task.tid));
     subject.subject.verify()?;
-    let snapshot = read.map_err(|source| ViewError::Goroutines { who: subject.who(), source })?;
+    let snapshot = read.map_err(|why| ViewError::Goroutines { who: subject.who(), why })?;
     let mappings = subject.mappings();
     let remarks = subject.remarks();
     let mut converter = Converter::new(subject.runtime.symbols(&subject.file, &subject.memory));
@@ -57,7 +57,7 @@ pub fn goroutines_repeatedly(
         let read = subject.runtime.goroutines(&subject.file, &subject.memory);
         let reading = clock::monotonic().saturating_sub(began);
         subject.subject.verify()?;
-        let snapshot = read.map_err(|source| ViewError::Goroutines { who: subject.who(), source })?;
+        let snapshot = read.map_err(|why| ViewError::Goroutines { who: subject.who(), why })?;
         if !each(attaching, reading, &snapshot) {
             return Ok(());
         }

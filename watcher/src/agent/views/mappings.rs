@@ -20,8 +20,8 @@ use std::time::Duration;
 pub async fn mappings(pid: i32, wanted: Duration) -> Result<Mapped, ViewError> {
     let mut subject = Subject::open(pid)?.attach()?;
     let (watching, refusal) = Watching::begin(&mut subject, Kind::Mappings)?;
-    if let Some(source) = refusal {
-        return Err(ViewError::NotWatched { who: subject.who(), source });
+    if let Some(why) = refusal {
+        return Err(ViewError::NotWatched { who: subject.who(), why });
     }
     let mut book = match mapping_ledger::begin(&subject.subject.process) {
         Reading::Seen(book) => book,

@@ -79,20 +79,20 @@ pub enum ViewError {
         why: String,
     },
     /// Its runtime could not be found.
-    #[error("{who} cannot be read: {source}")]
+    #[error("{who} cannot be read: {why}")]
     Runtime {
         /// Which process.
         who: String,
         /// What was not found.
-        source: AttachError,
+        why: AttachError,
     },
     /// Its goroutines could not be read.
-    #[error("the goroutines of {who} cannot be read: {source}")]
+    #[error("the goroutines of {who} cannot be read: {why}")]
     Goroutines {
         /// Which process.
         who: String,
         /// Why.
-        source: GoroutineError,
+        why: GoroutineError,
     },
     /// The kernel's list of its mappings makes no sense, or this kernel has none.
     #[error("which memory of {who} is resident cannot be read: this kernel has no /proc/PID/smaps")]
@@ -101,12 +101,12 @@ pub enum ViewError {
         who: String,
     },
     /// The kernel does not let us watch it.
-    #[error("{who} cannot be watched: {source}")]
+    #[error("{who} cannot be watched: {why}")]
     NotWatched {
         /// Which process.
         who: String,
         /// What was refused.
-        source: Refusal,
+        why: Refusal,
     },
     /// What was seen of it could not be read back.
     #[error("what was seen of {who} cannot be read")]
@@ -244,10 +244,10 @@ impl Subject {
         let runtime = loop {
             match Runtime::attach(&file, entry, &memory, AttachOptions::default()) {
                 Ok(runtime) => break runtime,
-                Err(source) => {
+                Err(why) => {
                     self.verify()?;
-                    if attempt == ATTEMPTS || !matches!(source, AttachError::NoRuntime { .. }) {
-                        return Err(ViewError::Runtime { who, source });
+                    if attempt == ATTEMPTS || !matches!(why, AttachError::NoRuntime { .. }) {
+                        return Err(ViewError::Runtime { who, why });
                     }
                 }
             }
