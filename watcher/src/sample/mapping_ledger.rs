@@ -4,7 +4,7 @@
 //! another thread, by `mprotect(2)` for more of such a heap. Whoever needs a little more at that moment is noted for
 //! all of it. So a line that allocates and never frees stands out by how often it is met, not by each byte.
 
-use super::code::Frame;
+use super::code::{Frame, Frames};
 use super::ledger::{Accounts, Ledger, Mappings, Site};
 use super::mapping_book::{MappingBook, Outstanding, Piece, Scan};
 use super::named::{Named, Names, Sites};
@@ -54,14 +54,8 @@ pub fn capture(
     ledgers.forget_mappings(id, book.settled(&raw.things, at.since_boot));
     let memory = ProcessMemory::new(id.pid);
     let (symbols, loaded) = runtime.symbols(&file, &memory);
-    let mut names = Names {
-        symbols,
-        loaded,
-        native,
-        process,
-        mappings: &mappings,
-        frames: super::code::Frames::default(),
-    };
+    let mut names =
+        Names { symbols, loaded, native, process, mappings: &mappings, frames: Frames::default() };
     let stacks: HashMap<StackId, Named> =
         raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
     let statements: HashSet<u64> = scan.makers.keys().filter_map(|maker| maker.started_at).collect();

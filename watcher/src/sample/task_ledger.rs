@@ -4,7 +4,7 @@
 //! keeps it. So a thread on which a goroutine sits, locked, in a system call or in C, goes to where that goroutine
 //! is; any other thread, such as one that C started, to the stack that created it.
 
-use super::code::Frame;
+use super::code::{Frame, Frames};
 use super::ledger::{Accounts, Ledger, Site, Tasks};
 use super::named::{Names, Sites};
 use crate::golang::goroutines::GoroutineSnapshot;
@@ -79,14 +79,8 @@ pub fn capture(
     }
     let mappings = process.mappings().into_seen().unwrap_or_default();
     let (symbols, loaded) = runtime.symbols(&file, &memory);
-    let mut names = Names {
-        symbols,
-        loaded,
-        native,
-        process,
-        mappings: &mappings,
-        frames: super::code::Frames::default(),
-    };
+    let mut names =
+        Names { symbols, loaded, native, process, mappings: &mappings, frames: Frames::default() };
     if let Some((os_threads, snapshot)) = &snapshot {
         known.places = places(&mut names, os_threads, snapshot, id.pid);
     }

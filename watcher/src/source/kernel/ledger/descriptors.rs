@@ -35,13 +35,7 @@ impl DescriptorMap {
     }
 
     pub(super) fn of_process(&self, pid: i32) -> io::Result<Vec<RawDescriptor>> {
-        let mut descriptors = Vec::new();
-        self.0.for_each(|key, entry| {
-            if key.tgid == pid.cast_unsigned() {
-                descriptors.push(descriptor(key, &entry));
-            }
-        })?;
-        Ok(descriptors)
+        self.0.select(|key, entry| (key.tgid == pid.cast_unsigned()).then(|| descriptor(key, entry)))
     }
 
     pub(super) fn forget(&self, pid: i32, which: &[RawDescriptor]) -> io::Result<()> {
@@ -53,13 +47,7 @@ impl DescriptorMap {
 
     /// Forgets everything about a process.
     pub(super) fn forget_process(&self, pid: i32) -> io::Result<()> {
-        let mut keys = Vec::new();
-        self.0.for_each(|key, _| {
-            if key.tgid == pid.cast_unsigned() {
-                keys.push(key);
-            }
-        })?;
-        self.0.remove_all(&keys)
+        self.0.remove_where(|key, _| key.tgid == pid.cast_unsigned())
     }
 }
 

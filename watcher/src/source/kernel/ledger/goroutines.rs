@@ -42,24 +42,12 @@ impl BirthMap {
     }
 
     pub(super) fn of_process(&self, pid: i32) -> io::Result<Vec<RawBirths>> {
-        let mut births = Vec::new();
-        self.0.for_each(|key, entry| {
-            if key.tgid == pid.cast_unsigned() {
-                births.push(decode(key, &entry));
-            }
-        })?;
-        Ok(births)
+        self.0.select(|key, entry| (key.tgid == pid.cast_unsigned()).then(|| decode(key, entry)))
     }
 
     /// Forgets the births that `keep` does not want, so that there is room for others.
     pub(super) fn retain(&self, pid: i32, keep: impl Fn(&RawBirths) -> bool) -> io::Result<()> {
-        let mut keys = Vec::new();
-        self.0.for_each(|key, entry| {
-            if key.tgid == pid.cast_unsigned() && !keep(&decode(key, &entry)) {
-                keys.push(key);
-            }
-        })?;
-        self.0.remove_all(&keys)
+        self.0.remove_where(|key, entry| key.tgid == pid.cast_unsigned() && !keep(&decode(*key, entry)))
     }
 }
 

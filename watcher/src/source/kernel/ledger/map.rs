@@ -100,7 +100,7 @@ impl<K: Plain, V: Plain> KernelMap<K, V> {
     }
 
     /// Visits all entries. Those that come and go meanwhile may be met or not, and in rare cases twice.
-    pub(super) fn for_each(&self, mut each: impl FnMut(K, V)) -> io::Result<()> {
+    fn for_each(&self, mut each: impl FnMut(K, V)) -> io::Result<()> {
         let mut room = (BATCH_BYTES / (size_of::<K>() + size_of::<V>())).max(16);
         let mut keys = vec![0u8; room * size_of::<K>()];
         let mut values = vec![0u8; room * size_of::<V>()];
@@ -141,6 +141,18 @@ impl<K: Plain, V: Plain> KernelMap<K, V> {
             from = next;
             is_first = false;
         }
+    }
+
+    /// What `pick` makes of the entries that it wants.
+    pub(super) fn select<T>(&self, mut pick: impl FnMut(K, &V) -> Option<T>) -> io::Result<Vec<T>> {
+        let mut picked = Vec::new();
+        self.for_each(|key, value| picked.extend(pick(key, &value)))?;
+        Ok(picked)
+    }
+
+    /// Removes the entries that `is_wanted` picks.
+    pub(super) fn remove_where(&self, is_wanted: impl Fn(&K, &V) -> bool) -> io::Result<()> {
+        self.remove_all(&self.select(|key, value| is_wanted(&key, value).then_some(key))?)
     }
 
     /// Removes these entries, as far as they are there.

@@ -53,13 +53,7 @@ impl MappingMap {
     }
 
     pub(super) fn of_process(&self, pid: i32) -> io::Result<Vec<RawMapping>> {
-        let mut mappings = Vec::new();
-        self.0.for_each(|key, entry| {
-            if key.tgid == pid.cast_unsigned() {
-                mappings.extend(mapping(key, &entry));
-            }
-        })?;
-        Ok(mappings)
+        self.0.select(|key, entry| (key.tgid == pid.cast_unsigned()).then(|| mapping(key, entry))?)
     }
 
     pub(super) fn forget<'a>(&self, pid: i32, which: impl Iterator<Item = &'a RawMapping>) -> io::Result<()> {
@@ -70,13 +64,7 @@ impl MappingMap {
 
     /// Forgets everything about a process.
     pub(super) fn forget_process(&self, pid: i32) -> io::Result<()> {
-        let mut keys = Vec::new();
-        self.0.for_each(|key, _| {
-            if key.tgid == pid.cast_unsigned() {
-                keys.push(key);
-            }
-        })?;
-        self.0.remove_all(&keys)
+        self.0.remove_where(|key, _| key.tgid == pid.cast_unsigned())
     }
 }
 

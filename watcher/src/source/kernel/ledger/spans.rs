@@ -61,28 +61,21 @@ impl SpanMaps {
 
     /// Those of a process that would be looked at with one in so many.
     pub(super) fn of_process(&self, pid: i32, one_in: u32) -> io::Result<Vec<RawSpan>> {
-        let mut spans = Vec::new();
-        self.spans.for_each(|key, entry| {
+        self.spans.select(|key, entry| {
             // Large objects are never left out.
             let is_looked_at = entry.span_class < 2 || !is_left_out(key.span, one_in);
-            if key.tgid == pid.cast_unsigned() && is_looked_at {
-                spans.push(decode(key.span, &entry));
-            }
-        })?;
-        Ok(spans)
+            (key.tgid == pid.cast_unsigned() && is_looked_at).then(|| decode(key.span, entry))
+        })
     }
 
     pub(super) fn allocated(&self, pid: i32) -> io::Result<HashMap<StackId, RawAllocated>> {
-        let mut allocated = HashMap::new();
-        self.allocated.for_each(|stack, entry| {
-            if entry.tgid == pid.cast_unsigned() {
-                // Taken back is at the scale of that moment, which may be greater than the one it was added at.
-                let positive = |count: u64| count.cast_signed().max(0).cast_unsigned();
-                let (objects, bytes) = (positive(entry.objects), positive(entry.bytes));
-                allocated.insert(StackId(stack), RawAllocated { objects, bytes });
-            }
+        // Taken back is at the scale of that moment, which may be greater than the one it was added at.
+        let positive = |count: u64| count.cast_signed().max(0).cast_unsigned();
+        let allocated = self.allocated.select(|stack, entry| {
+            let allocated = RawAllocated { objects: positive(entry.objects), bytes: positive(entry.bytes) };
+            (entry.tgid == pid.cast_unsigned()).then_some((StackId(stack), allocated))
         })?;
-        Ok(allocated)
+        Ok(allocated.into_iter().collect())
     }
 
     /// Forgets spans, as far as nothing was allocated from them meanwhile.
@@ -93,19 +86,8 @@ impl SpanMaps {
 
     /// Forgets everything about a process.
     pub(super) fn forget_process(&self, pid: i32) -> io::Result<()> {
-        let (mut spans, mut stacks) = (Vec::new(), Vec::new());
-        self.spans.for_each(|key, _| {
-            if key.tgid == pid.cast_unsigned() {
-                spans.push(key);
-            }
-        })?;
-        self.spans.remove_all(&spans)?;
-        self.allocated.for_each(|stack, entry| {
-            if entry.tgid == pid.cast_unsigned() {
-                stacks.push(stack);
-            }
-        })?;
-        self.allocated.remove_all(&stacks)
+        self.spans.remove_where(|key, _| key.tgid == pid.cast_unsigned())?;
+        self.allocated.remove_where(|_, entry| entry.tgid == pid.cast_unsigned())
     }
 }
 

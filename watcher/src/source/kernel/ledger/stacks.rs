@@ -64,24 +64,16 @@ impl Stacks {
     }
 
     pub(super) fn of_process(&self, pid: i32, bit: u32) -> io::Result<HashMap<StackId, RawSite>> {
-        let mut sites = HashMap::new();
-        self.stacks.for_each(|key, record| {
-            if record.tgid == pid.cast_unsigned() && record.ledger == bit {
-                sites.insert(StackId(key), site(&record));
-            }
+        let sites = self.stacks.select(|key, record| {
+            let is_it = record.tgid == pid.cast_unsigned() && record.ledger == bit;
+            is_it.then(|| (StackId(key), site(record)))
         })?;
-        Ok(sites)
+        Ok(sites.into_iter().collect())
     }
 
     /// Forgets everything about a process.
     pub(super) fn forget(&self, pid: i32) -> io::Result<()> {
-        let mut keys = Vec::new();
-        self.stacks.for_each(|key, record| {
-            if record.tgid == pid.cast_unsigned() {
-                keys.push(key);
-            }
-        })?;
-        self.stacks.remove_all(&keys)?;
+        self.stacks.remove_where(|_, record| record.tgid == pid.cast_unsigned())?;
         let mut all = Kind::ALL.into_iter().flat_map(bits);
         all.try_for_each(|bit| self.tallies.remove(&key(pid, bit)))
     }

@@ -67,13 +67,10 @@ impl TaskMap {
         kind: TaskKind,
         nanos_per_tick: u64,
     ) -> io::Result<Vec<RawTask>> {
-        let mut tasks = Vec::new();
-        self.0.for_each(|tid, entry| {
-            if entry.tgid == pid.cast_unsigned() && entry.kind == kind.number() {
-                tasks.push(task(tid, &entry, nanos_per_tick));
-            }
-        })?;
-        Ok(tasks)
+        self.0.select(|tid, entry| {
+            let is_it = entry.tgid == pid.cast_unsigned() && entry.kind == kind.number();
+            is_it.then(|| task(tid, entry, nanos_per_tick))
+        })
     }
 
     pub(super) fn forget(&self, which: &[RawTask]) -> io::Result<()> {
@@ -83,13 +80,7 @@ impl TaskMap {
 
     /// Forgets everything about a process.
     pub(super) fn forget_process(&self, pid: i32) -> io::Result<()> {
-        let mut keys = Vec::new();
-        self.0.for_each(|tid, entry| {
-            if entry.tgid == pid.cast_unsigned() {
-                keys.push(tid);
-            }
-        })?;
-        self.0.remove_all(&keys)
+        self.0.remove_where(|_, entry| entry.tgid == pid.cast_unsigned())
     }
 }
 
