@@ -46,11 +46,11 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
 
 fn run_agent(args: &cli::Run) -> anyhow::Result<u8> {
     let config = Config::for_run(args)?;
-    let colour = colour(None);
+    let layout = layout(None);
     let mut failure = None;
     runtime()?.block_on(watch(&config, |event| {
         let line = match args.format {
-            Format::Text => Ok(news::text(&event, colour)),
+            Format::Text => Ok(news::text(&event, layout)),
             Format::Json => news::json(&event).map_err(io::Error::from),
         };
         match line.and_then(|line| print(None, &line)) {
@@ -89,7 +89,7 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
 fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     let config = Config::for_diagnose(args)?;
     let diagnosed = runtime()?.block_on(diagnose(&config))?;
-    let colour = colour(args.output.as_deref());
+    let layout = layout(args.output.as_deref());
     let mut output = String::new();
     for (index, diagnosis) in diagnosed.diagnoses.iter().enumerate() {
         match args.format {
@@ -97,7 +97,7 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
                 if index > 0 {
                     output.push('\n');
                 }
-                output.push_str(&text::diagnosis(diagnosis, colour));
+                output.push_str(&text::diagnosis(diagnosis, layout));
             }
             Format::Json => output.push_str(&json::diagnosis_line(diagnosis)?),
         }
@@ -263,7 +263,7 @@ fn give_picture(svg: &[u8], output: Option<&Path>) -> anyhow::Result<u8> {
 fn show_checks(args: &cli::Doctor) -> anyhow::Result<u8> {
     let checks = Observer::start(Selection::AllGo, 8)?.checks();
     let output = match args.format {
-        Format::Text => doctor::table(&checks, colour(None)),
+        Format::Text => doctor::table(&checks, layout(None).colour),
         Format::Json => json::checks(&checks)?,
     };
     written(print(None, &output))?;
@@ -326,11 +326,14 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")
 }
 
-/// Colours are for people at a terminal who have not asked for none (<https://no-color.org>).
-fn colour(output: Option<&Path>) -> bool {
-    output.is_none()
-        && io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Wide as the terminal is. Colours are for people at one who have not asked for none (<https://no-color.org>).
+fn layout(output: Option<&Path>) -> text::Layout {
+    let stdout = io::stdout();
+    if output.is_some() || !stdout.is_terminal() {
+        return text::Layout::PLAIN;
+    }
+    let columns = terminal_size::terminal_size_of(&stdout).map(|(columns, _)| columns.0);
+    text::Layout::terminal(columns, std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
 }
 
 fn print(output: Option<&Path>, text: &str) -> io::Result<()> {

@@ -39,6 +39,19 @@ pub(super) fn for_finding(finding: &Finding) -> &'static str {
     }
 }
 
+/// The command that lists what grows, one by one or by line.
+pub(super) fn listing(kind: Kind, pid: i32) -> String {
+    let view = match kind {
+        Kind::Connection | Kind::Fd => "fds",
+        Kind::Thread => "goroutines --threads",
+        Kind::Goroutine => "goroutines",
+        Kind::Heap => "heap",
+        Kind::Mapping | Kind::Native => "memory --mappings",
+        Kind::Child => return format!("ps --ppid {pid}"),
+    };
+    format!("watcher {view} -p {pid}")
+}
+
 fn for_sockets(state: Option<SocketState>, peer: Option<&Peer>) -> &'static str {
     match (state, peer) {
         (Some(SocketState::CloseWait), Some(Peer::Client { .. })) => {

@@ -32,8 +32,50 @@ pub(super) fn explain(judged: &Judged) -> Finding {
         descriptor_type: judged.detail.descriptor_type.map(type_name),
         culprits: judged.culprits.clone(),
         headline: headline(judged),
-        evidence: judged.evidence.iter().map(|evidence| sentence(evidence, judged)).collect(),
+        evidence: evidence(judged),
     }
+}
+
+/// A sentence for each piece of evidence; what is said of the totals' course is one.
+fn evidence(judged: &Judged) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for evidence in &judged.evidence {
+        match evidence {
+            Evidence::Rose { from, to, seconds, samples } => {
+                sentences.push(course(judged, (*from, *to), *seconds, *samples));
+            }
+            Evidence::Steps { .. } | Evidence::Quarters { .. } => {}
+            other => sentences.push(sentence(other, judged)),
+        }
+    }
+    sentences
+}
+
+/// "From 45 to 360 in 45 s (45 samples): it never fell, and it rose in each quarter of that time, by 70 to 80."
+fn course(judged: &Judged, (from, to): (f64, f64), seconds: f64, samples: usize) -> String {
+    let unit = judged.kind.unit();
+    let mut how = Vec::new();
+    for evidence in &judged.evidence {
+        match evidence {
+            Evidence::Quarters { rises } => {
+                let low = rises.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = rises.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                how.push(format!("it rose in each quarter of that time, by {}", range(low, high, unit)));
+            }
+            Evidence::Steps { down: 0, .. } => how.insert(0, "it never fell".to_owned()),
+            Evidence::Steps { up, down } => how
+                .insert(0, format!("{} up and {} down", counted(*up, "step", "steps"), count(*down as f64))),
+            _ => {}
+        }
+    }
+    let how = if how.is_empty() { String::new() } else { format!(": {}", how.join(", and ")) };
+    format!(
+        "From {} to {} in {} ({}){how}.",
+        quantity(from, unit),
+        quantity(to, unit),
+        duration(seconds),
+        counted(samples, "sample", "samples")
+    )
 }
 
 /// What grows and how fast; what has stopped growing, and how much of it there is.
@@ -98,26 +140,9 @@ pub(super) fn subject(kind: Kind) -> &'static str {
 }
 
 fn sentence(evidence: &Evidence, judged: &Judged) -> String {
-    let unit = judged.kind.unit();
     match *evidence {
-        Evidence::Rose { from, to, seconds, samples } => format!(
-            "From {} to {} in {}, seen in {samples} samples.",
-            quantity(from, unit),
-            quantity(to, unit),
-            duration(seconds)
-        ),
-        Evidence::Steps { up, down } => {
-            format!(
-                "{} up, {} down.",
-                counted(up, "step", "steps"),
-                if down == 0 { "none".to_owned() } else { count(down as f64) }
-            )
-        }
-        Evidence::Quarters { rises } => {
-            let low = rises.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = rises.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            format!("It grew in each quarter of that time, by {}.", range(low, high, unit))
-        }
+        // These three are one sentence, see [`course`].
+        Evidence::Rose { .. } | Evidence::Steps { .. } | Evidence::Quarters { .. } => String::new(),
         Evidence::Share { readings: 0, .. } => {
             "All open descriptors together grow; what they are could not be read.".to_owned()
         }

@@ -174,7 +174,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         samples: judgement.samples,
         verdict: judgement.verdict,
         headline: verdicts::headline(judgement, &findings),
-        next_steps: verdicts::next_steps(judgement),
+        next_steps: verdicts::next_steps(judgement, target.id.pid),
         findings,
         ruled_out,
         undecided,

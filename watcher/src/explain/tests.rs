@@ -78,9 +78,7 @@ fn close_wait() {
             Leak: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
             Connection of None: Sockets in CLOSE_WAIT to 127.0.0.1:8081 grow by 12 per second
               left: 1 h 30 min, until RLIMIT_NOFILE of 65,536 is reached
-              From 3 to 543 in 45 s, seen in 46 samples.
-              45 steps up, none down.
-              It grew in each quarter of that time, by 120 to 138.
+              From 3 to 543 in 45 s (46 samples): it never fell, and it rose in each quarter of that time, by 120 to 138.
               100 % of the growth is in CLOSE_WAIT, where there are 540 now.
             not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
             not Thread: OS threads stayed at 8. [threads 8]
@@ -89,7 +87,7 @@ fn close_wait() {
             not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             next: The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().
-            next: Until it is fixed, a restart within 1 h 30 min keeps the process from its limit.
+            next: `watcher fds -p 812` lists them. Until it is fixed, a restart within 1 h 30 min keeps the process from its limit.
         "#]],
     );
 }
@@ -102,9 +100,7 @@ fn files_with_rare_readings_of_their_types() {
             Leak: Open descriptors of type file grow by 2 per second
             Fd of None: Open descriptors of type file grow by 2 per second
               left: 9 h 5 min, until RLIMIT_NOFILE of 65,536 is reached
-              From 9 to 99 in 45 s, seen in 46 samples.
-              45 steps up, none down.
-              It grew in each quarter of that time, by 20 to 23.
+              From 9 to 99 in 45 s (46 samples): it never fell, and it rose in each quarter of that time, by 20 to 23.
               They are 100 % of the growth of all open descriptors, by 4 readings of what these are.
               100 % of the growth is of type file, where there are 95 now.
             not Connection: Sockets stayed at 4. [sockets 4]
@@ -114,7 +110,7 @@ fn files_with_rare_readings_of_their_types() {
             not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files.
-            next: Until it is fixed, a restart within 9 h 5 min keeps the process from its limit.
+            next: `watcher fds -p 812` lists them. Until it is fixed, a restart within 9 h 5 min keeps the process from its limit.
         "#]],
     );
 }
@@ -130,14 +126,10 @@ fn children_and_their_pipes() {
             Leak: Children that exited and were not waited for grow by 1 per second
             Child of None: Children that exited and were not waited for grow by 1 per second
               left: 17 h 34 min, until RLIMIT_NPROC of 63,304 is reached
-              From 0 to 45 in 45 s, seen in 46 samples.
-              45 steps up, none down.
-              It grew in each quarter of that time, by 10 to 12.
+              From 0 to 45 in 45 s (46 samples): it never fell, and it rose in each quarter of that time, by 10 to 12.
             Fd of Some(Child): Open descriptors of type pipe grow by 2 per second
               left: 9 h 5 min, until RLIMIT_NOFILE of 65,536 is reached
-              From 5 to 95 in 45 s, seen in 46 samples.
-              45 steps up, none down.
-              It grew in each quarter of that time, by 20 to 23.
+              From 5 to 95 in 45 s (46 samples): it never fell, and it rose in each quarter of that time, by 20 to 23.
               100 % of the growth is of type pipe, where there are 90 now.
             not Connection: Sockets stayed at 3. [sockets 3]
             not Thread: OS threads stayed at 8. [threads 8]
@@ -145,7 +137,7 @@ fn children_and_their_pipes() {
             not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             next: Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an exited child keeps its pid until it is waited for.
-            next: Until it is fixed, a restart within 17 h 34 min keeps the process from its limit.
+            next: `ps --ppid 812` lists them. Until it is fixed, a restart within 17 h 34 min keeps the process from its limit.
         "#]],
     );
 }
@@ -259,22 +251,21 @@ fn goroutines_that_stay() {
     check(
         &window,
         expect![[r#"
-        Leak: Goroutines grow by 5 per second
-        Goroutine of None: Goroutines grow by 5 per second
-          left: -
-          From 20 to 245 in 45 s, seen in 46 samples.
-          45 steps up, none down.
-          It grew in each quarter of that time, by 50 to 58.
-          100 % of the growth comes from one `go` statement: 225 more goroutines in 45 s; most of them wait to receive from a channel. Of 110 that came in the first half of that time, all are still there.
-        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
-        not Connection: Sockets stayed at 3. [sockets 3]
-        not Thread: OS threads stayed at 8. [threads 8]
-        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-        not Mapping: Memory mappings stayed at 60. [mappings 60]
-        not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        next: Look where these goroutines are started, and for what each waits: a channel that nobody serves or closes, a context that is never cancelled.
-    "#]],
+            Leak: Goroutines grow by 5 per second
+            Goroutine of None: Goroutines grow by 5 per second
+              left: -
+              From 20 to 245 in 45 s (46 samples): it never fell, and it rose in each quarter of that time, by 50 to 58.
+              100 % of the growth comes from one `go` statement: 225 more goroutines in 45 s; most of them wait to receive from a channel. Of 110 that came in the first half of that time, all are still there.
+            not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+            not Connection: Sockets stayed at 3. [sockets 3]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            next: Look where these goroutines are started, and for what each waits: a channel that nobody serves or closes, a context that is never cancelled.
+            next: `watcher goroutines -p 812` lists them.
+        "#]],
     );
 }
 
@@ -283,19 +274,20 @@ fn goroutines_that_are_stuck() {
     check(
         &watched(|_| 1_010, |_| vec![(HANDLER, crowd(100, 1_000, Some(7)))]),
         expect![[r#"
-        Leak: 1,000 goroutines are stuck at one line; their number no longer grows
-        Goroutine of None: 1,000 goroutines are stuck at one line; their number no longer grows
-          left: -
-          1,000 of 1,000 goroutines wait to receive from a channel, the same ones as 45 s before, and by the runtime's own notes none of them has run meanwhile. Workers of a pool that had nothing to do for all that time would look the same.
-        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
-        not Connection: Sockets stayed at 3. [sockets 3]
-        not Thread: OS threads stayed at 8. [threads 8]
-        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-        not Mapping: Memory mappings stayed at 60. [mappings 60]
-        not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        next: Look where these goroutines are started, and for what each waits: a channel that nobody serves or closes, a context that is never cancelled.
-    "#]],
+            Leak: 1,000 goroutines are stuck at one line; their number no longer grows
+            Goroutine of None: 1,000 goroutines are stuck at one line; their number no longer grows
+              left: -
+              1,000 of 1,000 goroutines wait to receive from a channel, the same ones as 45 s before, and by the runtime's own notes none of them has run meanwhile. Workers of a pool that had nothing to do for all that time would look the same.
+            not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+            not Connection: Sockets stayed at 3. [sockets 3]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            next: Look where these goroutines are started, and for what each waits: a channel that nobody serves or closes, a context that is never cancelled.
+            next: `watcher goroutines -p 812` lists them.
+        "#]],
     );
     check(
         &watched(|_| 1_010, |_| vec![(HANDLER, crowd(100, 1_000, None))]),

@@ -37,16 +37,17 @@ fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
 }
 
 /// What to do next, most urgent first.
-pub(super) fn next_steps(judgement: &Judgement) -> Vec<String> {
+pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(primary) = judgement.findings.first() {
         steps.push(advice::for_finding(primary).to_owned());
+        let mut last = format!("`{}` lists them.", advice::listing(primary.kind, pid));
         if let Some(exhaustion) = primary.exhausts {
             let soonest = duration(exhaustion.low_seconds);
-            steps.push(format!(
-                "Until it is fixed, a restart within {soonest} keeps the process from its limit."
-            ));
+            last +=
+                &format!(" Until it is fixed, a restart within {soonest} keeps the process from its limit.");
         }
+        steps.push(last);
         return steps;
     }
     if let Some(seconds) = waiting_time(judgement) {

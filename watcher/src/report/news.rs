@@ -9,13 +9,13 @@ use serde::Serialize;
 use std::time::SystemTime;
 
 /// For people. Ends in a newline.
-pub fn text(news: &News, colour: bool) -> String {
+pub fn text(news: &News, layout: text::Layout) -> String {
     let at = clock_time(news.at);
     match &news.what {
         What::Began { targets, denied } => began(targets, *denied, news.at),
         What::Came(target) => format!("{at}  came: {}\n", described(target)),
         What::Left(target) => format!("{at}  left: {}\n", described(target)),
-        What::Verdict(diagnosis) => format!("{at}\n{}\n", text::diagnosis(diagnosis, colour)),
+        What::Verdict(diagnosis) => format!("{at}\n{}\n", text::diagnosis(diagnosis, layout)),
         What::Health(health) => format!("{at}  {}\n", health_line(health)),
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     fn people_read_lines() {
         let told = [What::Came(Arc::new(target())), What::Left(Arc::new(target())), health()];
         // The clock is that of whoever reads: its hour differs between machines.
-        let lines: String = told.map(|what| text(&news(what), false).split_off(10)).concat();
+        let lines: String = told.map(|what| text(&news(what), text::Layout::PLAIN).split_off(10)).concat();
         expect![[r#"
               came: poller (pid 812, go1.26.6 example.com/poller)
               left: poller (pid 812, go1.26.6 example.com/poller)

@@ -1,20 +1,61 @@
-//! A diagnosis for people: one screen.
+//! A diagnosis for people: one screen. What does not fit on it is shortened, and said where to find in full.
 
 use crate::explain::words::{bytes, counted, duration, percent};
-use crate::explain::{Diagnosis, Finding, Kind, MemoryBalance, Process, Undecided, Unit, Verdict};
+use crate::explain::{Diagnosis, Finding, Kind, MemoryBalance, Process, Undecided, Unit, Unseen, Verdict};
 use std::fmt::Write;
 
-/// Lines are no longer than this.
-const COLUMNS: usize = 100;
+/// How a page is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Escape sequences for colour.
+    pub colour: bool,
+    /// Lines are no longer than this.
+    pub columns: usize,
+}
+
+/// For files, pipes and the logs of services.
+const PLAIN_COLUMNS: usize = 100;
+
+/// Narrower than this words are broken, wider than this lines are hard to read.
+const TERMINAL_COLUMNS: std::ops::RangeInclusive<usize> = 60..=120;
+
+/// So many lines every terminal has.
+const SCREEN_LINES: usize = 24;
+
+impl Layout {
+    /// For whatever is no terminal.
+    pub const PLAIN: Layout = Layout { colour: false, columns: PLAIN_COLUMNS };
+
+    /// For a terminal of so many columns, where that is known.
+    pub fn terminal(columns: Option<u16>, colour: bool) -> Layout {
+        let (least, most) = (*TERMINAL_COLUMNS.start(), *TERMINAL_COLUMNS.end());
+        let columns = columns.map_or(PLAIN_COLUMNS, |columns| usize::from(columns).clamp(least, most));
+        Layout { colour, columns }
+    }
+}
 
 /// Where the text of a labelled paragraph begins.
 const INDENT: usize = 13;
 
-/// One screen about one process, ending in a newline. Escape sequences for colour only where `colour` asks.
-pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
-    let mut page = Page { text: String::new() };
+/// One screen about one process, ending in a newline.
+pub fn diagnosis(diagnosis: &Diagnosis, layout: Layout) -> String {
+    let all = page(diagnosis, layout, Detail::Reasons);
+    if all.lines().count() < SCREEN_LINES { all } else { page(diagnosis, layout, Detail::Short) }
+}
+
+/// How much is said.
+#[derive(Clone, Copy, PartialEq)]
+enum Detail {
+    /// With the reason why each thing was not seen.
+    Reasons,
+    /// What was not seen by name only, and the strongest evidence.
+    Short,
+}
+
+fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
+    let mut page = Page { text: String::new(), columns: layout.columns };
     let kind = diagnosis.findings.first().map(|primary| format!(" ({})", kind_word(primary.kind)));
-    let verdict = verdict(diagnosis.verdict, colour);
+    let verdict = verdict(diagnosis.verdict, layout.colour);
     page.line(&format!("{verdict}{}  {}", kind.unwrap_or_default(), diagnosis.headline));
     page.line(&who(&diagnosis.process));
     page.line(&format!(
@@ -24,7 +65,7 @@ pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
     ));
     page.blank();
     if let Some((primary, others)) = diagnosis.findings.split_first() {
-        primary_finding(&mut page, primary);
+        primary_finding(&mut page, primary, detail);
         for other in others {
             page.paragraph(&also(other), &format!("{}.", other.headline));
         }
@@ -44,12 +85,14 @@ pub fn diagnosis(diagnosis: &Diagnosis, colour: bool) -> String {
         page.paragraph(label, step);
         label = "";
     }
-    let unseen: Vec<&str> = diagnosis.unseen.iter().map(|unseen| unseen.what.as_str()).collect();
-    page.paragraph("Not seen", &unseen.join("; "));
+    not_seen(&mut page, &diagnosis.unseen, detail);
     page.text
 }
 
-fn primary_finding(page: &mut Page, finding: &Finding) {
+/// Sentences of evidence on a page that would not fit on a screen otherwise; the others stand in the JSON.
+const SHORT_EVIDENCE: usize = 2;
+
+fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
     page.paragraph(
         "Time left",
         finding.time_left.as_deref().unwrap_or("no limit is known that would end it"),
@@ -57,16 +100,39 @@ fn primary_finding(page: &mut Page, finding: &Finding) {
     match &finding.culprits[..] {
         [] => page.paragraph("Line", no_line(finding.kind)),
         culprits => {
+            let mut of = " of the growth";
             for culprit in culprits.iter().take(3) {
                 let frame = &culprit.frame;
                 let line = format!("{}:{}", frame.file, frame.line);
-                page.paragraph("Line", &format!("{line}  {}  {}", frame.function, percent(culprit.share)));
+                page.paragraph(
+                    "Line",
+                    &format!("{line}  {}  {}{of}", frame.function, percent(culprit.share)),
+                );
+                of = "";
             }
         }
     }
     let by = if finding.culprits.is_empty() { ", by totals alone" } else { "" };
     page.paragraph("Sure", &format!("{}{by}", percent(finding.confidence)));
-    page.paragraph("How we know", &finding.evidence.join(" "));
+    let most = if detail == Detail::Short { SHORT_EVIDENCE } else { usize::MAX };
+    let evidence: Vec<&str> = finding.evidence.iter().take(most).map(String::as_str).collect();
+    page.paragraph("How we know", &evidence.join(" "));
+}
+
+/// What was not seen, and why where there is room.
+fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
+    let names: Vec<&str> = unseen.iter().map(|one| one.what.as_str()).collect();
+    match detail {
+        Detail::Short if names.is_empty() => {}
+        Detail::Short => page.paragraph("Not seen", &format!("{} (why: --format json)", names.join("; "))),
+        Detail::Reasons => {
+            let mut label = "Not seen";
+            for one in unseen {
+                page.paragraph(label, &format!("{}: {}", one.what, one.why));
+                label = "";
+            }
+        }
+    }
 }
 
 /// Why no line is named.
@@ -190,11 +256,12 @@ fn verdict(verdict: Verdict, colour: bool) -> String {
 
 struct Page {
     text: String,
+    columns: usize,
 }
 
 impl Page {
     fn line(&mut self, text: &str) {
-        for line in textwrap::wrap(text, textwrap::Options::new(COLUMNS).subsequent_indent("  ")) {
+        for line in textwrap::wrap(text, textwrap::Options::new(self.columns).subsequent_indent("  ")) {
             self.text.push_str(&line);
             self.text.push('\n');
         }
@@ -211,7 +278,7 @@ impl Page {
         }
         let first = format!("{label:<INDENT$}");
         let rest = " ".repeat(INDENT);
-        let options = textwrap::Options::new(COLUMNS).initial_indent(&first).subsequent_indent(&rest);
+        let options = textwrap::Options::new(self.columns).initial_indent(&first).subsequent_indent(&rest);
         for line in textwrap::wrap(text, options) {
             self.text.push_str(&line);
             self.text.push('\n');

@@ -137,9 +137,7 @@ fn a_leak() {
               },
               "culprits": [],
               "evidence": [
-                "From 3 to 543 in 45 s, seen in 46 samples.",
-                "45 steps up, none down.",
-                "It grew in each quarter of that time, by 120 to 138.",
+                "From 3 to 543 in 45 s (46 samples): it never fell, and it rose in each quarter of that time, by 120 to 138.",
                 "100 % of the growth is in CLOSE_WAIT, where there are 540 now."
               ],
               "ruled_out": [
@@ -226,7 +224,7 @@ fn a_leak() {
           ],
           "next_steps": [
             "The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().",
-            "Until it is fixed, a restart within 1 h 30 min keeps the process from its limit."
+            "`watcher fds -p 812` lists them. Until it is fixed, a restart within 1 h 30 min keeps the process from its limit."
           ]
         }
     "#]].assert_eq(&pretty(&shown));

@@ -1,4 +1,4 @@
-use super::diagnosis;
+use super::{Layout, diagnosis};
 use crate::explain::Diagnosis;
 use crate::explain::tests::diagnosed;
 use crate::judge::simulation::{Beat, PROCESS, sample, window};
@@ -8,12 +8,15 @@ use crate::store::Window;
 use expect_test::{Expect, expect};
 
 fn check(shown: &Diagnosis, expected: Expect) {
-    let text = diagnosis(shown, false);
+    let text = diagnosis(shown, Layout::PLAIN);
     expected.assert_eq(&text);
-    assert!(text.lines().count() <= 24, "one screen:\n{text}");
-    for line in text.lines() {
-        assert!(line.chars().count() <= 100, "{line}");
-        assert_eq!(line, line.trim_end(), "no blanks at the end");
+    for columns in [80, 100, 120] {
+        let text = diagnosis(shown, Layout::terminal(Some(columns), false));
+        assert!(text.lines().count() <= 24, "one screen of {columns} columns:\n{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= usize::from(columns), "{line}");
+            assert_eq!(line, line.trim_end(), "no blanks at the end");
+        }
     }
 }
 
@@ -29,16 +32,19 @@ fn a_leak_fits_on_a_screen() {
             Time left    1 h 30 min, until RLIMIT_NOFILE of 65,536 is reached
             Line         no line: who opened or started them was not recorded; see below
             Sure         85 %, by totals alone
-            How we know  From 3 to 543 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
-                         quarter of that time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there
-                         are 540 now.
+            How we know  From 3 to 543 in 45 s (46 samples): it never fell, and it rose in each quarter of that
+                         time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there are 540 now.
             Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
             Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
             Next         The other end has closed these and the program has not. Look for response bodies or
                          connections that are not closed on every path: resp.Body.Close(), rows.Close(),
                          conn.Close().
-                         Until it is fixed, a restart within 1 h 30 min keeps the process from its limit.
-            Not seen     goroutines and Go heap; opening stacks
+                         `watcher fds -p 812` lists them. Until it is fixed, a restart within 1 h 30 min keeps
+                         the process from its limit.
+            Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
+                         than Go 1.18 to 1.27 on x86-64, or just starting
+                         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
+                         while something grows
         "#]],
     );
 }
@@ -64,8 +70,8 @@ fn a_cause_and_what_follows() {
             Time left    17 h 34 min, until RLIMIT_NPROC of 63,304 is reached
             Line         no line: who opened or started them was not recorded; see below
             Sure         83 %, by totals alone
-            How we know  From 0 to 45 in 45 s, seen in 46 samples. 45 steps up, none down. It grew in each
-                         quarter of that time, by 10 to 12.
+            How we know  From 0 to 45 in 45 s (46 samples): it never fell, and it rose in each quarter of that
+                         time, by 10 to 12.
             Follows      Open descriptors of type pipe grow by 2 per second.
             Undecided    Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed
                          memory not yet returned, or C memory is not read.
@@ -73,8 +79,12 @@ fn a_cause_and_what_follows() {
             Memory       95 MiB resident; mapped files 10 MiB; not explained 85 MiB
             Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
                          exited child keeps its pid until it is waited for.
-                         Until it is fixed, a restart within 17 h 34 min keeps the process from its limit.
-            Not seen     goroutines and Go heap; opening stacks
+                         `ps --ppid 812` lists them. Until it is fixed, a restart within 17 h 34 min keeps the
+                         process from its limit.
+            Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
+                         than Go 1.18 to 1.27 on x86-64, or just starting
+                         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
+                         while something grows
         "#]],
     );
 }
@@ -91,7 +101,10 @@ fn a_healthy_process() {
             Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
             Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
-            Not seen     goroutines and Go heap; opening stacks
+            Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
+                         than Go 1.18 to 1.27 on x86-64, or just starting
+                         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
+                         while something grows
         "#]],
     );
 }
@@ -117,7 +130,12 @@ fn no_verdict_says_what_is_missing() {
             Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
             Next         Watch for longer: --duration 25s.
                          See what could not be read with `watcher doctor`; most of it takes root.
-            Not seen     children; goroutines and Go heap; opening stacks
+            Not seen     children: the kernel denied it; root, or the capabilities that `watcher doctor` names,
+                         would bring it
+                         goroutines and Go heap: the Go runtime was not found in the process's memory: other
+                         than Go 1.18 to 1.27 on x86-64, or just starting
+                         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
+                         while something grows
         "#]],
     );
 }
@@ -125,7 +143,7 @@ fn no_verdict_says_what_is_missing() {
 #[test]
 fn colour_is_only_there_when_asked_for() {
     let shown = diagnosed(&window(|_, _| {}));
-    assert!(!diagnosis(&shown, false).contains('\x1b'));
-    let coloured = diagnosis(&shown, true);
+    assert!(!diagnosis(&shown, Layout::PLAIN).contains('\x1b'));
+    let coloured = diagnosis(&shown, Layout { colour: true, ..Layout::PLAIN });
     assert!(coloured.starts_with("\x1b[1;32mHEALTHY\x1b[0m"));
 }
