@@ -50,7 +50,7 @@ pub fn goroutine_born(ctx: ProbeContext) -> u32 {
         (if view.g_parent == NO_FIELD { 0 } else { field(view.g_parent) }, field(view.g_gopc))
     };
     let entry = BirthEntry { count: 1, grandparent, parent_created_at, stacks: [newest, none, none, none] };
-    if BIRTHS.insert(key, &entry, 0).is_err() {
+    if BIRTHS.insert(key, entry, 0).is_err() {
         watching.tally(LEDGER_BIRTHS, |tally| &raw const tally.lost);
     }
     0
@@ -62,8 +62,7 @@ pub fn goroutine_born(ctx: ProbeContext) -> u32 {
 fn enter(stacks: &mut [BirthStack; BIRTH_STACKS], newest: BirthStack) {
     let mut oldest = 0;
     let mut oldest_ns = u64::MAX;
-    for index in 0..BIRTH_STACKS {
-        let known = &mut stacks[index];
+    for (index, known) in stacks.iter_mut().enumerate() {
         if known.stack == newest.stack && known.count != 0 {
             known.count += 1;
             known.newest_ns = newest.newest_ns;

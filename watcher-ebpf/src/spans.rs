@@ -145,7 +145,7 @@ fn enter(
         newest: 0,
         samples: [sample, none, none, none],
     };
-    SPANS.insert(key, &entry, 0).ok()
+    SPANS.insert(key, entry, 0).ok()
 }
 
 /// `freeindex` and `nelems`.
@@ -289,5 +289,5 @@ fn count_allocated(watching: &Watching, origin: &Origin, objects: u64, object_by
     }
     // Where two CPUs meet here, the count of one is lost once.
     let _ =
-        ALLOCATED.insert(origin.stack, &Allocated { tgid: watching.tgid, reserved: 0, objects, bytes }, 0);
+        ALLOCATED.insert(origin.stack, Allocated { tgid: watching.tgid, reserved: 0, objects, bytes }, 0);
 }

@@ -79,8 +79,40 @@ pub fn find(loaded: &Loaded, hint: Option<u64>) -> Vec<Module> {
         })
     };
     let mut modules: Vec<Module> = hinted.or_else(search).into_iter().collect();
-    // `next` links the modules of plugins. Its place depends on the version, its target does not look like anything
-    // else. A link back into the list ends it.
+    follow(loaded, &mut modules);
+    modules
+}
+
+/// The modules that were linked behind `last` since it was read: plugins that were loaded meanwhile. `known` are the
+/// addresses of all that are known, `last` among them. One read where there are none.
+pub(super) fn newer(loaded: &Loaded, last: &Module, known: &[u64]) -> Vec<Module> {
+    let mut now = last.clone();
+    let mut rest = vec![0; last.rest.len() * 8];
+    if known.len() >= MAX_MODULES
+        || loaded.memory.read(last.address.wrapping_add(STABLE_BYTES as u64), &mut rest).is_err()
+    {
+        return Vec::new();
+    }
+    now.rest = words(&rest);
+    if now.rest == last.rest {
+        return Vec::new();
+    }
+    // Only what is new there can be the link; the rest was followed before.
+    now.rest =
+        now.rest.iter().zip(&last.rest).filter(|(now, before)| now != before).map(|(now, _)| *now).collect();
+    now.rest.retain(|word| !known.contains(word));
+    let mut modules = vec![now];
+    follow(loaded, &mut modules);
+    modules.retain(|module| !known.contains(&module.address));
+    modules.truncate(MAX_MODULES - known.len());
+    modules
+}
+
+/// Appends the modules that the last one leads to.
+///
+/// `next` links the modules of plugins. Its place depends on the version, its target does not look like anything else.
+/// A link back into the list ends it.
+fn follow(loaded: &Loaded, modules: &mut Vec<Module>) {
     let mut last = 0;
     while let Some(module) = modules.get(last).filter(|_| modules.len() < MAX_MODULES) {
         let next = module
@@ -92,7 +124,10 @@ pub fn find(loaded: &Loaded, hint: Option<u64>) -> Vec<Module> {
         modules.extend(next);
         last += 1;
     }
-    modules
+}
+
+fn words(bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect()
 }
 
 fn recognise_at(loaded: &Loaded, address: u64) -> Option<Module> {
@@ -173,7 +208,7 @@ fn recognise(loaded: &Loaded, address: u64, bytes: &[u8]) -> Option<Module> {
         data: range(26)?,
         bss: range(28)?,
         noptrbss: range(30)?,
-        rest: rest.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect(),
+        rest: words(&rest),
     })
 }
 

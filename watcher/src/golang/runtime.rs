@@ -101,6 +101,8 @@ pub struct Runtime {
     version: Arc<str>,
     minor: Option<Minor>,
     symbols: Symbols,
+    /// Where a table by version says that modules keep the base of their inline trees.
+    gofunc_offset: Option<usize>,
     places: Places,
     goroutine: Option<GoroutineLayout>,
     thread: Option<ThreadLayout>,
@@ -177,7 +179,8 @@ impl Runtime {
         if modules.is_empty() {
             return Err(AttachError::NoRuntime { version: version.to_string() });
         }
-        let mut symbols = Symbols::new(&loaded, modules, table.map(|table| table.gofunc), program);
+        let gofunc_offset = table.map(|table| table.gofunc);
+        let mut symbols = Symbols::new(&loaded, modules, gofunc_offset, program);
         let places = Places::find(&loaded, &mut symbols, options.routes);
         let mut remarks = Vec::new();
         if table.is_none() {
@@ -221,6 +224,7 @@ impl Runtime {
             version,
             minor,
             symbols,
+            gofunc_offset,
             places,
             goroutine,
             thread,
@@ -254,13 +258,16 @@ impl Runtime {
         &self.places
     }
 
-    /// The symbols of the program, with a view of it through `file` and `memory` to use them with.
+    /// The symbols of the program and of the plugins that it has loaded by now, with a view of it through `file` and
+    /// `memory` to use them with.
     pub fn symbols<'a>(
         &'a mut self,
         file: &'a dyn ReadAt,
         memory: &'a dyn Memory,
     ) -> (&'a mut Symbols, Loaded<'a>) {
-        (&mut self.symbols, Loaded { file, image: &self.image, bias: self.bias, memory })
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        self.symbols.learn_plugins(&loaded, self.gofunc_offset);
+        (&mut self.symbols, loaded)
     }
 
     /// Where probes on these functions are best put, in the order of `names` (as the linker names them); `None` for
@@ -310,6 +317,7 @@ impl Runtime {
         let layout = self.goroutine.ok_or(GoroutineError::NotLocated)?;
         self.learn_goroutines(memory)?;
         let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        self.symbols.learn_plugins(&loaded, self.gofunc_offset);
         Ok(goroutines::read(&loaded, &mut self.symbols, &layout, &self.wait_reasons, &self.known))
     }
 

@@ -4,7 +4,7 @@
 //! Follows `tracebackPCs` in `runtime/traceback.go` and `Frames.Next` in `runtime/symtab.go`.
 
 use super::loaded::Loaded;
-use super::moduledata::Module;
+use super::moduledata::{self, Module};
 use super::pclntab::{Function, Pclntab};
 use super::program::{Program, Tables};
 use crate::process::printable;
@@ -123,6 +123,18 @@ impl Symbols {
             symbols.program.facts().tables = Some(Tables { module, function_data, ids: symbols.ids });
         }
         symbols
+    }
+
+    /// Takes in the modules of plugins that were loaded since the symbols were prepared. One read where there are none.
+    pub(super) fn learn_plugins(&mut self, loaded: &Loaded, gofunc_offset: Option<usize>) {
+        let known: Vec<u64> = self.tables.iter().map(|table| table.module.address).collect();
+        let Some(last) = self.tables.last() else { return };
+        let new = moduledata::newer(loaded, &last.module, &known);
+        for module in new {
+            let mut table = Pclntab::new(module);
+            table.function_data = inline_base(loaded, &mut table, gofunc_offset);
+            self.tables.push(table);
+        }
     }
 
     /// What others found out about the executable's tables, if ours are the same.

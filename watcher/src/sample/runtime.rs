@@ -9,7 +9,7 @@ use crate::golang::runtime::{AttachOptions, Runtime};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
-use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector};
+use crate::source::memory::{ProcessMemory, entry_address};
 use crate::source::proc::{FileIdentity, ProcessDir};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -39,8 +39,8 @@ pub struct Runtimes {
 enum State {
     Attached {
         runtime: Box<Runtime>,
-        /// Of the program that it was attached to.
-        vector: AuxiliaryVector,
+        /// Where the stack begins of the program that it was attached to; see [`is_another`].
+        stack_start: Option<u64>,
     },
     Failed {
         failure: Failure,
@@ -75,14 +75,19 @@ impl Runtimes {
     /// `Denied` also where its executable may not be read, so that nobody knows whether it is Go. `process` must have
     /// been identified as the target.
     pub fn read(&mut self, proc: &Path, target: &Target, process: &ProcessDir) -> Stamped<GoCounters> {
-        let at = clock::now();
+        let mut at = clock::now();
         let reading = match (&target.go, &target.exe) {
-            (Some(_), _) => self.counters(proc, target.id, process),
+            (Some(_), _) => {
+                let reading = self.verified(proc, target.id, process);
+                reading.unwrap_or_else(|| {
+                    at = clock::now();
+                    // It began another program; to do so again before this is read it would have to do nothing else.
+                    self.verified(proc, target.id, process).unwrap_or(Reading::Unsupported)
+                })
+            }
             (None, Some(_)) => Reading::Unsupported,
             (None, None) => process.executable_identity().and_then(|_| Reading::Unsupported),
         };
-        // The process may have gone, and its pid have come back, between identification and reading.
-        let reading = reading.and_then(|counters| process.id().map(|_| counters));
         Stamped { at, via: Via::RuntimeMemory, reading }
     }
 
@@ -107,8 +112,29 @@ impl Runtimes {
         }
     }
 
+    /// The totals, if those who were read are who they were when it was attached to; else the runtime is forgotten.
+    ///
+    /// The process may have gone, and its pid have come back, between identification and reading. One that executes the
+    /// same file again is the same by pid, start and executable, and its runtime another.
+    fn verified(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) -> Option<Reading<GoCounters>> {
+        let reading = self.counters(proc, id, process);
+        if reading.seen().is_none() && !matches!(self.states.get(&id), Some(State::Attached { .. })) {
+            return Some(reading);
+        }
+        let stat = match process.stat() {
+            Reading::Seen(stat) => stat,
+            other => return Some(other.and_then(|_| Reading::Unsupported)),
+        };
+        if let Some(State::Attached { stack_start, .. }) = self.states.get(&id)
+            && is_another(*stack_start, stat.stack_start)
+        {
+            self.states.remove(&id);
+            return None;
+        }
+        Some(reading)
+    }
+
     fn counters(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) -> Reading<GoCounters> {
-        self.forget_replaced(proc, id);
         self.attach_if_due(proc, id, process);
         match self.states.get_mut(&id) {
             Some(State::Attached { runtime, .. }) => {
@@ -121,16 +147,6 @@ impl Runtimes {
             }
             // Not tried yet: that is a gap, not a refusal.
             None => Reading::Unsupported,
-        }
-    }
-
-    /// A process that executes the same file again is the same by pid, start and executable, and its runtime another.
-    fn forget_replaced(&mut self, proc: &Path, id: ProcessId) {
-        if let Some(State::Attached { vector, .. }) = self.states.get(&id)
-            && let Reading::Seen(now) = auxiliary_vector(proc, id.pid)
-            && now != *vector
-        {
-            self.states.remove(&id);
         }
     }
 
@@ -150,7 +166,7 @@ impl Runtimes {
         }
         let began = clock::thread_cpu_time();
         let state = match attach(&mut self.programs, proc, id, process) {
-            Ok((runtime, vector)) => State::Attached { runtime: Box::new(runtime), vector },
+            Ok((runtime, stack_start)) => State::Attached { runtime: Box::new(runtime), stack_start },
             Err(failure) => {
                 State::Failed { failure, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY }
             }
@@ -171,20 +187,29 @@ fn program_of(programs: &mut Programs, executable: &File) -> Arc<Program> {
     new
 }
 
+/// Whether two beginnings of stacks are those of different programs. The kernel chooses each at random out of two
+/// billion (`fs/exec.c`, `arch_align_stack` in `arch/x86/kernel/process.c`), unless it was told not to; then a program
+/// that is executed again with the same arguments cannot be told by addresses at all.
+fn is_another(before: Option<u64>, now: Option<u64>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| before != now)
+}
+
 fn attach(
     programs: &mut Programs,
     proc: &Path,
     id: ProcessId,
     process: &ProcessDir,
-) -> Result<(Runtime, AuxiliaryVector), Failure> {
+) -> Result<(Runtime, Option<u64>), Failure> {
     let memory = ProcessMemory::new(id.pid);
-    let readable = process.executable().and_then(|file| {
-        auxiliary_vector(proc, id.pid).and_then(|vector| match vector.entry() {
-            Some(entry) => memory.probe(entry).map(|()| (file, vector, entry)),
-            None => Reading::Unsupported,
+    // Read first: whoever begins another program from here on is found out when it is read again.
+    let stack_start = process.stat().map(|stat| stat.stack_start);
+    let readable = stack_start.and_then(|stack_start| {
+        process.executable().and_then(|file| {
+            entry_address(proc, id.pid)
+                .and_then(|entry| memory.probe(entry).map(|()| (file, stack_start, entry)))
         })
     });
-    let (file, vector, entry) = match readable {
+    let (file, stack_start, entry) = match readable {
         Reading::Seen(found) => found,
         Reading::Gone => return Err(Failure { reading: Reading::Gone, why: "it left".to_owned() }),
         Reading::Denied => {
@@ -199,7 +224,7 @@ fn attach(
     };
     let program = program_of(programs, &file);
     let attached = Runtime::attach_another(&program, &file, entry, &memory, AttachOptions::default());
-    attached.map(|runtime| (runtime, vector)).map_err(|error| Failure {
+    attached.map(|runtime| (runtime, stack_start)).map_err(|error| Failure {
         reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
         why: format!("the runtime was not found in its memory: {error}"),
     })

@@ -21,6 +21,9 @@ pub struct Stat {
     pub threads: u64,
     /// Field 22: start in clock ticks after boot.
     pub start_ticks: u64,
+    /// Field 28: where the kernel began the stack of the main thread, chosen anew at random each time that a program is
+    /// executed. `None` where it is hidden from us, and for a process without memory.
+    pub stack_start: Option<u64>,
 }
 
 impl Stat {
@@ -55,6 +58,7 @@ pub fn parse(line: &[u8]) -> Option<Stat> {
     let flags: u64 = number(fields.nth(4)?)?;
     let threads = number(fields.nth(10)?)?;
     let start_ticks = number(fields.nth(1)?)?;
+    let stack_start = fields.nth(5).and_then(number).filter(|address| *address > 1);
     Some(Stat {
         name: printable(name),
         state: ThreadState::from_letter(char::from(state)),
@@ -62,6 +66,7 @@ pub fn parse(line: &[u8]) -> Option<Stat> {
         kernel_thread: flags & KERNEL_THREAD != 0,
         threads,
         start_ticks,
+        stack_start,
     })
 }
 
@@ -78,7 +83,7 @@ mod tests {
     fn line(name: &[u8]) -> Vec<u8> {
         let mut line = b"812 (".to_vec();
         line.extend(name);
-        line.extend(b") S 7 812 812 0 -1 4194560 91 0 0 0 1 2 0 0 20 0 13 0 52701 1268813824 3390 0\n");
+        line.extend(b") S 7 812 812 0 -1 4194560 91 0 0 0 1 2 0 0 20 0 13 0 52701 1268813824 3390 0 1 2 140727000000000 0\n");
         line
     }
 
@@ -90,6 +95,7 @@ mod tests {
             kernel_thread: false,
             threads: 13,
             start_ticks: 52701,
+            stack_start: Some(140_727_000_000_000),
         }
     }
 
@@ -111,6 +117,15 @@ mod tests {
     fn kernel_thread_is_told_by_its_flags() {
         let kthreadd = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0";
         assert!(parse(kthreadd).unwrap().kernel_thread);
+    }
+
+    #[test]
+    fn a_hidden_stack_is_none() {
+        let whole = String::from_utf8(line(b"x")).unwrap();
+        for hidden in ["0", "1"] {
+            let line = whole.replace("140727000000000", hidden);
+            assert_eq!(parse(line.as_bytes()).unwrap().stack_start, None);
+        }
     }
 
     #[test]
