@@ -69,6 +69,19 @@ pub struct GoProgram {
     pub dependencies: Vec<Module>,
     /// Build settings by key: `CGO_ENABLED`, `-ldflags`, `vcs.revision`, …
     pub settings: BTreeMap<String, String>,
+    /// The shared library that it is, where a program of another language has loaded it; `None` for an executable.
+    pub library: Option<Library>,
+}
+
+/// A shared library of Go (`-buildmode=c-shared`) in a program that is none of Go's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Its path as the kernel names it, printable form.
+    pub path: String,
+    /// Which file it is: major and minor number of the device, and inode.
+    pub file: ((u32, u32), u64),
+    /// More such libraries in the same process. Each has a runtime of its own; only the first one's is read.
+    pub others: usize,
 }
 
 impl GoProgram {

@@ -10,7 +10,7 @@ use crate::sample::descriptor_ledger::Sources;
 use crate::sample::ledger::Ledger;
 use crate::sample::mapping_book::MappingBook;
 use crate::sample::starters::Starters;
-use crate::sample::{descriptor_ledger, mapping_ledger, span_ledger, task_ledger};
+use crate::sample::{descriptor_ledger, go_code, mapping_ledger, span_ledger, task_ledger};
 use crate::source::KernelTables;
 use crate::source::clock;
 use crate::source::kernel::Kernel;
@@ -141,7 +141,7 @@ impl Watches {
     pub fn look_closer(&mut self, subject: Subject<'_>, rising: &[Resource], captures: &mut Captures) {
         let Subject { id, process, runtime } = subject;
         let Some(term) = self.terms.get_mut(&id) else { return };
-        let Some(file) = process.executable().into_seen() else { return };
+        let Some(file) = go_code::reopen(runtime, process).into_seen() else { return };
         if !term.tried_births && wants_births(rising) {
             term.tried_births = true;
             if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, Bounds::DEFAULT) {
@@ -241,7 +241,7 @@ impl Watches {
 impl Subject<'_> {
     /// What the kernel's programs must know to get from a thread to its goroutine.
     fn kernel_view(&mut self) -> Option<watcher_ebpf::GoView> {
-        let file = self.process.executable().into_seen()?;
+        let file = go_code::reopen(self.runtime, self.process).into_seen()?;
         let view = self.runtime.kernel_view(&file, &ProcessMemory::new(self.id.pid))?;
         Some(go_view(&view))
     }

@@ -1,8 +1,10 @@
 //! Which processes there are, which of them are Go, who came and who left.
 //!
-//! A scan costs one `stat` of the executable per process; what the executable is, is read once per file.
+//! A scan costs one `stat` of the executable per process; what the executable is, is read once per file. Programs of
+//! other languages that have loaded a library of Go's are Go processes too; see [`libraries`].
 
 pub mod executables;
+pub mod libraries;
 pub mod lineage;
 
 use crate::config::Selection;
@@ -13,6 +15,7 @@ use crate::source::host::Host;
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir, Stat};
 use crate::task::ThreadState;
 use executables::Executables;
+use libraries::{Libraries, Looks};
 use lineage::Lineages;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,6 +28,7 @@ pub const MAX_TARGETS: usize = 2048;
 pub struct Discovery {
     selection: Selection,
     executables: Executables,
+    libraries: Libraries,
     lineages: Lineages,
     known: HashMap<i32, Known>,
     targets: Vec<Target>,
@@ -36,6 +40,8 @@ struct Known {
     id: ProcessId,
     /// Changes when the process executes another program: id and start time stay the same then.
     executable: Option<FileIdentity>,
+    /// It is no Go program, and had loaded no library of Go's when it was looked at last.
+    looks: Option<Looks>,
 }
 
 /// What a scan found.
@@ -59,6 +65,7 @@ impl Discovery {
         Discovery {
             selection,
             executables: Executables::default(),
+            libraries: Libraries::default(),
             lineages: Lineages::default(),
             known: HashMap::new(),
             targets: Vec::new(),
@@ -121,16 +128,22 @@ impl Discovery {
             return self.forget(pid, changes);
         }
         let executable = executable.into_seen();
-        if let Some(known) = self.known.get(&pid) {
-            if known.id == id && known.executable == executable {
+        if let Some(known) = self.known.get_mut(&pid) {
+            let is_same = known.id == id && known.executable == executable;
+            let is_asked_for = matches!(self.selection, Selection::Pid(asked) if asked == pid);
+            let mut may_have_loaded =
+                || known.looks.as_mut().is_some_and(|looks| looks.is_due() || is_asked_for);
+            if is_same && !(may_have_loaded() && self.libraries.of(&process, is_asked_for).is_some()) {
                 return;
             }
             self.forget(pid, changes);
         }
-        if let Some(target) = self.examine(host, &process, stat, id, executable, changes) {
+        let go = executable.and_then(|identity| self.go(&process, identity, changes));
+        let looks = (go.is_none() && executable.is_some()).then(Looks::default);
+        if let Some(target) = self.examine(host, &process, stat, id, go) {
             self.watch(target, changes);
         }
-        self.known.insert(pid, Known { id, executable });
+        self.known.insert(pid, Known { id, executable, looks });
     }
 
     fn watch(&mut self, mut target: Target, changes: &mut Changes) {
@@ -154,16 +167,14 @@ impl Discovery {
 
     /// Reads what does not change while the program runs; `None` where the process is none of ours.
     fn examine(
-        &mut self,
+        &self,
         host: &Host,
         process: &ProcessDir,
         stat: Stat,
         id: ProcessId,
-        executable: Option<FileIdentity>,
-        changes: &mut Changes,
+        go: Option<Arc<GoProgram>>,
     ) -> Option<Target> {
         let exe = process.exe().into_seen();
-        let go = executable.and_then(|identity| self.program(process, identity, changes));
         let file_name = exe.as_ref().and_then(|exe| exe.path.file_name()).map(|name| name.to_string_lossy());
         let selected = match &self.selection {
             Selection::AllGo => go.is_some(),
@@ -193,6 +204,18 @@ impl Discovery {
             limits: Limits { mappings: host.max_map_count, ..limits },
             lineage: Lineage::default(),
         })
+    }
+
+    /// The Go program that it is, or the Go library that it has loaded.
+    fn go(
+        &mut self,
+        process: &ProcessDir,
+        identity: FileIdentity,
+        changes: &mut Changes,
+    ) -> Option<Arc<GoProgram>> {
+        let is_asked_for = matches!(self.selection, Selection::Pid(asked) if asked == process.pid());
+        let program = self.program(process, identity, changes);
+        program.or_else(|| self.libraries.of(process, is_asked_for))
     }
 
     fn program(

@@ -116,7 +116,11 @@ pub fn garbled_process(input: &[u8]) {
     let memory = Restless { memory: RefCell::new(memory), edits: &edits, reads: Cell::new(0) };
     let routes =
         [Routes::Both, Routes::CodeOnly, Routes::ContentOnly, Routes::Both][usize::from(options >> 4 & 3)];
-    read_all(&file, &memory, AttachOptions { hide_tables: options & 8 != 0, routes });
+    read_all(
+        &file,
+        &memory,
+        AttachOptions { hide_tables: options & 8 != 0, routes, ..AttachOptions::default() },
+    );
 }
 
 /// Everything that is read of a process whose executable is `file`, while its memory is whole.

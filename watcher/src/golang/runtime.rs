@@ -35,6 +35,8 @@ pub struct AttachOptions {
     pub hide_tables: bool,
     /// By which routes variables may be found.
     pub routes: Routes,
+    /// What is attached to is a shared library in a program of another language.
+    pub is_library: bool,
 }
 
 /// Why a process could not be attached to.
@@ -98,6 +100,7 @@ pub enum Remark {
 pub struct Runtime {
     image: Arc<Image>,
     bias: u64,
+    is_library: bool,
     version: Arc<str>,
     minor: Option<Minor>,
     symbols: Symbols,
@@ -221,6 +224,7 @@ impl Runtime {
         Ok(Runtime {
             image,
             bias,
+            is_library: options.is_library,
             version,
             minor,
             symbols,
@@ -246,6 +250,12 @@ impl Runtime {
     /// The version as layouts are told apart by.
     pub fn minor(&self) -> Option<Minor> {
         self.minor
+    }
+
+    /// Where the code of a library lies that was attached to; `None` for an executable.
+    pub fn library_code(&self) -> Option<u64> {
+        let text = self.symbols.modules().next().map(|module| module.text.start);
+        text.filter(|_| self.is_library)
     }
 
     /// What is less sure than it could be, and what cannot be read.

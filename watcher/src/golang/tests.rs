@@ -146,7 +146,7 @@ fn goroutines_are_read_by_every_route() {
     let process = reference();
     for routes in [Routes::Both, Routes::CodeOnly, Routes::ContentOnly] {
         for hide_tables in [false, true] {
-            check(&process, AttachOptions { hide_tables, routes });
+            check(&process, AttachOptions { hide_tables, routes, ..AttachOptions::default() });
         }
     }
 }

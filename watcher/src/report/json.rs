@@ -305,6 +305,9 @@ struct TargetObject<'a> {
     module: Option<&'a str>,
     module_version: Option<&'a str>,
     package: Option<&'a str>,
+    /// The Go library that a program of another language has loaded, by its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    library: Option<&'a str>,
     container: Option<&'a str>,
     container_runtime: Option<&'static str>,
     restarts: u32,
@@ -326,6 +329,7 @@ impl<'a> TargetObject<'a> {
             module: go.and_then(|go| go.module_path()),
             module_version: module.map(|module| module.version.as_str()),
             package: go.and_then(|go| go.package.as_deref()),
+            library: go.and_then(|go| go.library.as_ref()).map(|library| library.path.as_str()),
             container: container.map(|container| container.id.as_str()),
             container_runtime: container.and_then(|container| container.runtime),
             restarts: target.lineage.restarts,

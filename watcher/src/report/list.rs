@@ -44,8 +44,17 @@ fn row(target: &Target, endpoints: &Endpoints, now: SystemTime) -> [String; 8] {
         target.container.as_ref().map_or_else(dash, container),
         endpoints.of(target.id).and_then(|endpoint| endpoint.address.clone()).unwrap_or_else(dash),
         now.duration_since(target.started).map_or_else(|_| dash(), |up| duration(up.as_secs_f64())),
-        target.name.clone(),
+        name(target),
     ]
+}
+
+/// A program of another language stands beside the Go library that it has loaded.
+fn name(target: &Target) -> String {
+    let library = target.go.as_deref().and_then(|go| go.library.as_ref());
+    match library.and_then(|library| library.path.rsplit('/').next()) {
+        Some(library) => format!("{} with {library}", target.name),
+        None => target.name.clone(),
+    }
 }
 
 fn container(container: &Container) -> String {

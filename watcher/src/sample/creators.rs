@@ -6,6 +6,7 @@
 //! around the statement is known where births were watched.
 
 use super::code::{Frame, Frames};
+use super::go_code;
 use crate::golang::goroutines::GoroutineSnapshot;
 use crate::golang::runtime::Runtime;
 use crate::golang::symbols::StackPc;
@@ -63,7 +64,7 @@ pub fn read(
     id: ProcessId,
     goroutines: impl IntoIterator<Item = CreatingGoroutine>,
 ) -> Reading<Creators> {
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

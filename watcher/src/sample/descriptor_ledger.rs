@@ -3,6 +3,7 @@
 use super::code::{Frame, Frames};
 use super::connections::{self, ConnectionKey};
 use super::descriptor_book::{DescriptorBook, Noted, OpenedDescriptor, Opening, Scan};
+use super::go_code;
 use super::ledger::{Accounts, Descriptors, Ledger, Site};
 use super::named::{Named, Names, Sites};
 use super::sitters::Sitters;
@@ -80,7 +81,7 @@ pub fn capture_with(
     starters: Starters<'_>,
 ) -> Reading<OpenedDescriptors> {
     let Sources { ledgers, tables, runtime, native, process } = sources;
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

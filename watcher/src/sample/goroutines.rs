@@ -3,6 +3,7 @@
 //! A capture is costly beside a sample: it is taken on demand, at the ends of a window and on suspicion.
 
 use super::code::{Frame, Frames};
+use super::go_code;
 use crate::golang::goroutines::{GoroutineSnapshot, Status};
 use crate::golang::runtime::Runtime;
 use crate::process::ProcessId;
@@ -70,7 +71,7 @@ pub struct Member {
 pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<GoroutineCapture> {
     let at = clock::now();
     let runtime_nanos = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

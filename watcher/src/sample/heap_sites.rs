@@ -1,6 +1,7 @@
 //! What is in use of the heap at one moment, by the stack that allocated it.
 
 use super::code::{Frame, Frames};
+use super::go_code;
 use crate::golang::heap_reader::HeapReader;
 use crate::golang::runtime::Runtime;
 use crate::golang::symbols;
@@ -42,7 +43,7 @@ pub struct HeapSite {
 /// this id afterwards.
 pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<HeapCapture> {
     let at = clock::now();
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

@@ -5,6 +5,7 @@
 //! all of it. So a line that allocates and never frees stands out by how often it is met, not by each byte.
 
 use super::code::{Frame, Frames};
+use super::go_code;
 use super::ledger::{Accounts, Ledger, Mappings, Site};
 use super::mapping_book::{MappingBook, Outstanding, Piece, Scan};
 use super::named::{Named, Names, Sites};
@@ -39,7 +40,7 @@ pub fn capture(
     id: ProcessId,
     heap: &[Range<u64>],
 ) -> Reading<Ledger<Mappings>> {
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

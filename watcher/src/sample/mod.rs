@@ -13,6 +13,7 @@ pub mod descriptor_ledger;
 pub mod descriptors;
 mod details;
 mod extents;
+pub mod go_code;
 pub mod goroutines;
 pub mod heap_sites;
 pub mod ledger;

@@ -3,13 +3,14 @@
 //! A runtime is attached to once per process, which takes some milliseconds, and read on every beat after that with
 //! a handful of system calls. What it takes to attach is budgeted per beat.
 
+use super::go_code;
 use crate::golang::program::Program;
 pub use crate::golang::runtime::GoCounters;
 use crate::golang::runtime::{AttachOptions, Runtime};
-use crate::process::{ProcessId, Target};
+use crate::process::{GoProgram, ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
-use crate::source::memory::{ProcessMemory, entry_address};
+use crate::source::memory::ProcessMemory;
 use crate::source::proc::{FileIdentity, ProcessDir};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -77,12 +78,12 @@ impl Runtimes {
     pub fn read(&mut self, proc: &Path, target: &Target, process: &ProcessDir) -> Stamped<GoCounters> {
         let mut at = clock::now();
         let reading = match (&target.go, &target.exe) {
-            (Some(_), _) => {
-                let reading = self.verified(proc, target.id, process);
+            (Some(go), _) => {
+                let reading = self.verified(proc, target.id, process, go);
                 reading.unwrap_or_else(|| {
                     at = clock::now();
                     // It began another program; to do so again before this is read it would have to do nothing else.
-                    self.verified(proc, target.id, process).unwrap_or(Reading::Unsupported)
+                    self.verified(proc, target.id, process, go).unwrap_or(Reading::Unsupported)
                 })
             }
             (None, Some(_)) => Reading::Unsupported,
@@ -116,8 +117,14 @@ impl Runtimes {
     ///
     /// The process may have gone, and its pid have come back, between identification and reading. One that executes the
     /// same file again is the same by pid, start and executable, and its runtime another.
-    fn verified(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) -> Option<Reading<GoCounters>> {
-        let reading = self.counters(proc, id, process);
+    fn verified(
+        &mut self,
+        proc: &Path,
+        id: ProcessId,
+        process: &ProcessDir,
+        go: &GoProgram,
+    ) -> Option<Reading<GoCounters>> {
+        let reading = self.counters(proc, id, process, go);
         if reading.seen().is_none() && !matches!(self.states.get(&id), Some(State::Attached { .. })) {
             return Some(reading);
         }
@@ -134,8 +141,14 @@ impl Runtimes {
         Some(reading)
     }
 
-    fn counters(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) -> Reading<GoCounters> {
-        self.attach_if_due(proc, id, process);
+    fn counters(
+        &mut self,
+        proc: &Path,
+        id: ProcessId,
+        process: &ProcessDir,
+        go: &GoProgram,
+    ) -> Reading<GoCounters> {
+        self.attach_if_due(proc, id, process, go);
         match self.states.get_mut(&id) {
             Some(State::Attached { runtime, .. }) => {
                 let counters = runtime.counters(&ProcessMemory::new(id.pid));
@@ -150,7 +163,7 @@ impl Runtimes {
         }
     }
 
-    fn attach_if_due(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir) {
+    fn attach_if_due(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir, go: &GoProgram) {
         let attempts = match self.states.get(&id) {
             Some(State::Attached { .. }) => return,
             Some(State::Failed { attempts, retry_at, .. }) => {
@@ -165,7 +178,7 @@ impl Runtimes {
             return;
         }
         let began = clock::thread_cpu_time();
-        let state = match attach(&mut self.programs, proc, id, process) {
+        let state = match attach(&mut self.programs, proc, id, process, go) {
             Ok((runtime, stack_start)) => State::Attached { runtime: Box::new(runtime), stack_start },
             Err(failure) => {
                 State::Failed { failure, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY }
@@ -199,17 +212,16 @@ fn attach(
     proc: &Path,
     id: ProcessId,
     process: &ProcessDir,
+    go: &GoProgram,
 ) -> Result<(Runtime, Option<u64>), Failure> {
     let memory = ProcessMemory::new(id.pid);
     // Read first: whoever begins another program from here on is found out when it is read again.
     let stack_start = process.stat().map(|stat| stat.stack_start);
     let readable = stack_start.and_then(|stack_start| {
-        process.executable().and_then(|file| {
-            entry_address(proc, id.pid)
-                .and_then(|entry| memory.probe(entry).map(|()| (file, stack_start, entry)))
-        })
+        go_code::find(proc, id, process, go)
+            .and_then(|code| memory.probe(code.readable).map(|()| (code, stack_start)))
     });
-    let (file, stack_start, entry) = match readable {
+    let (code, stack_start) = match readable {
         Reading::Seen(found) => found,
         Reading::Gone => return Err(Failure { reading: Reading::Gone, why: "it left".to_owned() }),
         Reading::Denied => {
@@ -222,8 +234,9 @@ fn attach(
             return Err(Failure { reading: Reading::Unsupported, why: why.to_owned() });
         }
     };
-    let program = program_of(programs, &file);
-    let attached = Runtime::attach_another(&program, &file, entry, &memory, AttachOptions::default());
+    let program = program_of(programs, &code.file);
+    let options = AttachOptions { is_library: go.library.is_some(), ..AttachOptions::default() };
+    let attached = Runtime::attach_another(&program, &code.file, code.entry, &memory, options);
     attached.map(|runtime| (runtime, stack_start)).map_err(|error| Failure {
         reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
         why: format!("the runtime was not found in its memory: {error}"),

@@ -9,6 +9,7 @@
 //! marks of those spans admit, size by size, they are corrected.
 
 use super::code::{Frame, Frames};
+use super::go_code;
 use super::ledger::{Accounts, Ledger, MAX_SITES, Route, Site, Spans};
 use crate::golang::heap::HeapError;
 use crate::golang::heap_reader::HeapReader;
@@ -92,7 +93,7 @@ pub fn read(
     process: &ProcessDir,
     id: ProcessId,
 ) -> Reading<Ledger<Spans>> {
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

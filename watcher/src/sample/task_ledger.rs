@@ -5,6 +5,7 @@
 //! is; any other thread, such as one that C started, to the stack that created it.
 
 use super::code::{Frame, Frames};
+use super::go_code;
 use super::ledger::{Accounts, Ledger, Site, Tasks};
 use super::named::{Names, Sites};
 use crate::golang::goroutines::GoroutineSnapshot;
@@ -56,7 +57,7 @@ pub fn capture(
     process: &ProcessDir,
     id: ProcessId,
 ) -> Reading<Ledger<Tasks>> {
-    let file = match process.executable() {
+    let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
     };

@@ -19,13 +19,15 @@ pub use memory::memory;
 
 use crate::config::Selection;
 use crate::discover::{Changes, Discovery};
+use crate::explain::words::counted;
 use crate::golang::runtime::{AttachError, AttachOptions, GoroutineError, Remark, Runtime};
 use crate::process::{Target, printable};
 use crate::reading::Reading;
 use crate::report::pprof::Mapping;
+use crate::sample::go_code;
 use crate::source::host::{Capabilities, Host};
 use crate::source::kernel::ledger::Refusal;
-use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector, entry_address};
+use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
 use std::fs::File;
 use std::io;
@@ -216,33 +218,28 @@ impl Subject {
     /// See [`ViewError`].
     pub fn attach(self) -> Result<GoSubject, ViewError> {
         let who = who(&self.target);
-        if self.target.go.is_none() {
-            return Err(ViewError::NotGo { who });
-        }
+        let Some(go) = &self.target.go else { return Err(ViewError::NotGo { who }) };
         let unreadable = |reading: Reading<()>| match reading {
             Reading::Denied => denied(who.clone(), self.may_trace),
             Reading::Gone => ViewError::Left { who: who.clone() },
             _ => ViewError::Executable { who: who.clone(), why: String::new() },
         };
-        let file = match self.process.executable() {
-            Reading::Seen(file) => file,
+        let code = match go_code::find(self.proc.path(), self.target.id, &self.process, go) {
+            Reading::Seen(code) => code,
             other => return Err(unreadable(other.map(drop))),
         };
-        let entry = match entry_address(self.proc.path(), self.target.id.pid) {
-            Reading::Seen(entry) => entry,
-            other => return Err(unreadable(other.map(drop))),
-        };
+        let options = AttachOptions { is_library: go.library.is_some(), ..AttachOptions::default() };
         let of_parent = auxiliary_vector(self.proc.path(), self.target.parent_pid).into_seen();
         if self.vector.is_some() && of_parent == self.vector {
             return Err(ViewError::NotBegun { who });
         }
         let memory = ProcessMemory::new(self.target.id.pid);
-        if let refused @ (Reading::Denied | Reading::Gone) = memory.probe(entry) {
+        if let refused @ (Reading::Denied | Reading::Gone) = memory.probe(code.readable) {
             return Err(unreadable(refused));
         }
         let mut attempt = 1;
         let runtime = loop {
-            match Runtime::attach(&file, entry, &memory, AttachOptions::default()) {
+            match Runtime::attach(&code.file, code.entry, &memory, options) {
                 Ok(runtime) => break runtime,
                 Err(why) => {
                     self.verify()?;
@@ -254,7 +251,7 @@ impl Subject {
             attempt += 1;
             thread::sleep(BETWEEN_ATTEMPTS);
         };
-        Ok(GoSubject { subject: self, file, memory, runtime })
+        Ok(GoSubject { subject: self, file: code.file, memory, runtime })
     }
 }
 
@@ -265,7 +262,15 @@ impl GoSubject {
 
     /// What makes a reading less sure, a sentence each.
     fn remarks(&self) -> Vec<String> {
-        self.runtime.remarks().iter().map(sentence).collect()
+        let library = self.subject.target.go.as_ref().and_then(|go| go.library.as_ref());
+        let others = library.filter(|library| library.others > 0).map(|library| {
+            format!(
+                "It has loaded {} besides {}: each has a runtime of its own, which is not read.",
+                counted(library.others, "Go library", "Go libraries"),
+                library.path
+            )
+        });
+        self.runtime.remarks().iter().map(sentence).chain(others).collect()
     }
 
     /// Where the variables of the executable lie.
@@ -284,7 +289,10 @@ impl GoSubject {
     fn mappings(&mut self) -> Vec<Mapping> {
         const PAGE_BYTES: u64 = 4096;
         let target = &self.subject.target;
-        let path = target.exe.as_ref().map(|exe| printable(exe.as_os_str().as_encoded_bytes()));
+        let library =
+            target.go.as_ref().and_then(|go| go.library.as_ref()).map(|library| library.path.clone());
+        let exe = || target.exe.as_ref().map(|exe| printable(exe.as_os_str().as_encoded_bytes()));
+        let path = library.or_else(exe);
         let (_, loaded) = self.runtime.symbols(&self.file, &self.memory);
         let build_id = loaded.image.build_id(&self.file).unwrap_or_default();
         let build_id = match (build_id.gnu, build_id.go) {

@@ -95,6 +95,14 @@ impl ProcessDir {
         open_file(&self.dir, "maps").and_then(|file| maps::read(BufReader::new(file))).into()
     }
 
+    /// Mappings of files that hold code, each file once, by address; of lists that have more than so many bytes only
+    /// what lies lowest. Costs the kernel what [`ProcessDir::mappings`] does.
+    pub fn code_files(&self, most_bytes: u64) -> Reading<Vec<Mapping>> {
+        open_file(&self.dir, "maps")
+            .and_then(|file| maps::code_files(BufReader::with_capacity(64 << 10, file.take(most_bytes))))
+            .into()
+    }
+
     /// The file behind a mapping of this process, also where it has been deleted or lies in another mount namespace.
     /// `Unsupported` for what is no ordinary file.
     pub fn mapped_file(&self, mapping: &Mapping) -> Reading<File> {

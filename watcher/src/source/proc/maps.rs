@@ -8,6 +8,8 @@ use std::ops::Range;
 const MAX_LINE_BYTES: u64 = 32 << 10;
 /// Mappings that are read: `vm.max_map_count` is 65,530 unless somebody has raised it, some to a million.
 const MAX_MAPPINGS: usize = 1 << 20;
+/// Programs have some dozens of libraries, large ones a few hundred.
+const MAX_CODE_FILES: usize = 1024;
 /// The page that ends the list on x86 and belongs to the kernel: it is in no process's count.
 const KERNEL_PAGE: &str = "[vsyscall]";
 
@@ -22,6 +24,8 @@ pub struct Mapping {
     pub is_executable: bool,
     /// Where it begins in its file, in bytes.
     pub file_offset: u64,
+    /// Major and minor number of the device of its file.
+    pub device: (u32, u32),
     /// Inode number of its file; 0 for anonymous memory. Shared anonymous memory and memfd have one.
     pub inode: u64,
     /// Path of the file, or the kernel's name for it in brackets, printable form; empty for plain anonymous memory.
@@ -59,6 +63,28 @@ pub(super) fn read(mut file: impl BufRead) -> io::Result<Vec<Mapping>> {
     Ok(mappings)
 }
 
+/// Mappings of files that hold code, each file once, as far as `text` goes: it may end within a line.
+pub(super) fn code_files(mut text: impl BufRead) -> io::Result<Vec<Mapping>> {
+    let mut mappings: Vec<Mapping> = Vec::new();
+    let mut line = Vec::new();
+    while mappings.len() < MAX_CODE_FILES {
+        line.clear();
+        Read::by_ref(&mut text).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+        let Some(whole) = line.strip_suffix(b"\n") else { break };
+        // Most lines are not understood any further.
+        let permissions = whole.split(|byte| *byte == b' ').nth(1);
+        if permissions.and_then(|permissions| permissions.get(2)) != Some(&b'x') {
+            continue;
+        }
+        let mapping = parse(whole).ok_or(io::ErrorKind::InvalidData)?;
+        let is_known = |known: &Mapping| (known.device, known.inode) == (mapping.device, mapping.inode);
+        if mapping.is_file() && !mappings.iter().any(is_known) {
+            mappings.push(mapping);
+        }
+    }
+    Ok(mappings)
+}
+
 /// `start-end permissions offset device inode   name`.
 fn parse(line: &[u8]) -> Option<Mapping> {
     let mut words = line.splitn(6, |byte| *byte == b' ');
@@ -70,7 +96,8 @@ fn parse(line: &[u8]) -> Option<Mapping> {
     let is_accessible = permissions.get(..3).is_some_and(|access| access != b"---");
     let is_executable = permissions.get(2) == Some(&b'x');
     let file_offset = number(word()?)?;
-    let _device = word()?;
+    let (major, minor) = word()?.split_once(':')?;
+    let device = (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
     let inode = word()?.parse().ok()?;
     let name = printable(words.next().unwrap_or_default().trim_ascii());
     (range.start < range.end).then_some(Mapping {
@@ -78,6 +105,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
         is_accessible,
         is_executable,
         file_offset,
+        device,
         inode,
         name,
     })
@@ -85,7 +113,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mapping, read};
+    use super::{Mapping, code_files, read};
     use crate::source::proc::ProcRoot;
     use proptest::prelude::*;
 
@@ -103,6 +131,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
             is_accessible: true,
             is_executable: true,
             file_offset: 0x2000,
+            device: (8, 1),
             inode: 1234,
             name: "/usr/bin/a b\\012c".into(),
         };
@@ -122,6 +151,23 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
             mappings.iter().map(Mapping::is_kernels_own).collect::<Vec<_>>(),
             [false, false, false, true]
         );
+    }
+
+    #[test]
+    fn files_with_code_are_told_once_and_as_far_as_the_text_goes() {
+        let maps = "\
+1000-2000 r--p 00000000 08:01 7 /lib/a.so
+2000-3000 r-xp 00001000 08:01 7 /lib/a.so
+4000-5000 rwxp 00000000 00:00 0 
+5000-6000 r-xp 00002000 08:01 7 /lib/a.so
+6000-7000 r-xp 00001000 08:02 7 /lib/b.so
+8000-9000 r-xp 00001000 08:01 9 /lib/c.so
+";
+        let names = |text: &str| -> Vec<String> {
+            code_files(text.as_bytes()).unwrap().into_iter().map(|file| file.name).collect()
+        };
+        assert_eq!(names(maps), ["/lib/a.so", "/lib/b.so", "/lib/c.so"]);
+        assert_eq!(names(&maps[..maps.len() - 3]), ["/lib/a.so", "/lib/b.so"]);
     }
 
     #[test]
