@@ -78,6 +78,52 @@ pub fn build(name: &str, toolchain: &Toolchain, variant: Variant) -> Result<Path
     Ok(place.join(name))
 }
 
+/// What is no program, but loaded by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// By a Go program that was built with [`Variant::CGO`] from the same sources: `-buildmode=plugin`.
+    Plugin,
+    /// By a program of any language: `-buildmode=c-shared`.
+    Library,
+}
+
+/// Builds the package `programs/NAME` as something that is loaded by a program, stripped, and returns its file.
+pub fn build_loaded(name: &str, toolchain: &Toolchain, what: Loaded) -> Result<PathBuf> {
+    let mode = match what {
+        Loaded::Plugin => "-buildmode=plugin",
+        Loaded::Library => "-buildmode=c-shared",
+    };
+    let mut hasher = DefaultHasher::new();
+    // A plugin and its program must agree on every package that both have.
+    for part in ["go.mod", "internal", name.split('/').next().unwrap_or(name)] {
+        hash_tree(&programs().join(part), &mut hasher)?;
+    }
+    (toolchain.version.as_str(), mode).hash(&mut hasher);
+    let file = name.replace('/', "-") + ".so";
+    let key = format!("programs/{file}-{}-{:016x}", toolchain.version, hasher.finish());
+    let place = cache::entry(&key, |directory| {
+        compile_as(Some(mode), name, toolchain, Variant::CGO, &directory.join(&file))
+    })?;
+    Ok(place.join(file))
+}
+
+/// Builds a C program of one file with the C compiler that is here.
+pub fn build_c(source: &str) -> Result<PathBuf> {
+    let source = programs().join(source);
+    let mut hasher = DefaultHasher::new();
+    hash_tree(&source, &mut hasher)?;
+    let name = source.file_stem().and_then(|name| name.to_str()).context("sources have plain names")?;
+    let key = format!("programs/{name}-c-{:016x}", hasher.finish());
+    let place = cache::entry(&key, |directory| {
+        let mut compiler = Command::new("gcc");
+        compiler.args(["-O1", "-s", "-o"]).arg(directory.join(name)).arg(&source).arg("-ldl");
+        let output = compiler.output().context("run gcc")?;
+        ensure!(output.status.success(), "gcc said {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    })?;
+    Ok(place.join(name))
+}
+
 /// Where all programs lie that there are, as `VERSION/VARIANT/NAME`: `WATCHER_TESTS_PROGRAMS`. It is set where there
 /// is no toolchain, as in the virtual machines.
 pub fn built() -> Option<PathBuf> {
@@ -85,6 +131,16 @@ pub fn built() -> Option<PathBuf> {
 }
 
 fn compile(name: &str, toolchain: &Toolchain, variant: Variant, executable: &Path) -> Result<()> {
+    compile_as(variant.pie.then_some("-buildmode=pie"), name, toolchain, variant, executable)
+}
+
+fn compile_as(
+    mode: Option<&str>,
+    name: &str,
+    toolchain: &Toolchain,
+    variant: Variant,
+    executable: &Path,
+) -> Result<()> {
     // The Go command uses every core by itself; several at once only take each other's memory.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -94,9 +150,7 @@ fn compile(name: &str, toolchain: &Toolchain, variant: Variant, executable: &Pat
     if variant.trimmed {
         go.arg("-trimpath");
     }
-    if variant.pie {
-        go.arg("-buildmode=pie");
-    }
+    go.args(mode);
     if variant.stripped {
         go.arg("-ldflags=-s -w");
     }

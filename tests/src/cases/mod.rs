@@ -16,6 +16,7 @@ pub mod leaks;
 pub mod ledger;
 pub mod mapped;
 pub mod mapping_ledger;
+pub mod modules;
 pub mod openers;
 pub mod privileges;
 pub mod pulls;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Case> {
         leaks::cases(),
         mapped::cases(),
         mapping_ledger::cases(),
+        modules::cases(),
         openers::cases(),
         healthy::cases(),
         faults::cases(),

@@ -46,7 +46,11 @@ pub(super) fn goroutine_layout(
     if samples.len() < 2 {
         return None;
     }
-    let goid = (120..200).step_by(8).find(|offset| is_goid(samples, *offset))?;
+    let mut goids = (120..200).step_by(8);
+    let goid = goids
+        .clone()
+        .find(|offset| is_goid(samples, *offset))
+        .or_else(|| goids.find(|offset| is_goid_without_main(samples, *offset)))?;
     let sched_g = (32..120).step_by(8).find(|offset| most(samples, |s| s.word(*offset) == s.address))?;
     let sched_sp = sched_g - 16;
     // Between it and the saved frame pointer lie two words, or three up to Go 1.24.
@@ -91,16 +95,28 @@ pub(super) fn fits_goroutines(
     mut is_entry: impl FnMut(u64) -> bool,
 ) -> bool {
     !samples.is_empty()
-        && is_goid(samples, layout.goid)
+        && (is_goid(samples, layout.goid) || is_goid_without_main(samples, layout.goid))
         && most(samples, |sample| sample.word(layout.sched_g()) == sample.address)
         && most(samples, |sample| is_entry(sample.word(layout.start_pc)))
 }
 
 /// The id of the main goroutine is 1, and ids never repeat. The status before it must be one.
 fn is_goid(samples: &[Sample], offset: usize) -> bool {
+    samples.first().is_some_and(|main| main.word(offset) == 1) && has_ids(samples, offset)
+}
+
+/// The main goroutine of a library ends when the library is set up, and another takes its place. Then only a field
+/// behind a status that says something is an id.
+fn is_goid_without_main(samples: &[Sample], offset: usize) -> bool {
+    const ENOUGH: usize = 4;
+    samples.len() >= ENOUGH
+        && has_ids(samples, offset)
+        && most(samples, |sample| sample.word(offset) != 0 && sample.status(offset) != 0)
+}
+
+fn has_ids(samples: &[Sample], offset: usize) -> bool {
     let ids: HashSet<u64> = samples.iter().map(|sample| sample.word(offset)).collect();
-    samples[0].word(offset) == 1
-        && ids.iter().all(|id| *id < MAX_GOID)
+    ids.iter().all(|id| *id < MAX_GOID)
         && ids.len() * 20 >= samples.len() * 19
         && samples.iter().all(|sample| sample.status(offset) <= HIGHEST_STATUS)
 }

@@ -306,9 +306,35 @@ fn is_allgs(loaded: &Loaded, address: u64) -> Option<bool> {
     }
     let fields: [u64; 25] = words(loaded, main)?;
     let points_to_itself = fields[4..16].contains(&main);
-    let has_first_id = fields[15..25].contains(&1);
+    let has_first_id = fields[IDS].contains(&1);
     let second = if length > 1 { is_goroutine(loaded, loaded.word(pointer + 8)?)? } else { true };
-    Some(points_to_itself && has_first_id && second)
+    Some(points_to_itself && second && (has_first_id || are_goroutines(loaded, pointer, length)?))
+}
+
+/// Words of a goroutine among which its id is.
+const IDS: Range<usize> = 15..25;
+
+/// The main goroutine of a library ends when the library is set up, and its structure is used for another. So the first
+/// few must all point to themselves, and there must be a word that is different in all of them and could be an id.
+fn are_goroutines(loaded: &Loaded, list: u64, length: u64) -> Option<bool> {
+    const LOOKED_AT: u64 = 16;
+    /// The runtime has started as many of its own before anybody can call a library.
+    const ENOUGH: u64 = 4;
+    const HIGHEST_ID: u64 = 1 << 44;
+    let mut ids: Vec<HashSet<u64>> = vec![HashSet::new(); IDS.len()];
+    let looked_at = length.min(LOOKED_AT);
+    for index in 0..looked_at {
+        let goroutine = loaded.word(list + index * 8)?;
+        let fields: [u64; 25] = words(loaded, goroutine)?;
+        if !is_pointer(goroutine) || !is_goroutine(loaded, goroutine)? || !fields[4..16].contains(&goroutine)
+        {
+            return Some(false);
+        }
+        for (ids, word) in ids.iter_mut().zip(&fields[IDS]) {
+            ids.extend((1..HIGHEST_ID).contains(word).then_some(*word));
+        }
+    }
+    Some(looked_at >= ENOUGH && ids.iter().any(|ids| ids.len() as u64 == looked_at))
 }
 
 /// Bounds of a stack, or none where the goroutine has ended.

@@ -454,3 +454,19 @@ proptest! {
         read_all(&process.file, &process.memory, AttachOptions::default());
     }
 }
+
+/// As in a library: the main goroutine ends once all is set up, and its place is another's.
+#[test]
+fn the_first_place_may_be_anothers_by_now() {
+    for hide_tables in [false, true] {
+        let mut goroutines = goroutines();
+        goroutines[0] = goroutine(31, 3, 9, vec![pc(1, 60), pc(8, 200), pc(9, 20), pc(0, 1)]);
+        let process = FakeProcess::new("go1.26.6", &layouts(), &goroutines);
+        for routes in [Routes::CodeOnly, Routes::ContentOnly] {
+            let options = AttachOptions { hide_tables, routes, ..AttachOptions::default() };
+            let (runtime, snapshot) = snapshot(&process, options);
+            assert!(runtime.places().allgs.is_some(), "{routes:?}");
+            assert_eq!((snapshot.effort.live, snapshot.groups[0].count), (14, 8), "{hide_tables} {routes:?}");
+        }
+    }
+}
