@@ -12,6 +12,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let _ = heap.counters(&memory);
         if let Ok(spans) = Spans::locate(&memory, heap, minor) {
             let _ = spans.census(&memory);
+            let _ = spans.view(&memory);
+            let _ = spans.marks(&memory, &[BASE + 0x600, BASE + 0x6a0, BASE]);
         }
     }
     let location = Location {

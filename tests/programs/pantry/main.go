@@ -19,7 +19,7 @@ var (
 //export Stock
 func Stock(count C.int) {
 	for i := C.int(0); i < count; i++ {
-		shelves = append(shelves, make([]byte, 1024))
+		shelves = append(shelves, make([]byte, 10<<10))
 		go watchOver()
 	}
 }

@@ -8,7 +8,7 @@ use super::loaded::Loaded;
 use super::locate::Routes;
 use super::runtime::{AttachOptions, Runtime};
 use super::symbols::{StackPc, Symbols};
-use super::{Memory, ReadAt, Unreadable, labels, moduledata};
+use super::{Memory, ReadAt, Unreadable, kernel_view, labels, moduledata, poll, prologue, span_probes};
 use std::cell::{Cell, RefCell};
 
 /// Bytes of one [`Edit`] in the input.
@@ -141,7 +141,16 @@ fn read_all(file: &dyn ReadAt, memory: &dyn Memory, options: AttachOptions) {
         let _ = runtime.counters(memory);
         let _ = runtime.threads(file, memory);
     }
+    let _ = runtime.kernel_view(file, memory);
+    let _ = runtime.probe_points(file, &["runtime.allgadd", "main.worker"]);
+    if let Ok(snapshot) = runtime.goroutines(file, memory) {
+        let _ = poll::waiting(memory, &snapshot, |descriptor| descriptor > 0);
+    }
     let heap = HeapReader::attach(&mut runtime, file, memory);
+    if let Ok(spans) = heap.spans() {
+        let _ = spans.view(memory);
+        let _ = spans.listed(memory);
+    }
     let _ = heap.counters(memory);
     let _ = heap.census(memory);
     if let Ok(profile) = heap.profile(memory) {
@@ -185,6 +194,22 @@ pub fn symbol_tables(tables: &[u8]) {
         }
     }
     let _ = symbols.functions_named(&loaded, &["runtime.allgadd", "main.worker"]);
+}
+
+/// Looks through machine code for what is wanted of the runtime's functions.
+pub fn code(bytes: &[u8]) {
+    const ADDRESS: u64 = 0x40_1000;
+    let Some((callee, code)) = bytes.split_first_chunk::<8>() else { return };
+    if let Some(begin) = prologue::frame_begin(code, ADDRESS) {
+        assert!((ADDRESS..ADDRESS + code.len() as u64).contains(&begin.address));
+    }
+    // Slots that the loader filled hold anything.
+    let slot = |address: u64| (address & 1 == 0).then_some(address.rotate_left(17));
+    let _ = kernel_view::thread_local_offsets(code, ADDRESS, slot);
+    let callee = u64::from_le_bytes(*callee);
+    for address in [ADDRESS, u64::MAX - 64] {
+        span_probes::look_through(code, address, callee);
+    }
 }
 
 /// A good pclntab, as a seed.

@@ -96,7 +96,7 @@ fn thread_local_g(loaded: &Loaded, symbols: &mut Symbols) -> Option<i32> {
 ///
 /// The offset is part of the instruction in executables that were linked in one go. In others a register has it,
 /// loaded just before: from the instruction itself, or from a slot that the loader filled, which `word` reads.
-fn thread_local_offsets(code: &[u8], address: u64, word: impl Fn(u64) -> Option<u64>) -> Vec<i64> {
+pub(super) fn thread_local_offsets(code: &[u8], address: u64, word: impl Fn(u64) -> Option<u64>) -> Vec<i64> {
     let mut registers: HashMap<Register, i64> = HashMap::new();
     let mut offsets = Vec::new();
     for instruction in Decoder::with_ip(64, code, address, DecoderOptions::NONE) {

@@ -62,6 +62,15 @@ pub fn locate(loaded: &Loaded, symbols: &mut Symbols) -> Option<SpanProbes> {
     })
 }
 
+/// Both ways to find an instruction, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn look_through(code: &[u8], address: u64, callee: u64) {
+    let picks: [Pick; 2] = [checked_result, only_call];
+    for pick in picks {
+        let _ = pick(code, address, callee);
+    }
+}
+
 type Pick = fn(code: &[u8], address: u64, callee: u64) -> Option<u64>;
 
 /// The branch that follows the only call of `callee` and asks whether its result is nil.

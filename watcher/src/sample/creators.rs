@@ -32,6 +32,9 @@ pub enum NoBirths {
     /// The code that makes goroutines is not what is known of Go 1.21 to 1.27.
     #[error("the runtime makes goroutines in a way that is not known")]
     NotLocated,
+    /// The Go code is not the executable's: probes are put into executables only.
+    #[error("the Go code is a library in a program of another language, where no probes are put in")]
+    InLibrary,
     /// The kernel did not let us.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -48,6 +51,9 @@ pub fn watch(
     id: ProcessId,
     bounds: Bounds,
 ) -> Result<(), NoBirths> {
+    if runtime.library_code().is_some() {
+        return Err(NoBirths::InLibrary);
+    }
     let newproc1 = runtime.push_of(file, "runtime.newproc1").ok_or(NoBirths::NotLocated)?;
     let view = runtime.kernel_view(file, &ProcessMemory::new(id.pid)).map(|view| go_view(&view));
     ledgers.watch_births(id, view, newproc1, bounds)?;

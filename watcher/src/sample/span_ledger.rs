@@ -49,6 +49,9 @@ pub enum NoSpans {
     /// The code that takes spans is not what is known of Go 1.21 to 1.27.
     #[error("the runtime's allocator is none of a version of Go that is known")]
     NotLocated,
+    /// The Go code is not the executable's: probes are put into executables only.
+    #[error("the Go code is a library in a program of another language, where no probes are put in")]
+    InLibrary,
     /// The kernel did not let us.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -65,6 +68,9 @@ pub fn watch(
     id: ProcessId,
     bounds: Bounds,
 ) -> Result<(), NoSpans> {
+    if runtime.library_code().is_some() {
+        return Err(NoSpans::InLibrary);
+    }
     let memory = ProcessMemory::new(id.pid);
     let (probes, view, one_in) = prepare(runtime, file, &memory)?;
     let kernel_view = runtime.kernel_view(file, &memory).map(|view| go_view(&view));

@@ -2,6 +2,9 @@
 
 pub mod cgroup;
 pub mod clock;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod kernel;
 pub mod memory;

@@ -168,6 +168,12 @@ fn each_message(mut bytes: &[u8], each: &mut impl FnMut(SockDiagMessage)) -> io:
     Ok(false)
 }
 
+/// A datagram of the kernel's, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn understand(datagram: &[u8]) {
+    let _ = each_message(datagram, &mut |_| ());
+}
+
 const NETLINK_HEADER_BYTES: usize = 16;
 
 /// ENOENT of a question means that nobody answers it in this kernel, not that a process left.

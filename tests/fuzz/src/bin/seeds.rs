@@ -34,6 +34,13 @@ fn main() -> io::Result<()> {
     write("heap", "profile", &profile())?;
     write("heap", "books", &books())?;
     write("btf", "structures", &type_information())?;
+    for (name, code) in CODE {
+        write("code", name, &[&0x40_1020_u64.to_le_bytes(), code].concat())?;
+    }
+    write("entries", "ones", &[1; 4096])?;
+    for (name, answer) in ANSWERS {
+        write("answers", name, answer)?;
+    }
     for (name, record) in records() {
         write("records", name, &record)?;
     }
@@ -50,6 +57,21 @@ fn main() -> io::Result<()> {
     write("proc", "cgroups", CGROUPS)?;
     write("proc", "mountinfo", MOUNTS)
 }
+
+/// A prologue, a load of the `g` of a thread, and a call whose result is checked, as Go's compiler writes them.
+const CODE: [(&str, &[u8]); 3] = [
+    ("prologue", b"\x49\x3b\x66\x10\x76\x20\x55\x48\x89\xe5\x48\x83\xec\x18\xe8\x00\x00\x00\x00\xc3"),
+    ("goroutine", b"\x48\x8b\x0d\x10\x00\x00\x00\x64\x48\x8b\x39\x64\x48\x8b\x14\x25\xf8\xff\xff\xff\xc3"),
+    ("checked", b"\xe8\x1b\x00\x00\x00\x90\x48\x85\xc0\x74\x08\xc3"),
+];
+
+/// An index page, the beginnings of two profiles, and the end of a dump of sockets.
+const ANSWERS: [(&str, &[u8]); 4] = [
+    ("index", b"<html><head><title>/debug/pprof/</title></head>Types of profiles available:<a href='allocs?debug=1'>"),
+    ("goroutines", b"goroutine profile: total 12\n"),
+    ("heap", b"heap profile: 1: 2 [3: 4] @ heap/1048576\n"),
+    ("sockets", b"\x14\0\0\0\x03\0\x02\0\x01\0\0\0\0\0\0\0\0\0\0\0"),
+];
 
 /// Profiles in the form that people save with curl.
 const TEXTS: [(&str, &str); 2] = [

@@ -2,6 +2,7 @@
 
 use super::btf::Btf;
 use super::decode::{NanosPerTick, decode};
+use super::ledger;
 use super::offsets::OFFSETS;
 
 /// Every question that is asked of the kernel's type information.
@@ -19,4 +20,9 @@ pub fn records(mut bytes: &[u8]) {
         assert!(size > 0);
         bytes = &bytes[size..];
     }
+}
+
+/// Entries of the ledgers' maps, each kind from the same bytes.
+pub fn entries(bytes: &[u8]) {
+    ledger::understand(bytes);
 }

@@ -26,6 +26,17 @@ use crate::source::proc::ProcessDir;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Everything that is asked of a body, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn understand(bytes: &[u8]) {
+    let _ = body::index(bytes);
+    let _ = body::is_packed(bytes);
+    let _ = describe(bytes);
+    for name in ProfileName::ALL {
+        let _ = body::is_text_of(name, bytes);
+    }
+}
+
 /// What an endpoint answered.
 #[derive(Clone, Debug)]
 pub struct Answer {

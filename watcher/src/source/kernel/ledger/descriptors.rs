@@ -51,7 +51,7 @@ impl DescriptorMap {
     }
 }
 
-fn descriptor(key: DescriptorKey, entry: &DescriptorEntry) -> RawDescriptor {
+pub(super) fn descriptor(key: DescriptorKey, entry: &DescriptorEntry) -> RawDescriptor {
     RawDescriptor {
         fd: key.fd.cast_signed(),
         inode: (entry.mode != 0).then_some(entry.inode),

@@ -51,7 +51,7 @@ impl BirthMap {
     }
 }
 
-fn decode(key: BirthKey, entry: &BirthEntry) -> RawBirths {
+pub(super) fn decode(key: BirthKey, entry: &BirthEntry) -> RawBirths {
     let mut stacks: Vec<BirthStack> = entry
         .stacks
         .iter()

@@ -69,7 +69,7 @@ impl MappingMap {
 }
 
 /// `None` for what no program of ours wrote.
-fn mapping(key: MappingKey, entry: &MappingEntry) -> Option<RawMapping> {
+pub(super) fn mapping(key: MappingKey, entry: &MappingEntry) -> Option<RawMapping> {
     let has = |flag: libc::c_int| entry.flags & flag.cast_unsigned() != 0;
     Some(RawMapping {
         range: key.start..key.start.checked_add(entry.bytes)?,

@@ -337,3 +337,28 @@ impl Ledgers {
         }
     }
 }
+
+/// Everything that the kernel programs leave in maps, from bytes, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn understand(bytes: &[u8]) {
+    use super::decode::read;
+    let (key, entry) = (read(bytes, 0), read(bytes, 8));
+    if let (Ok(key), Ok(entry)) = (key, entry) {
+        let _ = descriptors::descriptor(key, &entry);
+    }
+    if let (Ok(key), Ok(entry)) = (read(bytes, 0), read(bytes, 8)) {
+        let _ = goroutines::decode(key, &entry);
+    }
+    if let (Ok(key), Ok(entry)) = (read(bytes, 0), read(bytes, 8)) {
+        let _ = mappings::mapping(key, &entry);
+    }
+    if let (Ok(address), Ok(entry)) = (read(bytes, 0), read(bytes, 8)) {
+        let _ = spans::decode(address, &entry);
+    }
+    if let (Ok(tid), Ok(entry), Ok(nanos)) = (read(bytes, 0), read(bytes, 8), read(bytes, 4)) {
+        let _ = tasks::task(tid, &entry, nanos);
+    }
+    if let Ok(record) = read(bytes, 0) {
+        let _ = stacks::site(&record);
+    }
+}

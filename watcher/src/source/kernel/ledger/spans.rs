@@ -96,7 +96,7 @@ fn is_left_out(span: u64, one_in: u32) -> bool {
     (span >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40 & u64::from(one_in.saturating_sub(1)) != 0
 }
 
-fn decode(address: u64, entry: &SpanEntry) -> RawSpan {
+pub(super) fn decode(address: u64, entry: &SpanEntry) -> RawSpan {
     let samples = entry.samples.iter().filter(|sample| sample.weight > 0);
     let samples = samples.map(|sample| RawSample {
         stack: (sample.stack != 0).then_some(StackId(sample.stack)),

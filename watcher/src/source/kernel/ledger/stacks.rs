@@ -89,7 +89,7 @@ fn bits(kind: Kind) -> impl Iterator<Item = u32> {
     [kind.bit()].into_iter().chain(children)
 }
 
-fn site(record: &StackRecord) -> RawSite {
+pub(super) fn site(record: &StackRecord) -> RawSite {
     let addresses = |all: &[u64], count: u32| all.iter().take(count as usize).copied().collect::<Vec<_>>();
     RawSite {
         stack: WalkedStack {

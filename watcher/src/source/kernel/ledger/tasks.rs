@@ -84,7 +84,7 @@ impl TaskMap {
     }
 }
 
-fn task(tid: u32, entry: &TaskEntry, nanos_per_tick: u64) -> RawTask {
+pub(super) fn task(tid: u32, entry: &TaskEntry, nanos_per_tick: u64) -> RawTask {
     RawTask {
         tid: tid.cast_signed(),
         start_ticks: entry.start_ns / nanos_per_tick.max(1),
