@@ -2,7 +2,7 @@
 
 use super::Kind;
 use crate::descriptor::DescriptorType;
-use crate::judge::Finding;
+use crate::judge::{Evidence, Finding};
 use crate::sample::connections::Peer;
 use crate::socket::SocketState;
 
@@ -27,6 +27,11 @@ pub(super) fn for_finding(finding: &Finding) -> &'static str {
         Kind::Goroutine => {
             "Look where these goroutines are started, and for what each waits: a channel that nobody serves or \
              closes, a context that is never cancelled."
+        }
+        Kind::Heap if finding.evidence.iter().any(|it| matches!(it, Evidence::LargeObjects { .. })) => {
+            "Look at what becomes of these large objects. Where only a part of each is wanted, copy that part \
+             (strings.Clone, bytes.Clone, slices.Clone); else look for a map, a slice or a list of callbacks that \
+             they are only ever added to."
         }
         Kind::Heap => {
             "Look for what is only ever added to: a map or slice in a package variable, a cache without expiry, \

@@ -188,12 +188,15 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             text
         }
         Evidence::Allocated { bytes, objects, share, seconds } => format!(
-            "{} of what came to stay was allocated at one stack: {} in {} objects more than {} before, estimated \
-             from samples.",
+            "{} of what came to stay was allocated at one line: {} more than {} before, in {}, estimated from samples.",
             percent(share),
             quantity(bytes as f64, Unit::Bytes),
-            count(objects as f64),
-            duration(seconds)
+            duration(seconds),
+            match objects {
+                0 => "as many objects, but larger ones".to_owned(),
+                1 => "1 more object".to_owned(),
+                more => format!("{} more objects", count(more as f64)),
+            }
         ),
         Evidence::Collections { cycles, from, to } => format!(
             "{} found {} live at first and {} at last.",
@@ -221,6 +224,8 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
         | Evidence::SittingOn { .. }
         | Evidence::Mapped { .. }
         | Evidence::HoldingThreads { .. }
+        | Evidence::LargeObjects { .. }
+        | Evidence::Stairs { .. }
         | Evidence::Retained { .. } => survivors::sentence(evidence, judged.kind),
     }
 }

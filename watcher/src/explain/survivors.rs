@@ -70,11 +70,24 @@ pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
             count(threads as f64)
         ),
         Evidence::Retained { bytes: live, objects, share, seconds } => format!(
-            "{} of what was allocated in {} and is still live was allocated at one stack: {} in {} objects.",
+            "{} of what was allocated in {} and is still live was allocated at one line: {} in {} objects.",
             percent(share),
             duration(seconds),
             bytes(live as f64),
             count(objects as f64)
+        ),
+        Evidence::LargeObjects { objects, object_bytes } => format!(
+            "{} of them are large objects of {} each. Whatever refers to a few bytes of such an object, a substring or \
+             a short slice of it, keeps all of it: far more may be held than is still needed.",
+            count(objects as f64),
+            bytes(object_bytes as f64)
+        ),
+        Evidence::Stairs { steps, from, to } => format!(
+            "The live heap rose in {}, from {} to {}, and stayed level in between: something on it is allocated anew, \
+             larger each time, as a slice is that is only ever appended to.",
+            counted(steps, "step", "steps"),
+            bytes(from),
+            bytes(to)
         ),
         _ => String::new(),
     }
@@ -168,7 +181,7 @@ mod tests {
             This line asked the system for 48 MiB in 45 s, in 1 mapping, and has not given them back.
             118 more goroutines of one place hold a thread each, locked to it, while the number of threads rose by 120.
             118 more goroutines of one place hold a thread each, blocked in a system call, while the number of threads rose by 120.
-            98 % of what was allocated in 45 s and is still live was allocated at one stack: 44 MiB in 11,000 objects.
+            98 % of what was allocated in 45 s and is still live was allocated at one line: 44 MiB in 11,000 objects.
         "#]].assert_eq(&text);
     }
 }

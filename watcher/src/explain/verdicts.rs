@@ -32,7 +32,9 @@ fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
             let beats = judgement.samples.saturating_sub(1).max(1) as f64;
             (judgement.window_seconds > 0.0).then(|| judgement.window_seconds / beats * need as f64)
         }
-        UndecidedWhy::NotRead | UndecidedWhy::CompositionUnknown { .. } => None,
+        UndecidedWhy::NotRead
+        | UndecidedWhy::CompositionUnknown { .. }
+        | UndecidedWhy::NeverCollected { .. } => None,
     }
 }
 
@@ -179,12 +181,20 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
                 Some(need_seconds),
             )
         }
+        UndecidedWhy::NeverCollected { have } => {
+            let have = counted(have, "collection", "collections");
+            let reason =
+                format!("cannot be told from garbage by {have}, and the program has switched them off");
+            (reason + " (GOGC=off)", None)
+        }
         UndecidedWhy::CompositionUnknown { part, per_second } => (composition(part, per_second), None),
     };
     let why = match one.why {
         UndecidedWhy::CompositionUnknown { .. } => format!("{reason}."),
         UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. } => format!("{what}: {reason}."),
-        UndecidedWhy::TooFewCollections { .. } => format!("{} {reason}.", subject(one.kind)),
+        UndecidedWhy::TooFewCollections { .. } | UndecidedWhy::NeverCollected { .. } => {
+            format!("{} {reason}.", subject(one.kind))
+        }
         UndecidedWhy::NotRead | UndecidedWhy::Ambiguous { .. } | UndecidedWhy::Unmoved { .. } => {
             format!("{what} {reason}.")
         }

@@ -77,6 +77,22 @@ pub enum Evidence {
         /// Seconds between the two captures.
         seconds: f64,
     },
+    /// The line that keeps most keeps large objects of one size.
+    LargeObjects {
+        /// How many more than at the window's begin, estimated.
+        objects: u64,
+        /// Size of each.
+        object_bytes: u64,
+    },
+    /// The live heap rose in steps, as it does where one thing is allocated anew and larger each time.
+    Stairs {
+        /// How many.
+        steps: usize,
+        /// Live bytes before the first.
+        from: f64,
+        /// After the last.
+        to: f64,
+    },
     /// The live heap rose from collection to collection.
     Collections {
         /// Collections that were seen.

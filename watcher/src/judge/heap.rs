@@ -3,19 +3,18 @@
 //! What is allocated between two collections accuses nobody. Where many collections fall into the window their
 //! results are a series like any other; where only some do, they must rise each time, along a line, and by much.
 
-use super::culprit::Owner;
 use super::growth::{Course, course};
-use super::{
-    Culprit, Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy,
-    culprit,
-};
+use super::{Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy};
 use crate::sample::Sample;
 use crate::sample::code::Frame;
 use crate::sample::heap_sites::HeapSite;
 use crate::store::{Captures, Series, Window};
+use lines::Kept;
 use std::collections::HashMap;
 
+mod lines;
 mod retention;
+mod stairs;
 
 /// Fewer collections than this say nothing.
 pub const MIN_CYCLES: usize = 3;
@@ -36,9 +35,8 @@ const FALLS_BACK: f64 = 0.3;
 const CONSPICUOUS_RISE_BYTES: f64 = 16.0 * MIN_RISE_BYTES;
 /// The runtime collects at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
 const FORCED_COLLECTION_SECONDS: f64 = 120.0;
-/// A stack with less of the growth than this is no culprit.
-const MIN_SHARE: f64 = 0.1;
-const MAX_SITES: usize = 3;
+/// Of what a stack or a line keeps, this part has to be of one size for that size to be spoken of.
+const OF_ONE_SIZE: f64 = 0.8;
 
 /// Live bytes after each collection of the window. The result of the one before the window has no known moment and
 /// is left out.
@@ -72,6 +70,10 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
     };
     let course =
         if cycles >= SERIES_CYCLES { by_series(&series, &thresholds) } else { by_few(&series, window) };
+    let course = match course {
+        Course::Grows(_) => course,
+        other => stairs::course(&series, window).unwrap_or(other),
+    };
     Some(match course {
         Course::Steady(_) => {
             let (low, high) = range(&series.values);
@@ -91,15 +93,37 @@ pub fn has_risen(window: &Window) -> bool {
 /// What to say of a heap that grew and was not collected often enough.
 pub fn too_few(window: &Window) -> Undecided {
     let have = collections(window).values.len();
-    let by_pace = match have {
-        0 => f64::INFINITY,
-        have => window.seconds() / have as f64 * (MIN_CYCLES + 2) as f64,
-    };
-    let need_seconds = by_pace.min(FORCED_COLLECTION_SECONDS * (MIN_CYCLES + 1) as f64);
-    Undecided {
-        kind: Kind::Heap,
-        why: UndecidedWhy::TooFewCollections { have, need: MIN_CYCLES, need_seconds },
+    let newest = window.samples().rev().find_map(|sample| sample.runtime.seen()?.heap);
+    let switched_off = newest.is_some_and(|heap| heap.gogc_percent.is_none() && heap.marked_bytes.is_some());
+    let goal = newest.and_then(|heap| heap.goal_bytes);
+    if switched_off && goal.is_none() {
+        return Undecided { kind: Kind::Heap, why: UndecidedWhy::NeverCollected { have } };
     }
+    let by_pace = (have > 0).then(|| window.seconds() / have as f64);
+    let by_goal = goal.zip(newest).and_then(|(goal, heap)| {
+        let room = goal.saturating_sub(heap.marked_bytes?) as f64;
+        Some(room / allocated_per_second(window)?)
+    });
+    let pace = by_pace.into_iter().chain(by_goal).fold(f64::INFINITY, f64::min);
+    // With GOGC=off and a memory limit not even time brings one about.
+    let forced = if switched_off { f64::INFINITY } else { FORCED_COLLECTION_SECONDS };
+    let need_seconds = (pace * (MIN_CYCLES + 2) as f64).min(forced * (MIN_CYCLES + 1) as f64);
+    let why = if need_seconds.is_finite() {
+        UndecidedWhy::TooFewCollections { have, need: MIN_CYCLES, need_seconds }
+    } else {
+        UndecidedWhy::NeverCollected { have }
+    };
+    Undecided { kind: Kind::Heap, why }
+}
+
+fn allocated_per_second(window: &Window) -> Option<f64> {
+    let at = |sample: &Sample| {
+        let allocated = sample.runtime.seen()?.heap?.total_allocated_bytes;
+        Some((sample.runtime.at, allocated))
+    };
+    let (first, last) = (window.samples().find_map(at)?, window.samples().rev().find_map(at)?);
+    let rate = last.1.saturating_sub(first.1) as f64 / last.0.seconds_since(&first.0);
+    (rate.is_finite() && rate > 0.0).then_some(rate)
 }
 
 fn by_series(series: &Series, thresholds: &Thresholds) -> Course {
@@ -136,8 +160,7 @@ fn by_few(series: &Series, window: &Window) -> Course {
     let off_line =
         times.iter().zip(values).map(|(time, value)| (value - from - per_second * (time - began)).abs());
     let straight = off_line.fold(0.0, f64::max) <= STRAIGHT * rise;
-    let least =
-        MIN_RISE_OF_FEW.iter().find(|(cycles, _)| values.len() <= *cycles).map_or(0.3, |(_, least)| *least);
+    let least = least_rise_of(values.len());
     let long_enough = seconds >= 0.3 * window.seconds() && window.seconds() >= 25.0;
     if fallen > 0.0 || !straight || rise < least * from || !long_enough {
         return Course::Undecided(UndecidedWhy::Ambiguous {
@@ -158,88 +181,81 @@ fn by_few(series: &Series, window: &Window) -> Course {
     })
 }
 
+/// Against the first of so many values, how far the last has to lie above it.
+fn least_rise_of(values: usize) -> f64 {
+    MIN_RISE_OF_FEW.iter().find(|(few, _)| values <= *few).map_or(0.3, |(_, least)| *least)
+}
+
 fn range(values: &[f64]) -> (f64, f64) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     (low, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
 }
 
-/// Names the lines that allocated what stays, by two heap profiles.
+/// Names the lines that allocated what stays, by two heap profiles; where there is none, by the spans.
 fn attribute(finding: &mut Finding, captures: &Captures) {
-    let (before, now, seconds) = match captures.heap.ends() {
-        Some((first, last)) => match (&first.sites, &last.sites) {
-            (Ok(before), Ok(now)) => (before, now, last.at.seconds_since(&first.at)),
-            _ => return retention::attribute(finding, captures),
-        },
-        None => return retention::attribute(finding, captures),
+    let Some((first, last)) = captures.heap.ends() else { return retention::attribute(finding, captures) };
+    let (Ok(before), Ok(now)) = (&first.sites, &last.sites) else {
+        return retention::attribute(finding, captures);
     };
-    let grown = grown(before, now);
-    let all: u64 = grown.iter().map(|site| site.bytes).sum();
-    let module = captures.main_module.as_deref();
-    for site in grown.iter().take(MAX_SITES) {
-        let share = site.bytes as f64 / all.max(1) as f64;
-        if share < MIN_SHARE {
-            break;
-        }
-        add_lines(&mut finding.culprits, site.stack, share, module);
-    }
-    // The runtime's own objects, those of goroutines for one, come last. The sort keeps the order of the others.
-    finding.culprits.sort_by_key(|it| culprit::owner(&it.frame.function, module) == Owner::Runtime);
-    if let Some(top) = grown.first() {
+    let kept = grown(before, now);
+    if let Some(top) = lines::name(finding, &kept, captures.main_module.as_deref()) {
         finding.evidence.push(Evidence::Allocated {
             bytes: top.bytes,
             objects: top.objects,
-            share: top.bytes as f64 / all.max(1) as f64,
-            seconds,
+            share: top.share,
+            seconds: last.at.seconds_since(&first.at),
         });
+        top.add_sizes(finding);
     }
 }
 
-/// The line that allocates, and the program's own line that calls it: often one makes and the other one keeps.
-fn add_lines(culprits: &mut Vec<Culprit>, stack: &[Frame], share: f64, module: Option<&str>) {
-    let Some(line) = culprit::line(stack, module) else { return };
-    let owner = culprit::owner(&line.function, module);
-    let callers = stack.iter().skip_while(|frame| *frame != line).skip(1);
-    let caller = callers
-        .take_while(|frame| owner < Owner::Runtime && culprit::owner(&frame.function, module) == owner)
-        .find(|frame| frame.function != line.function);
-    for frame in [Some(line), caller].into_iter().flatten() {
-        culprits.push(culprit::culprit(frame, stack, share));
+/// What each stack has in use beyond what it had, all sizes together: a slice that is appended to has another size
+/// each time.
+fn grown<'a>(before: &[HeapSite], now: &'a [HeapSite]) -> Vec<Kept<'a>> {
+    let before = by_stack(before);
+    let grown = by_stack(now).into_iter().map(|(stack, has)| {
+        let had = before.get(stack);
+        let (bytes, objects) = has.total();
+        let (bytes_before, objects_before) = had.map(Sizes::total).unwrap_or_default();
+        let bytes = bytes.saturating_sub(bytes_before);
+        let object_bytes =
+            has.most_grown(had).filter(|(_, grown)| *grown as f64 >= OF_ONE_SIZE * bytes as f64);
+        Kept {
+            stack,
+            bytes,
+            objects: objects.saturating_sub(objects_before),
+            object_bytes: object_bytes.map(|(size, _)| size),
+        }
+    });
+    grown.filter(|kept| kept.bytes > 0).collect()
+}
+
+/// Bytes and objects in use by the size of the objects.
+#[derive(Default)]
+struct Sizes(HashMap<u64, (u64, u64)>);
+
+impl Sizes {
+    fn total(&self) -> (u64, u64) {
+        self.0.values().fold((0, 0), |sum, (bytes, objects)| (sum.0 + bytes, sum.1 + objects))
+    }
+
+    /// The size that grew by most bytes, and by how many.
+    fn most_grown(&self, before: Option<&Sizes>) -> Option<(u64, u64)> {
+        let had = |size: &u64| before.and_then(|before| Some(before.0.get(size)?.0)).unwrap_or(0);
+        let grown = self.0.iter().map(|(size, (bytes, _))| (*size, bytes.saturating_sub(had(size))));
+        grown.max_by_key(|(size, grown)| (*grown, *size))
     }
 }
 
-/// What one stack has in use beyond what it had.
-struct Grown<'a> {
-    stack: &'a [Frame],
-    bytes: u64,
-    objects: u64,
-}
-
-/// Bytes and objects in use by stack: a stack occurs once for each size of its objects.
-fn by_stack(sites: &[HeapSite]) -> HashMap<&[Frame], (u64, u64)> {
-    let mut by_stack: HashMap<&[Frame], (u64, u64)> = HashMap::new();
+fn by_stack(sites: &[HeapSite]) -> HashMap<&[Frame], Sizes> {
+    let mut by_stack: HashMap<&[Frame], Sizes> = HashMap::new();
     for site in sites {
-        let (bytes, objects) = by_stack.entry(&site.stack).or_default();
+        let (bytes, objects) =
+            by_stack.entry(&site.stack).or_default().0.entry(site.object_bytes).or_default();
         *bytes += site.bytes;
         *objects += site.objects;
     }
     by_stack
-}
-
-/// Stacks that have more in use than before, those with most first.
-fn grown<'a>(before: &[HeapSite], now: &'a [HeapSite]) -> Vec<Grown<'a>> {
-    let before = by_stack(before);
-    let mut grown: Vec<Grown> = by_stack(now)
-        .into_iter()
-        .map(|(stack, (bytes, objects))| {
-            let (bytes_before, objects_before) = before.get(stack).copied().unwrap_or_default();
-            let (bytes, objects) =
-                (bytes.saturating_sub(bytes_before), objects.saturating_sub(objects_before));
-            Grown { stack, bytes, objects }
-        })
-        .filter(|site| site.bytes > 0)
-        .collect();
-    grown.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.stack.cmp(b.stack)));
-    grown
 }
 
 #[cfg(test)]

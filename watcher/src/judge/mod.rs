@@ -396,6 +396,11 @@ pub enum UndecidedWhy {
         /// Seconds of window that should hold as many.
         need_seconds: f64,
     },
+    /// The program has switched collections off, so that what is live cannot be told from what is garbage.
+    NeverCollected {
+        /// Collections in the window, which it asked for itself.
+        have: usize,
+    },
     /// Resident memory grows, and what it is made of is not read.
     CompositionUnknown {
         /// Which part of it.

@@ -37,6 +37,8 @@ pub struct HeapSite {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Size of each, which is exact: a stack occurs once for each size.
+    pub object_bytes: u64,
 }
 
 /// Reads the heap profile of a process whose runtime is attached to, and makes sure that it is still the one with
@@ -70,7 +72,7 @@ pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Re
             .map(|(site, bytes, objects)| {
                 let places = profile.resolve(site, symbols, &loaded).places;
                 let stack: Vec<symbols::Frame> = places.into_iter().flatten().collect();
-                HeapSite { stack: frames.of(&stack), objects, bytes }
+                HeapSite { stack: frames.of(&stack), objects, bytes, object_bytes: site.object_bytes }
             })
             .collect();
         symbols.forget_pages();

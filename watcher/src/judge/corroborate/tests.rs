@@ -128,7 +128,12 @@ fn where_nothing_was_named_from_outside_the_endpoint_names_it() {
 fn heaps_are_compared_by_line() {
     let mib = 1 << 20;
     let mut captures = Captures::default();
-    let site = HeapSite { stack: frames("main.fill:9 main.main:30").into(), objects: 7, bytes: 60 * mib };
+    let site = HeapSite {
+        stack: frames("main.fill:9 main.main:30").into(),
+        objects: 7,
+        bytes: 60 * mib,
+        object_bytes: mib,
+    };
     captures.heap.push(HeapCapture { at: at(100), sites: Ok(vec![site]), mapped_bytes: None });
     for (seconds, bytes) in [(50, 20 * mib), (100, 66 * mib)] {
         let sites = [("main.fill:9 main.main:30", bytes), ("main.other:4", 8 * mib)];

@@ -156,7 +156,8 @@ fn two_origins_share_the_growth() {
 
 #[test]
 fn who_calls_a_dependency_is_known_from_what_it_allocates_there() {
-    let site = |stack: &[&str], bytes| HeapSite { stack: frames(stack), objects: 1, bytes };
+    let site =
+        |stack: &[&str], bytes| HeapSite { stack: frames(stack), objects: 1, bytes, object_bytes: bytes };
     let called_with = |sites| {
         let mut window = watched(
             |second| 20 + 5 * second as u64,

@@ -1,6 +1,9 @@
+use super::stairs;
 use crate::golang::runtime::HeapCounters;
+use crate::judge::growth::Course;
 use crate::judge::simulation::{Dice, moment, window};
 use crate::judge::{Bounds, Evidence, Judgement, Kind, SteadyWhy, Thresholds, UndecidedWhy, Verdict, judge};
+use crate::reading::Reading;
 use crate::sample::code::Frame;
 use crate::sample::heap_sites::{HeapCapture, HeapSite};
 use crate::sample::runtime::GoCounters;
@@ -8,6 +11,7 @@ use crate::store::Window;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 const MIB: f64 = 1024.0 * 1024.0;
+const ALLOCATED_PER_SECOND: u64 = 1 << 20;
 
 /// A heap whose collections come at these seconds and find so many bytes live then. Between them it fills up to
 /// twice that, and the process keeps all it ever had.
@@ -29,6 +33,9 @@ fn collected(at: &[(usize, f64)]) -> Window {
             marked_bytes: Some(bytes(live)),
             live_bytes: bytes(live),
             in_use_bytes: bytes(most),
+            gogc_percent: Some(100),
+            goal_bytes: Some(bytes(2.0 * live)),
+            total_allocated_bytes: second as u64 * ALLOCATED_PER_SECOND,
             ..HeapCounters::default()
         };
         let gc_cycles = Some(cycles as u64);
@@ -101,13 +108,95 @@ fn many_collections_are_a_series() {
     }
 }
 
+/// Bytes of a slice with so many elements of 504 bytes, by `nextslicecap`.
+fn slice_bytes(elements: f64) -> f64 {
+    let mut room = 256.0;
+    while room < elements {
+        room += (room + 768.0) / 4.0;
+    }
+    504.0 * room
+}
+
+/// A heap with nothing but a slice on it that has so many elements after so many seconds; the larger it is, the more
+/// seldom it is collected.
+fn with_slice(dice: &mut Dice, elements: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
+    let (mut second, mut at) = (1.0, Vec::new());
+    while second < 45.0 {
+        let live = slice_bytes(elements(second)) + MIB * (1.0 + 0.1 * dice.normal().abs());
+        #[expect(
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            reason = "a second of the window"
+        )]
+        at.push((second as usize, live));
+        second += (live / (4.0 * MIB)).max(1.0);
+    }
+    at
+}
+
+#[test]
+fn a_slice_that_is_appended_to_grows_in_steps() {
+    for seed in 0..50 {
+        let mut dice = Dice(seed);
+        let window = collected(&with_slice(&mut dice, |t| 2_400.0 + 400.0 * t));
+        let Some(Course::Grows(growth)) = stairs::course(&super::collections(&window), &window) else {
+            panic!("no stairs: {:?}", super::collections(&window));
+        };
+        // 400 elements of 504 bytes.
+        assert!((0.85..1.15).contains(&(growth.rate.per_second / 201_600.0)), "{growth:?}");
+        assert!(matches!(growth.evidence[..], [Evidence::Stairs { steps: 4..=9, .. }]), "{growth:?}");
+        assert!(outcome(&judged(&window)).starts_with("grows"), "seed {seed}");
+        // It is full after a third of the time, and stays.
+        let full = judged(&collected(&with_slice(&mut dice, |t| 2_400.0 + 400.0 * t.min(15.0))));
+        assert!(full.findings.is_empty(), "{full:?}");
+    }
+}
+
+#[test]
+fn how_long_it_takes_is_told_by_when_the_next_collection_is_due() {
+    let need = |at: Collections, off: bool| {
+        let at: Vec<(usize, f64)> = at.iter().map(|(second, mib)| (*second, mib * MIB)).collect();
+        let mut window = collected(&at);
+        if off {
+            window = window_with(&window, |heap| (heap.gogc_percent, heap.goal_bytes) = (None, None));
+        }
+        super::too_few(&window).why
+    };
+    // 30 MiB more are due at 1 MiB per second, five times.
+    let told = need(&[(10, 10.0), (30, 30.0)], false);
+    assert_eq!(told, UndecidedWhy::TooFewCollections { have: 2, need: 3, need_seconds: 112.5 });
+    let told = need(&[(20, 40.0)], false);
+    assert_eq!(told, UndecidedWhy::TooFewCollections { have: 1, need: 3, need_seconds: 200.0 });
+    assert_eq!(need(&[(20, 400.0)], true), UndecidedWhy::NeverCollected { have: 1 });
+}
+
+/// The same window with other counters of the heap.
+fn window_with(window: &Window, change: fn(&mut HeapCounters)) -> Window {
+    let mut other = Window::new(window.latest().unwrap().process, 64);
+    for sample in window.samples() {
+        let mut sample = sample.clone();
+        if let Reading::Seen(counters) = &mut sample.runtime.reading
+            && let Some(heap) = &mut counters.heap
+        {
+            change(heap);
+        }
+        assert!(other.push(sample));
+    }
+    other
+}
+
 fn captured(second: f64, sites: &[(&[&str], u64)]) -> HeapCapture {
     let frames = |functions: &[&str]| {
         (1..).zip(functions).map(|(line, function)| Frame::new(function, "/src/main.go", line)).collect()
     };
     let sites = sites
         .iter()
-        .map(|(stack, bytes)| HeapSite { stack: frames(stack), objects: bytes / 1024, bytes: *bytes })
+        .map(|(stack, bytes)| HeapSite {
+            stack: frames(stack),
+            objects: bytes / 1024,
+            bytes: *bytes,
+            object_bytes: 1024,
+        })
         .collect();
     HeapCapture { at: moment(second), sites: Ok(sites), mapped_bytes: None }
 }
@@ -143,6 +232,36 @@ fn the_stack_that_keeps_is_named_with_its_caller() {
 }
 
 #[test]
+fn stacks_that_lead_to_one_line_are_one_and_large_objects_are_told() {
+    let mut window = collected(&[(5, 10.0 * MIB), (15, 20.0 * MIB), (35, 40.0 * MIB)]);
+    let (often, seldom): (&[&str], &[&str]) =
+        (&["io.ReadAll", "main.read", "main.serve"], &["io.ReadAll", "main.read", "main.warm"]);
+    let large: &[&str] = &["main.page", "main.serve"];
+    let size = |mut capture: HeapCapture, object_bytes: u64| {
+        for site in capture.sites.iter_mut().flatten().filter(|site| &*site.stack[0].function == "main.page")
+        {
+            (site.object_bytes, site.objects) = (object_bytes, site.bytes / object_bytes);
+        }
+        capture
+    };
+    let heap = &mut window.captures_mut().heap;
+    heap.push(size(captured(0.0, &[(large, 8 << 20)]), 1 << 20));
+    let now = [(often, 12 << 20), (seldom, 4 << 20), (large, 32 << 20)];
+    heap.push(size(captured(45.0, &now), 1 << 20));
+    let judgement = judged(&window);
+    let finding = &judgement.findings[0];
+    let lines: Vec<(&str, f64)> = finding.culprits.iter().map(|it| (&*it.frame.function, it.share)).collect();
+    let expected = [
+        ("main.page", 24.0 / 40.0),
+        ("main.serve", 24.0 / 40.0),
+        ("main.read", 16.0 / 40.0),
+        ("main.serve", 12.0 / 40.0),
+    ];
+    assert_eq!(lines, expected);
+    assert!(finding.evidence.contains(&Evidence::LargeObjects { objects: 24, object_bytes: 1 << 20 }));
+}
+
+#[test]
 fn native_memory_is_what_the_runtime_does_not_account_for() {
     let native = |per_second: u64| {
         judged(&window(move |second, beat| {
@@ -157,6 +276,19 @@ fn native_memory_is_what_the_runtime_does_not_account_for() {
     let growing = native(2 << 20);
     let kinds: Vec<Kind> = growing.undecided.iter().map(|it| it.kind).collect();
     assert!(kinds.contains(&Kind::Native), "{growing:?}");
+}
+
+/// A cache that fills, on a slice: fast at first, slower and slower later.
+#[test]
+fn a_slice_that_fills_up_is_innocent() {
+    for seed in 0..200 {
+        let mut dice = Dice(seed);
+        let (room, pace) = (dice.between(4_000.0, 80_000.0), dice.between(4.0, 25.0));
+        let began = dice.between(0.0, 10.0);
+        let at = with_slice(&mut dice, |t| room * (1.0 - (-(t + began) / pace).exp()));
+        let judgement = judged(&collected(&at));
+        assert!(judgement.findings.is_empty(), "{room} in {pace}: {at:?} {judgement:?}");
+    }
 }
 
 proptest! {
