@@ -77,10 +77,10 @@ pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
             count(objects as f64)
         ),
         Evidence::LargeObjects { objects, object_bytes } => format!(
-            "{} of them are large objects of {} each. Whatever refers to a few bytes of such an object, a substring or \
-             a short slice of it, keeps all of it: far more may be held than is still needed.",
-            count(objects as f64),
-            bytes(object_bytes as f64)
+            "What it keeps are large objects of {} each, {} of them. Whatever refers to a few bytes of such an object, a \
+             substring or a short slice of it, keeps all of it: far more may be held than is still needed.",
+            bytes(object_bytes as f64),
+            count(objects as f64)
         ),
         Evidence::Stairs { steps, from, to } => format!(
             "The live heap rose in {}, from {} to {}, and stayed level in between: something on it is allocated anew, \

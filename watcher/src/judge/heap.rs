@@ -4,6 +4,7 @@
 //! results are a series like any other; where only some do, they must rise each time, along a line, and by much.
 
 use super::growth::{Course, course};
+use super::trend::KEEPS_RISING;
 use super::{Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy};
 use crate::sample::Sample;
 use crate::sample::code::Frame;
@@ -162,10 +163,11 @@ fn by_few(series: &Series, window: &Window) -> Course {
     let straight = off_line.fold(0.0, f64::max) <= STRAIGHT * rise;
     let least = least_rise_of(values.len());
     let long_enough = seconds >= 0.3 * window.seconds() && window.seconds() >= 25.0;
-    if fallen > 0.0 || !straight || rise < least * from || !long_enough {
+    let slows = slows_down(times, values);
+    if fallen > 0.0 || !straight || slows || rise < least * from || !long_enough {
         return Course::Undecided(UndecidedWhy::Ambiguous {
             per_second,
-            slowing: steps.last().is_some_and(|last| *last < 0.5 * rise / steps.len() as f64),
+            slowing: slows || steps.last().is_some_and(|last| *last < 0.5 * rise / steps.len() as f64),
             need_seconds: (2.0 * window.seconds()).max(90.0),
         });
     }
@@ -179,6 +181,17 @@ fn by_few(series: &Series, window: &Window) -> Course {
         confidence: 0.65 + 0.03 * (values.len() - MIN_CYCLES) as f64,
         evidence: vec![collections_rose(series)],
     })
+}
+
+/// In the second half of the time it rises by far less than in the first, as what fills up does.
+fn slows_down(times: &[f64], values: &[f64]) -> bool {
+    let ends = || Some((*times.first()?, *times.last()?, *values.first()?, *values.last()?));
+    let Some((began, ended, from, to)) = ends() else { return false };
+    let middle = f64::midpoint(began, ended);
+    let after = times.partition_point(|time| *time < middle).clamp(1, times.len() - 1);
+    let part = (middle - times[after - 1]) / (times[after] - times[after - 1]);
+    let halfway = values[after - 1] + part * (values[after] - values[after - 1]);
+    to - halfway < KEEPS_RISING * (halfway - from)
 }
 
 /// Against the first of so many values, how far the last has to lie above it.

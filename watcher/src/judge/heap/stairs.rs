@@ -7,7 +7,7 @@
 
 use super::super::growth::{Course, Growth};
 use super::super::trend::median;
-use super::{Evidence, MIN_RISE_BYTES, least_rise_of};
+use super::{Evidence, MIN_RISE_BYTES, least_rise_of, slows_down};
 use crate::judge::Rate;
 use crate::store::{Series, Window};
 
@@ -21,7 +21,7 @@ const OF_RISE: f64 = 0.05;
 const BY_STEPS: f64 = 0.6;
 /// Between two steps there are so many collections on average.
 const COLLECTIONS_A_LEVEL: usize = 2;
-/// This part of all values lies close to its level; at a step both the old and the new thing are live at times.
+/// This part of the values between steps lies close to its level.
 const CLOSE: f64 = 0.8;
 /// None of the ends may lie farther from the line than this part of the rise.
 const STRAIGHT: f64 = 0.1;
@@ -84,11 +84,14 @@ fn ends(series: &Series, levels: &[f64]) -> Option<Vec<End>> {
         .collect();
     let by_steps: f64 = ends.iter().map(|end| end.rise).sum();
     let smallest = ends.iter().map(|end| end.rise).fold(f64::INFINITY, f64::min);
-    let close = above.iter().filter(|above| **above <= 0.5 * smallest).count();
+    // The step itself often brings a collection about, which finds the old thing live beside the new one.
+    let between: Vec<f64> =
+        (1..levels.len()).filter(|at| levels[*at] - levels[at - 1] < least).map(|at| above[at]).collect();
+    let close = between.iter().filter(|above| **above <= 0.5 * smallest).count();
     let are_stairs = ends.len() >= MIN_STEPS
         && by_steps >= BY_STEPS * (last - first)
         && levels.len() >= COLLECTIONS_A_LEVEL * ends.len()
-        && close as f64 >= CLOSE * levels.len() as f64;
+        && close as f64 >= CLOSE * between.len() as f64;
     are_stairs.then_some(ends)
 }
 
@@ -102,7 +105,9 @@ fn growth(ends: &[End]) -> Option<Growth> {
     let per_second = rise / seconds;
     let off_line =
         ends.iter().map(|end| (end.level - first.level - per_second * (end.seconds - first.seconds)).abs());
-    if off_line.fold(0.0, f64::max) > STRAIGHT * rise {
+    let times: Vec<f64> = ends.iter().map(|end| end.seconds).collect();
+    let sizes: Vec<f64> = ends.iter().map(|end| end.level).collect();
+    if off_line.fold(0.0, f64::max) > STRAIGHT * rise || slows_down(&times, &sizes) {
         return None;
     }
     let rates =

@@ -118,18 +118,22 @@ fn slice_bytes(elements: f64) -> f64 {
 }
 
 /// A heap with nothing but a slice on it that has so many elements after so many seconds; the larger it is, the more
-/// seldom it is collected.
+/// seldom it is collected. When the slice is allocated anew, its old self is live for a moment too.
 fn with_slice(dice: &mut Dice, elements: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
     let (mut second, mut at) = (1.0, Vec::new());
+    let mut before = slice_bytes(elements(0.0));
     while second < 45.0 {
-        let live = slice_bytes(elements(second)) + MIB * (1.0 + 0.1 * dice.normal().abs());
+        let slice = slice_bytes(elements(second));
+        let old = if slice > before && dice.between(0.0, 1.0) < 0.8 { before } else { 0.0 };
+        before = slice;
+        let live = old + slice + MIB * (1.0 + 0.1 * dice.normal().abs());
         #[expect(
             clippy::cast_sign_loss,
             clippy::cast_possible_truncation,
             reason = "a second of the window"
         )]
         at.push((second as usize, live));
-        second += (live / (4.0 * MIB)).max(1.0);
+        second += (live / (8.0 * MIB)).max(1.0);
     }
     at
 }
