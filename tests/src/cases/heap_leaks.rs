@@ -90,6 +90,12 @@ const ROWS: [Row; 14] = [
     Row { program: "carousel", rate_per_second: 53.0, lines: &["make([]byte, cushionBytes)", "left, right := newSeat(), newSeat()"], ..PROBED },
 ];
 
+/// Programs whose goroutines pile up, and the heap with them.
+const BESIDE: [Row; 2] = [
+    Row { program: "journal", rate_per_second: 227.0, ..BASE },
+    Row { program: "alarms", rate_per_second: 997.0, ..BASE },
+];
+
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -102,17 +108,23 @@ pub fn cases() -> Vec<Case> {
         let name = format!("heap_leaks::{}_given_back", row.name());
         cases.push(Case::new(name, needs, move || given_back(row)));
     }
+    for row in BESIDE {
+        for toolchain in row.toolchains() {
+            let name = format!("heap_leaks::{}_beside_goroutines_go1_{}", row.name(), toolchain.minor);
+            cases.push(Case::new(name, [Need::Go], move || follows(row, toolchain)));
+        }
+    }
     cases.push(Case::new("heap_leaks::seldom_collected", [Need::Go], || {
-        inconclusive("800", "should hold them")
+        inconclusive(Some("300MiB"), "should hold them")
     }));
-    cases.push(Case::new("heap_leaks::never_collected", [Need::Go], || inconclusive("off", "(GOGC=off)")));
+    cases.push(Case::new("heap_leaks::never_collected", [Need::Go], || inconclusive(None, "(GOGC=off)")));
     cases
 }
 
 /// What these cases build.
 pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
-    ROWS.into_iter()
-        .flat_map(|row| row.toolchains().map(move |toolchain| (row.program, toolchain, Variant::STRIPPED)))
+    let rows = ROWS.into_iter().chain(BESIDE);
+    rows.flat_map(|row| row.toolchains().map(move |toolchain| (row.program, toolchain, Variant::STRIPPED)))
 }
 
 impl Row {
@@ -155,11 +167,28 @@ fn given_back(row: Row) -> Result<()> {
     expect_healthy(&agent::diagnose(program.pid(), WINDOW_SECONDS)?.0)
 }
 
-/// Where collections are too few to tell what is live, that is said, and how long it takes.
-fn inconclusive(gogc: &str, says: &str) -> Result<()> {
+/// What goroutines that pile up hold on the heap follows from them.
+fn follows(row: Row, toolchain: &Toolchain) -> Result<()> {
+    let executable = build::build(row.program, toolchain, Variant::STRIPPED)?;
+    let mut command = program::command(&executable, Style::Round, row.rate_per_second, LIFE);
+    // Else too few collections fall into the window to say anything of the heap.
+    let program = Running::start(command.env("GOGC", "25"))?;
+    thread::sleep(WARM_UP);
+    let (diagnosis, _) = agent::diagnose(program.pid(), WINDOW_SECONDS)?;
+    let kinds: Vec<_> =
+        diagnosis.findings.iter().map(|it| (&*it.kind, it.primary, it.consequence_of.as_deref())).collect();
+    let expected = [("goroutine", true, None), ("heap", false, Some("goroutine"))];
+    ensure!(kinds == expected, "want the heap to follow from goroutines: {diagnosis:#?}");
+    Ok(())
+}
+
+/// Where collections are too few to tell what is live, that is said, and how long it takes. Without a limit nothing
+/// ever collects.
+fn inconclusive(memory_limit: Option<&str>, says: &str) -> Result<()> {
     let executable = program::shipped("lending")?;
     let mut command = program::command(&executable, Style::Round, 113.0, LIFE);
-    let program = Running::start(command.env("GOGC", gogc))?;
+    let program =
+        Running::start(command.env("GOGC", "off").envs(memory_limit.map(|limit| ("GOMEMLIMIT", limit))))?;
     thread::sleep(WARM_UP);
     let (diagnosis, outcome) = agent::diagnose(program.pid(), WINDOW_SECONDS)?;
     ensure!(diagnosis.verdict == "inconclusive", "want no verdict: {diagnosis:#?}");

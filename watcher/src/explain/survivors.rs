@@ -70,11 +70,14 @@ pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
             count(threads as f64)
         ),
         Evidence::Retained { bytes: live, objects, share, seconds } => format!(
-            "{} of what was allocated in {} and is still live was allocated at one line: {} in {} objects.",
+            "{} of what was allocated in {} and is still live was allocated at one line: {} in {}.",
             percent(share),
             duration(seconds),
             bytes(live as f64),
-            count(objects as f64)
+            match objects {
+                1 => "1 object".to_owned(),
+                objects => format!("{} objects", count(objects as f64)),
+            }
         ),
         Evidence::LargeObjects { objects, object_bytes } => format!(
             "What it keeps are large objects of {} each, {} of them. Whatever refers to a few bytes of such an object, a \

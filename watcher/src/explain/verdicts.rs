@@ -182,10 +182,16 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             )
         }
         UndecidedWhy::NeverCollected { have } => {
-            let have = counted(have, "collection", "collections");
-            let reason =
-                format!("cannot be told from garbage by {have}, and the program has switched them off");
-            (reason + " (GOGC=off)", None)
+            let seen = match have {
+                0 => "there was no collection".to_owned(),
+                have => format!("{} tell too little", counted(have, "collection", "collections")),
+            };
+            (
+                format!(
+                    "cannot be told from garbage: {seen}, and the program has switched them off (GOGC=off)"
+                ),
+                None,
+            )
         }
         UndecidedWhy::CompositionUnknown { part, per_second } => (composition(part, per_second), None),
     };

@@ -95,14 +95,14 @@ pub fn has_risen(window: &Window) -> bool {
 pub fn too_few(window: &Window) -> Undecided {
     let have = collections(window).values.len();
     let newest = window.samples().rev().find_map(|sample| sample.runtime.seen()?.heap);
-    let switched_off = newest.is_some_and(|heap| heap.gogc_percent.is_none() && heap.marked_bytes.is_some());
+    let switched_off = newest.is_some_and(|heap| heap.gogc_percent.is_none());
     let goal = newest.and_then(|heap| heap.goal_bytes);
     if switched_off && goal.is_none() {
         return Undecided { kind: Kind::Heap, why: UndecidedWhy::NeverCollected { have } };
     }
     let by_pace = (have > 0).then(|| window.seconds() / have as f64);
     let by_goal = goal.zip(newest).and_then(|(goal, heap)| {
-        let room = goal.saturating_sub(heap.marked_bytes?) as f64;
+        let room = goal.saturating_sub(heap.marked_bytes.unwrap_or(0)) as f64;
         Some(room / allocated_per_second(window)?)
     });
     let pace = by_pace.into_iter().chain(by_goal).fold(f64::INFINITY, f64::min);

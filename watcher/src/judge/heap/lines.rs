@@ -35,7 +35,7 @@ struct Line<'a> {
     sizes: BTreeMap<u64, (u64, u64)>,
 }
 
-/// The line that has most.
+/// The line that is named first.
 pub(super) struct Top {
     pub bytes: u64,
     pub objects: u64,
@@ -62,7 +62,8 @@ pub(super) fn name(finding: &mut Finding, kept: &[Kept<'_>], module: Option<&str
     // The runtime's own objects, those of goroutines for one, come last. The sort keeps the order of the others.
     culprits.sort_by_key(|it| culprit::owner(&it.frame.function, module) == Owner::Runtime);
     finding.culprits.append(&mut culprits);
-    let first = lines.first()?;
+    let named = finding.culprits.first().and_then(|it| lines.iter().find(|line| *line.frame == it.frame));
+    let first = named.or(lines.first())?;
     let (bytes, objects) = (first.bytes, first.objects);
     Some(Top { bytes, objects, share: share(bytes), large: first.large() })
 }
