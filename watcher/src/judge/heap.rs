@@ -34,6 +34,10 @@ const STRAIGHT: f64 = 0.15;
 const FALLS_BACK: f64 = 0.3;
 /// What one or two collections show counts from here on: a program that has just started fills a few MiB.
 const CONSPICUOUS_RISE_BYTES: f64 = 16.0 * MIN_RISE_BYTES;
+/// ... and from this part of the level on, since what requests hold breathes.
+const CONSPICUOUS_SHARE: f64 = 0.15;
+/// The same of what was allocated and not collected yet, most of which is garbage as a rule.
+const UNCOLLECTED_SHARE: f64 = 0.25;
 /// The runtime collects at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
 const FORCED_COLLECTION_SECONDS: f64 = 120.0;
 /// Of what a stack or a line keeps, this part has to be of one size for that size to be spoken of.
@@ -84,11 +88,19 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
     })
 }
 
-/// What the newest collection found live is far more than what the one before the window did.
+/// What the newest collection found live is far more than what the one before the window did; or there was no
+/// collection, and far more is on the heap now, of which nobody knows how much is live. Resident memory tells nothing
+/// of either: the process had that memory before.
 pub fn has_risen(window: &Window) -> bool {
-    let marked = |sample: &Sample| Some(sample.runtime.seen()?.heap?.marked_bytes? as f64);
-    let (first, last) = (window.samples().find_map(marked), window.samples().rev().find_map(marked));
-    first.zip(last).is_some_and(|(first, last)| last - first >= (0.25 * first).max(CONSPICUOUS_RISE_BYTES))
+    let is_collected = !collections(window).values.is_empty();
+    let bytes = |sample: &Sample| {
+        let heap = sample.runtime.seen()?.heap?;
+        let marked = heap.marked_bytes?;
+        Some(if is_collected { marked } else { heap.live_bytes } as f64)
+    };
+    let (first, last) = (window.samples().find_map(bytes), window.samples().rev().find_map(bytes));
+    let share = if is_collected { CONSPICUOUS_SHARE } else { UNCOLLECTED_SHARE };
+    first.zip(last).is_some_and(|(first, last)| last - first >= (share * first).max(CONSPICUOUS_RISE_BYTES))
 }
 
 /// What to say of a heap that grew and was not collected often enough.

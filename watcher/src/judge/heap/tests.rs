@@ -174,6 +174,31 @@ fn how_long_it_takes_is_told_by_when_the_next_collection_is_due() {
     assert_eq!(need(&[(20, 400.0)], true), UndecidedWhy::NeverCollected { have: 1 });
 }
 
+#[test]
+fn resident_memory_acquits_no_heap_that_fills_up_unseen() {
+    // 500 MiB were live at the last collection, and as much again is resident already.
+    let filling = |per_second: u64| {
+        outcome(&judged(&window(move |second, beat| {
+            beat.anon_bytes = 1 << 30;
+            let heap = HeapCounters {
+                marked_bytes: Some(500 << 20),
+                live_bytes: (500 << 20) + (per_second * second as u64),
+                in_use_bytes: 1000 << 20,
+                goal_bytes: Some(1000 << 20),
+                gogc_percent: Some(100),
+                ..HeapCounters::default()
+            };
+            beat.runtime = Some(GoCounters { goroutines: Some(8), heap: Some(heap), gc_cycles: Some(9) });
+        })))
+    };
+    assert_eq!(filling(5 << 20), "only 0");
+    assert_eq!(filling(1 << 20), "memory stays");
+    // By 100 of 500 MiB.
+    let risen: [(usize, f64); 2] = [(10, 500.0 * MIB), (40, 600.0 * MIB)];
+    assert!(super::has_risen(&collected(&risen)));
+    assert!(!super::has_risen(&collected(&[(10, 500.0 * MIB), (40, 540.0 * MIB)])));
+}
+
 /// The same window with other counters of the heap.
 fn window_with(window: &Window, change: fn(&mut HeapCounters)) -> Window {
     let mut other = Window::new(window.latest().unwrap().process, 64);
