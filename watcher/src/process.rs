@@ -118,6 +118,10 @@ pub struct Limits {
     pub user_processes: Option<u64>,
     /// `vm.max_map_count`: mappings it may hold.
     pub mappings: Option<u64>,
+    /// Soft RLIMIT_AS: address space in bytes.
+    pub address_space_bytes: Option<u64>,
+    /// Soft RLIMIT_DATA: private writable mappings in bytes.
+    pub data_bytes: Option<u64>,
 }
 
 /// A chain of restarts of the same program in the same place.

@@ -13,7 +13,7 @@ use crate::sample::{goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
 use crate::source::clock;
-use crate::source::host::Host;
+use crate::source::host::{Host, HostUsage};
 use crate::source::kernel::Kernel;
 use crate::source::kernel::lifecycle::Lifecycle;
 use crate::source::proc::ProcRoot;
@@ -27,6 +27,7 @@ use std::time::Duration;
 pub struct Observer {
     proc: ProcRoot,
     host: Host,
+    host_usage: HostUsage,
     hierarchies: Hierarchies,
     kernel: Kernel,
     use_kernel: bool,
@@ -51,6 +52,7 @@ impl Observer {
             Sweeper::new(ProcRoot::host().context("open /proc")?, hierarchies.clone(), Default::default());
         let kernel = Kernel::load();
         Ok(Observer {
+            host_usage: HostUsage::read(proc.path()),
             proc,
             host,
             hierarchies,
@@ -114,6 +116,7 @@ impl Observer {
 
     /// Takes one sample of each process that is watched.
     pub fn beat(&mut self) -> SweepReport {
+        self.host_usage = HostUsage::read(self.proc.path());
         let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
         let sweep = self.sweeper.sweep(self.discovery.targets(), kernel);
         for (id, limits) in sweep.limits {
@@ -255,12 +258,28 @@ impl Observer {
 
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.
     pub fn judge(&self, target: &Target) -> Option<Judgement> {
-        let bounds = Bounds {
-            limits: target.limits,
-            host_memory_bytes: self.host.memory_bytes,
-            host_tasks: self.host.tasks_max(),
-        };
+        let bounds = self.bounds(target);
         Some(judge::judge(self.windows.get(&target.id)?, &bounds, &Thresholds::default()))
+    }
+
+    fn bounds(&self, target: &Target) -> Bounds {
+        let mut limits = target.limits;
+        // The kernel does not hold root to it (`is_ucounts_overlimit`, kernel/fork.c).
+        if target.uid == Some(0) {
+            limits.user_processes = None;
+        }
+        let grows_by_tasks =
+            || self.suspects(target.id).iter().any(|kind| matches!(kind, Kind::Thread | Kind::Child));
+        let user = target.uid.filter(|_| limits.user_processes.is_some() && grows_by_tasks());
+        Bounds {
+            limits,
+            host_memory_bytes: self.host.memory_bytes,
+            host_available_bytes: self.host_usage.available_bytes,
+            host_tasks: self.host.tasks_max(),
+            host_tasks_in_use: self.host_usage.tasks,
+            user_tasks: user.and_then(|uid| self.proc.tasks_of_user(uid)),
+            is_go: target.go.is_some(),
+        }
     }
 
     /// Whether every Go process that is watched has been attached to, or tried.

@@ -2,16 +2,15 @@
 
 use super::endpoint;
 use super::words::{count, counted, duration, percent, quantity, range, rate};
-use super::{Exhaustion, Finding, Kind, LimitName, survivors};
+use super::{Exhaustion, Finding, Kind, survivors, time_left};
 use crate::descriptor::DescriptorType;
 use crate::judge::{Detail, Evidence, Finding as Judged, Unit};
 use crate::sample::connections::Peer;
 use crate::socket::SocketState;
 
 pub(super) fn explain(judged: &Judged) -> Finding {
-    let unit = judged.kind.unit();
     let exhausts = judged.exhausts.map(|exhaustion| Exhaustion {
-        limit: limit_name(exhaustion.limit),
+        limit: time_left::limit_name(exhaustion.limit),
         in_seconds: exhaustion.in_seconds,
         low_seconds: exhaustion.low_seconds,
         high_seconds: exhaustion.high_seconds,
@@ -22,10 +21,7 @@ pub(super) fn explain(judged: &Judged) -> Finding {
         consequence_of: judged.consequence_of,
         confidence: judged.confidence,
         rate_per_second: judged.rate.per_second,
-        time_left: exhausts.as_ref().map(|exhausts| {
-            let value = judged.exhausts.map_or(0, |exhaustion| exhaustion.limit_value);
-            time_left(exhausts, value, unit)
-        }),
+        time_left: judged.exhausts.as_ref().map(time_left::sentence),
         exhausts,
         state: judged.detail.state.map(state_name),
         peer: judged.detail.peer.as_ref().map(peer_name),
@@ -247,37 +243,6 @@ pub(super) fn waiting(reason: &str) -> &str {
         "sync.WaitGroup.Wait" => "wait for a WaitGroup",
         "sync.Cond.Wait" => "wait for a condition",
         _ => "wait",
-    }
-}
-
-fn time_left(exhausts: &Exhaustion, limit_value: u64, unit: Unit) -> String {
-    let left = match exhausts.in_seconds {
-        left if left < 1.0 => "none".to_owned(),
-        left => duration(left),
-    };
-    let (low, high) = (duration(exhausts.low_seconds), exhausts.high_seconds.map(duration));
-    let interval = match high {
-        Some(high) if high == low => String::new(),
-        Some(high) => format!(", between {low} and {high}"),
-        None => format!(", {low} at the soonest"),
-    };
-    let value = match unit {
-        Unit::Bytes => quantity(limit_value as f64, unit),
-        _ => count(limit_value as f64),
-    };
-    format!("{left}{interval}, until {} of {value} is reached", exhausts.limit)
-}
-
-/// A limit as the system calls it.
-fn limit_name(limit: LimitName) -> &'static str {
-    match limit {
-        LimitName::OpenFiles => "RLIMIT_NOFILE",
-        LimitName::Mappings => "vm.max_map_count",
-        LimitName::CgroupPids => "pids.max",
-        LimitName::CgroupMemory => "memory.max",
-        LimitName::UserProcesses => "RLIMIT_NPROC",
-        LimitName::HostMemory => "host memory",
-        LimitName::HostTasks => "kernel.pid_max or kernel.threads-max",
     }
 }
 

@@ -8,6 +8,7 @@ mod endpoint;
 mod finding;
 mod memory;
 mod survivors;
+mod time_left;
 mod unseen;
 mod verdicts;
 pub mod words;
@@ -165,6 +166,9 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         .filter(|gap| gap.what != What::Runtime || ((target.go.is_some() || gap.denied > 0) && !knows_why))
         .map(unseen::of_gap)
         .collect();
+    if target.go.is_none() {
+        missing.push(unseen::not_go());
+    }
     missing.extend(unseen.iter().cloned());
     missing.extend(judgement.lacking.iter().map(unseen::of_capture));
     missing.extend(judgement.endpoint.iter().flat_map(endpoint::unseen));

@@ -16,7 +16,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// The process that simulated windows are about.
 pub(crate) fn target() -> Target {
-    let limits = Limits { open_files: Some(65_536), user_processes: Some(63_304), mappings: Some(65_530) };
+    let limits = Limits {
+        open_files: Some(65_536),
+        user_processes: Some(63_304),
+        mappings: Some(65_530),
+        ..Limits::default()
+    };
     Target {
         id: PROCESS,
         parent_pid: 1,
@@ -42,8 +47,13 @@ pub(crate) fn target() -> Target {
 /// Judges and explains a window.
 pub(crate) fn diagnosed(window: &Window) -> Diagnosis {
     let target = target();
-    let bounds =
-        Bounds { limits: target.limits, host_memory_bytes: Some(16 << 30), host_tasks: Some(126_608) };
+    let bounds = Bounds {
+        limits: target.limits,
+        host_memory_bytes: Some(16 << 30),
+        host_available_bytes: Some(12 << 30),
+        host_tasks: Some(126_608),
+        ..Bounds::default()
+    };
     explain(&judge(window, &bounds, &Thresholds::default()), &target, &[])
 }
 
@@ -179,6 +189,7 @@ fn memory_and_a_filling_pool() {
             perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; 90 s should decide.
             perhaps Heap: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
             perhaps Mapping: Resident pages of mapped files grow by 512 KiB per second; reading through a mapped file does that, and the kernel takes them back when it needs to.
+            perhaps Native: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
             next: Watch for longer: --duration 90s.
             next: Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a rise that ends is none.
         "#]],
@@ -201,6 +212,7 @@ fn too_short() {
             perhaps Child: Children that exited and were not waited for: 14 s are too short, 25 s are needed at least.
             perhaps Mapping: Memory mappings: 14 s are too short, 25 s are needed at least.
             perhaps Heap: Bytes of anonymous memory, Go heap and native together,: 14 s are too short, 25 s are needed at least.
+            perhaps Native: Bytes of anonymous memory, Go heap and native together,: 14 s are too short, 25 s are needed at least.
             next: Watch for longer: --duration 25s.
         "#]],
     );

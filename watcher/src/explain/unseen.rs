@@ -39,6 +39,16 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
     Unseen { what: what.to_owned(), why }
 }
 
+/// What a program that is not Go has none of. What else is judged of it is judged as of any process.
+pub(super) fn not_go() -> Unseen {
+    Unseen {
+        what: RUNTIME.to_owned(),
+        why: "this is no Go program, or its executable could not be read: descriptors, sockets, threads, children, \
+              mappings and memory as a whole are judged"
+            .to_owned(),
+    }
+}
+
 /// What the captures lack, and why.
 pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
     match lacking {

@@ -33,6 +33,7 @@ fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
             (judgement.window_seconds > 0.0).then(|| judgement.window_seconds / beats * need as f64)
         }
         UndecidedWhy::NotRead
+        | UndecidedWhy::WithinACycle { .. }
         | UndecidedWhy::CompositionUnknown { .. }
         | UndecidedWhy::NeverCollected { .. } => None,
     }
@@ -193,6 +194,14 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
                 None,
             )
         }
+        UndecidedWhy::WithinACycle { rise_bytes } => (
+            format!(
+                "moved by {}, which is less than garbage between two collections makes; a longer window would tell \
+                 more",
+                quantity(rise_bytes, Unit::Bytes)
+            ),
+            None,
+        ),
         UndecidedWhy::CompositionUnknown { part, per_second } => (composition(part, per_second), None),
     };
     let why = match one.why {
@@ -201,7 +210,10 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
         UndecidedWhy::TooFewCollections { .. } | UndecidedWhy::NeverCollected { .. } => {
             format!("{} {reason}.", subject(one.kind))
         }
-        UndecidedWhy::NotRead | UndecidedWhy::Ambiguous { .. } | UndecidedWhy::Unmoved { .. } => {
+        UndecidedWhy::NotRead
+        | UndecidedWhy::WithinACycle { .. }
+        | UndecidedWhy::Ambiguous { .. }
+        | UndecidedWhy::Unmoved { .. } => {
             format!("{what} {reason}.")
         }
     };

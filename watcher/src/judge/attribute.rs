@@ -1,9 +1,8 @@
 //! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
 
 use super::culprit::{Owner, owner};
-use super::exhaustion::first_limit;
 use super::{
-    Bounds, Evidence, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Rate, Verdict, gaps,
+    Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, answers, exhaustion, gaps,
 };
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
@@ -38,14 +37,9 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     undecided.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
     steady.retain(|one| undecided.iter().all(|other| other.kind != one.kind));
     rank(&mut findings, window.captures().main_module.as_deref());
-    add_exhaustion(&mut findings, window, bounds);
-    let verdict = if !findings.is_empty() {
-        Verdict::Leak
-    } else if undecided.is_empty() && !steady.is_empty() {
-        Verdict::Healthy
-    } else {
-        Verdict::Inconclusive
-    };
+    exhaustion::add(&mut findings, window, bounds);
+    answers::complete(&findings, &steady, &mut undecided, window, bounds);
+    let verdict = answers::verdict(&findings, &steady, &undecided);
     let newest = window.latest();
     Judgement {
         verdict,
@@ -225,27 +219,6 @@ fn lacking_stacks(captures: &Captures) -> Vec<Lacking> {
         }
     }
     lacking
-}
-
-/// Time left for each finding. Descriptors and sockets share one limit, so they share its time as well.
-fn add_exhaustion(findings: &mut [Finding], window: &Window, bounds: &Bounds) {
-    let Some(newest) = window.latest() else { return };
-    let descriptor_kinds = [Kind::Fd, Kind::Connection];
-    let mut together = Rate { per_second: 0.0, low: 0.0, high: 0.0 };
-    // What the collector closes now and then runs into no limit, whatever its pace in between.
-    let comes_back = |finding: &&mut Finding| {
-        finding.evidence.iter().any(|evidence| matches!(evidence, Evidence::ClosedByCollector { .. }))
-    };
-    let mut findings: Vec<&mut Finding> = findings.iter_mut().filter(|it| !comes_back(it)).collect();
-    for finding in findings.iter().filter(|finding| descriptor_kinds.contains(&finding.kind)) {
-        together.per_second += finding.rate.per_second;
-        together.low += finding.rate.low;
-        together.high += finding.rate.high;
-    }
-    for finding in &mut findings {
-        let rate = if descriptor_kinds.contains(&finding.kind) { together } else { finding.rate };
-        finding.exhausts = first_limit(finding.kind, rate, newest, bounds);
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Values in, values out. No clock, no files, no logging, no wording: `explain` puts it into sentences.
 
+mod answers;
 pub mod attribute;
 pub mod children;
 mod collector;
@@ -225,7 +226,24 @@ pub struct Rate {
 pub struct Exhaustion {
     /// Which limit.
     pub limit: LimitName,
-    /// Its value, in the finding's unit.
+    /// Its value, in the limit's own unit.
+    pub limit_value: u64,
+    /// Seconds from the last sample at the measured rate.
+    pub in_seconds: f64,
+    /// The same at the upper end of the rate's interval.
+    pub low_seconds: f64,
+    /// The same at the lower end; `None` where that end is not above zero.
+    pub high_seconds: Option<f64>,
+    /// Where this limit only slows the process down: the first that ends it.
+    pub beyond: Option<Beyond>,
+}
+
+/// The limit that ends a process which another one has slowed down before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beyond {
+    /// Which limit.
+    pub limit: LimitName,
+    /// Its value, in its own unit.
     pub limit_value: u64,
     /// Seconds from the last sample at the measured rate.
     pub in_seconds: f64,
@@ -252,6 +270,41 @@ pub enum LimitName {
     HostMemory,
     /// `kernel.pid_max` or `kernel.threads-max`, whichever is lower.
     HostTasks,
+    /// `memory.high` of the cgroup: from there on the kernel slows the process down.
+    CgroupMemoryHigh,
+    /// GOMEMLIMIT: where the live heap fills it the collector runs all the time.
+    GoMemory,
+    /// Threads that a Go program may have, `runtime/debug.SetMaxThreads`.
+    GoThreads,
+    /// RLIMIT_AS of the process.
+    AddressSpace,
+    /// RLIMIT_DATA of the process.
+    DataSize,
+}
+
+impl LimitName {
+    /// Reaching it slows the process down and does not end it.
+    pub fn only_slows(self) -> bool {
+        matches!(self, LimitName::CgroupMemoryHigh | LimitName::GoMemory)
+    }
+
+    /// It bounds bytes, and not things that are counted.
+    pub fn is_of_bytes(self) -> bool {
+        match self {
+            LimitName::CgroupMemory
+            | LimitName::HostMemory
+            | LimitName::CgroupMemoryHigh
+            | LimitName::GoMemory
+            | LimitName::AddressSpace
+            | LimitName::DataSize => true,
+            LimitName::OpenFiles
+            | LimitName::Mappings
+            | LimitName::CgroupPids
+            | LimitName::UserProcesses
+            | LimitName::HostTasks
+            | LimitName::GoThreads => false,
+        }
+    }
 }
 
 /// What the growing ones have in common, as far as totals tell.
@@ -401,6 +454,12 @@ pub enum UndecidedWhy {
         /// Collections in the window, which it asked for itself.
         have: usize,
     },
+    /// Memory moved by less than the garbage between two collections makes, and too few of them fell into the window
+    /// to tell: no reason for suspicion, and none to acquit.
+    WithinACycle {
+        /// From its lowest to its highest, in bytes.
+        rise_bytes: f64,
+    },
     /// Resident memory grows, and what it is made of is not read.
     CompositionUnknown {
         /// Which part of it.
@@ -430,8 +489,16 @@ pub struct Bounds {
     pub limits: Limits,
     /// Memory of the host in bytes.
     pub host_memory_bytes: Option<u64>,
+    /// Bytes of it that processes can still have, free swap included.
+    pub host_available_bytes: Option<u64>,
     /// Tasks that the host can hold.
     pub host_tasks: Option<u64>,
+    /// Tasks that it has.
+    pub host_tasks_in_use: Option<u64>,
+    /// Tasks of the process's user, where they were counted.
+    pub user_tasks: Option<u64>,
+    /// It is a Go program: goroutines and a Go heap are there, whether or not they are read.
+    pub is_go: bool,
 }
 
 /// From how much on a change counts. The defaults suit windows from 30 s on.

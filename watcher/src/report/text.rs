@@ -196,8 +196,10 @@ fn undecided(all: &[Undecided]) -> Vec<String> {
             continue;
         }
         told.push(&one.reason);
-        let alike: Vec<&str> =
+        let mut alike: Vec<&str> =
             all.iter().filter(|other| other.reason == one.reason).map(|other| other.phrase).collect();
+        // Memory inside the Go heap and outside of it have one phrase.
+        alike.dedup();
         lines.push(match alike.len() {
             1 => one.why.clone(),
             _ => format!("{}: {}.", alike.join(", "), one.reason),

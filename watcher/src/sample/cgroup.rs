@@ -21,6 +21,29 @@ pub struct CgroupUsage {
     pub pids: Option<u64>,
     /// `pids.max`; `None` also for "no limit".
     pub pids_limit: Option<u64>,
+    /// Page cache among `memory_bytes` that the kernel takes back when it needs to: `inactive_file` and
+    /// `active_file` of `memory.stat`, read less often than the rest.
+    pub reclaimable_bytes: Option<u64>,
+    /// `memory.high` of the level that reaches it first; `None` for "no limit" and for v1, which has none.
+    pub throttle: Option<Throttle>,
+}
+
+/// A level of the hierarchy at which the kernel slows processes down before it ends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// v2 `memory.high`.
+    pub limit_bytes: u64,
+    /// What counts against it and cannot be taken back.
+    pub unreclaimable_bytes: u64,
+}
+
+impl CgroupUsage {
+    /// What counts against the limit and cannot be taken back by dropping page cache; all of it where the page cache
+    /// could not be read.
+    pub fn unreclaimable_bytes(&self) -> Option<u64> {
+        let cache = self.reclaimable_bytes.unwrap_or(0);
+        self.memory_bytes.map(|bytes| bytes.saturating_sub(cache))
+    }
 }
 
 /// Reads usage once per cgroup and beat, however many processes share it, and what seldom changes (who belongs

@@ -15,6 +15,8 @@ pub struct Memory {
     pub page_tables_bytes: u64,
     /// `VmSize`: address space, most of it reserved only in a Go process.
     pub virtual_bytes: u64,
+    /// `VmData`: private writable mappings, resident or not, which RLIMIT_DATA bounds.
+    pub data_bytes: u64,
     /// `VmHWM`: the highest RSS so far.
     pub peak_rss_bytes: u64,
 }

@@ -77,6 +77,28 @@ impl Host {
     }
 }
 
+/// What of the host is in use now; each part `None` where it could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostUsage {
+    /// Bytes that processes can still have: `MemAvailable`, page cache that can be dropped included, and `SwapFree`.
+    pub available_bytes: Option<u64>,
+    /// Tasks that exist: behind the slash of `/proc/loadavg`.
+    pub tasks: Option<u64>,
+}
+
+impl HostUsage {
+    /// Reads it from the `/proc` that is mounted at `proc`.
+    pub fn read(proc: &Path) -> Self {
+        let memory = fs::read(proc.join("meminfo")).ok();
+        let memory = memory.and_then(|bytes| procfs::Meminfo::from_buf_read(bytes.as_slice()).ok());
+        let load = text(proc, "loadavg");
+        HostUsage {
+            available_bytes: memory.and_then(|it| it.mem_available?.checked_add(it.swap_free)),
+            tasks: load.and_then(|load| load.split(' ').nth(3)?.split_once('/')?.1.parse().ok()),
+        }
+    }
+}
+
 fn text(proc: &Path, name: &str) -> Option<String> {
     fs::read_to_string(proc.join(name)).ok().map(|text| text.trim_end().to_owned())
 }
@@ -195,7 +217,7 @@ impl Capabilities {
 
 #[cfg(test)]
 mod tests {
-    use super::{Capabilities, HidePid, Host};
+    use super::{Capabilities, HidePid, Host, HostUsage};
     use proptest::prelude::*;
     use std::path::Path;
     use std::time::{Duration, SystemTime};
@@ -237,6 +259,16 @@ mod tests {
         let hertz = host.ticks_per_second;
         assert_eq!(host.started(hertz * 5 / 2), host.booted + Duration::from_millis(2500));
         assert_eq!(host.started(u64::MAX - hertz).max(host.booted), host.started(u64::MAX - hertz));
+    }
+
+    #[test]
+    fn what_is_left_of_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(HostUsage::read(dir.path()), HostUsage::default());
+        std::fs::write(dir.path().join("loadavg"), "0.52 0.58 0.59 3/1234 5678\n").unwrap();
+        assert_eq!(HostUsage::read(dir.path()).tasks, Some(1234));
+        let now = HostUsage::read(Path::new("/proc"));
+        assert!(now.available_bytes.unwrap() > 1 << 20 && now.tasks.unwrap() > 10);
     }
 
     proptest! {

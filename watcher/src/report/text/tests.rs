@@ -67,7 +67,7 @@ fn a_cause_and_what_follows() {
               before it)
             watched for 45 s, 46 samples
 
-            Time left    17 h 34 min, until RLIMIT_NPROC of 63,304 is reached
+            Time left    9 h 5 min, until RLIMIT_NOFILE of 65,536 is reached
             Line         no line: who opened or started them was not recorded; see below
             Sure         83 %, by totals alone
             How we know  From 0 to 45 in 45 s (46 samples): it never fell, and it rose in each quarter of that

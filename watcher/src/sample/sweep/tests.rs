@@ -247,9 +247,15 @@ fn a_limit_that_was_raised_is_told() {
     proc.process(812, 1, 0, 0);
     let mut sweeper = sweeper(&proc, Settings { refresh_every_beats: 1, ..Settings::default() });
     assert_eq!(sweeper.sweep(&targets([812]), None).limits, []);
-    proc.write(812, "limits", "Max processes  100 100 processes\nMax open files  unlimited 4096 files\n");
+    proc.write(
+        812,
+        "limits",
+        "Max processes  100 100 processes\nMax open files  unlimited 4096 files\n\
+         Max address space  unlimited unlimited bytes\nMax data size  unlimited unlimited bytes\n",
+    );
     let told = sweeper.sweep(&targets([812]), None).limits;
-    let expected = Limits { open_files: None, user_processes: Some(100), mappings: Some(65530) };
+    let expected =
+        Limits { open_files: None, user_processes: Some(100), mappings: Some(65530), ..Limits::default() };
     assert_eq!(told, [(target(812).id, expected)]);
 }
 

@@ -5,7 +5,7 @@ mod container;
 pub use container::container;
 
 use crate::reading::Reading;
-use crate::sample::cgroup::CgroupUsage;
+use crate::sample::cgroup::{CgroupUsage, Throttle};
 use crate::source::proc::CgroupPath;
 use procfs::process::MountInfo;
 use std::ffi::OsString;
@@ -49,9 +49,23 @@ struct Place {
 /// often may keep them for a while.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    memory: Vec<(PathBuf, u64)>,
-    pids: Vec<(PathBuf, u64)>,
+    memory: Vec<Level>,
+    /// Those of `memory.high`.
+    throttles: Vec<Level>,
+    pids: Vec<Level>,
 }
+
+/// One level that has a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Level {
+    dir: PathBuf,
+    limit: u64,
+    /// Page cache that counts against a limit on memory; `None` where it could not be read.
+    reclaimable: Option<u64>,
+}
+
+/// `memory.stat` has some sixty lines.
+const LONGEST_STAT_BYTES: u64 = 16 * 1024;
 
 impl Hierarchies {
     /// Those of our own mount namespace.
@@ -136,48 +150,97 @@ fn below<'a>(path: &'a str, root: &str) -> Option<&'a str> {
 }
 
 impl Membership {
-    /// The limits that hold for the cgroup: its own and those of all levels above, as far as they are mounted.
+    /// The limits that hold for the cgroup: its own and those of all levels above, as far as they are mounted; and
+    /// how much of what counts against those on memory is page cache.
     pub fn bounds(&self) -> Bounds {
-        Bounds {
-            memory: levels(self.memory.as_ref(), ["memory.max", "memory.limit_in_bytes"]),
+        let memory = self.memory.as_ref();
+        let mut bounds = Bounds {
+            memory: levels(memory, ["memory.max", "memory.limit_in_bytes"]),
+            throttles: levels(memory.filter(|place| place.unified), ["memory.high"; 2]),
             pids: levels(self.pids.as_ref(), ["pids.max"; 2]),
+        };
+        for level in bounds.memory.iter_mut().chain(&mut bounds.throttles) {
+            level.reclaimable = page_cache(&level.dir);
         }
+        bounds
     }
 
     /// What the cgroup uses and may use: at the level with the least left, or where no level has a limit, at the
     /// cgroup itself. `Unsupported` where no controller tells anything.
     pub fn usage(&self, bounds: &Bounds) -> Reading<CgroupUsage> {
-        let (memory_bytes, memory_limit_bytes) =
-            tightest(self.memory.as_ref(), &bounds.memory, ["memory.current", "memory.usage_in_bytes"]);
-        let (pids, pids_limit) = tightest(self.pids.as_ref(), &bounds.pids, ["pids.current"; 2]);
-        if memory_bytes.is_none() && pids.is_none() {
+        const MEMORY: [&str; 2] = ["memory.current", "memory.usage_in_bytes"];
+        let memory = tightest(self.memory.as_ref(), &bounds.memory, MEMORY);
+        let throttle = tightest(self.memory.as_ref(), &bounds.throttles, MEMORY);
+        let pids = tightest(self.pids.as_ref(), &bounds.pids, ["pids.current"; 2]);
+        if memory.usage.is_none() && pids.usage.is_none() {
             return Reading::Unsupported;
         }
-        Reading::Seen(CgroupUsage { memory_bytes, memory_limit_bytes, pids, pids_limit })
+        Reading::Seen(CgroupUsage {
+            memory_bytes: memory.usage,
+            memory_limit_bytes: memory.limit,
+            pids: pids.usage,
+            pids_limit: pids.limit,
+            reclaimable_bytes: memory.reclaimable,
+            throttle: throttle.limit.zip(throttle.usage).map(|(limit_bytes, usage)| Throttle {
+                limit_bytes,
+                unreclaimable_bytes: usage.saturating_sub(throttle.reclaimable.unwrap_or(0)),
+            }),
+        })
     }
 }
 
 /// Levels that have a limit. The names are those of v2 and v1.
-fn levels(place: Option<&Place>, [v2, v1]: [&str; 2]) -> Vec<(PathBuf, u64)> {
+fn levels(place: Option<&Place>, [v2, v1]: [&str; 2]) -> Vec<Level> {
     let Some(place) = place else { return Vec::new() };
     let name = if place.unified { v2 } else { v1 };
     let dirs = place.dir.ancestors().take(place.depth + 1);
-    dirs.filter_map(|dir| Some((dir.to_owned(), limit(&dir.join(name))?))).collect()
+    dirs.filter_map(|dir| {
+        let limit = limit(&dir.join(name))?;
+        Some(Level { dir: dir.to_owned(), limit, reclaimable: None })
+    })
+    .collect()
 }
 
-/// Usage and limit of the level with the least left.
-fn tightest(
-    place: Option<&Place>,
-    levels: &[(PathBuf, u64)],
-    [v2, v1]: [&str; 2],
-) -> (Option<u64>, Option<u64>) {
-    let Some(place) = place else { return (None, None) };
+/// What one level uses and may use.
+#[derive(Default)]
+struct AtLevel {
+    usage: Option<u64>,
+    limit: Option<u64>,
+    reclaimable: Option<u64>,
+}
+
+/// The level with the least left, page cache aside.
+fn tightest(place: Option<&Place>, levels: &[Level], [v2, v1]: [&str; 2]) -> AtLevel {
+    let Some(place) = place else { return AtLevel::default() };
     let name = if place.unified { v2 } else { v1 };
-    let usages = levels.iter().filter_map(|(dir, limit)| Some((number(&dir.join(name))?, *limit)));
-    match usages.min_by_key(|(usage, limit)| limit.saturating_sub(*usage)) {
-        Some((usage, limit)) => (Some(usage), Some(limit)),
-        None => (number(&place.dir.join(name)), None),
+    let usages = levels.iter().filter_map(|level| Some((number(&level.dir.join(name))?, level)));
+    let left = |usage: u64, level: &Level| {
+        level.limit.saturating_sub(usage.saturating_sub(level.reclaimable.unwrap_or(0)))
+    };
+    match usages.min_by_key(|(usage, level)| left(*usage, level)) {
+        Some((usage, level)) => {
+            AtLevel { usage: Some(usage), limit: Some(level.limit), reclaimable: level.reclaimable }
+        }
+        None => AtLevel { usage: number(&place.dir.join(name)), ..AtLevel::default() },
     }
+}
+
+/// Pages of files that the kernel drops before it runs out, by `memory.stat` of this level and all below it:
+/// `inactive_file` and `active_file` in v2, the same with `total_` before it in v1.
+fn page_cache(dir: &Path) -> Option<u64> {
+    let mut text = String::new();
+    File::open(dir.join("memory.stat")).ok()?.take(LONGEST_STAT_BYTES).read_to_string(&mut text).ok()?;
+    page_cache_of(&text)
+}
+
+fn page_cache_of(stat: &str) -> Option<u64> {
+    let of = |wanted: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(wanted)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse::<u64>().ok())
+    };
+    // Without `total_` a v1 file counts the cgroup alone, a v2 file all below it too.
+    let sum = |inactive, active| of(inactive)?.checked_add(of(active)?);
+    sum("total_inactive_file", "total_active_file").or_else(|| sum("inactive_file", "active_file"))
 }
 
 /// A limit; `None` for `max`, and for the number by which v1 says so (`mm/memcontrol-v1.c`: PAGE_COUNTER_MAX pages,

@@ -1,6 +1,6 @@
-use super::{Hierarchies, below, principal_path};
+use super::{Hierarchies, below, page_cache_of, principal_path};
 use crate::reading::Reading;
-use crate::sample::cgroup::CgroupUsage;
+use crate::sample::cgroup::{CgroupUsage, Throttle};
 use crate::source::proc::CgroupPath;
 use proptest::prelude::*;
 use std::fs;
@@ -51,7 +51,7 @@ fn version_1_beside_an_empty_version_2() {
     );
     let lines = [("name=systemd", "/x"), ("pids", "/"), ("memory", "/app"), ("", "/")];
     let expected =
-        CgroupUsage { memory_bytes: Some(700), memory_limit_bytes: Some(1000), pids: None, pids_limit: None };
+        CgroupUsage { memory_bytes: Some(700), memory_limit_bytes: Some(1000), ..CgroupUsage::default() };
     assert_eq!(usage(dir.path(), V1, &lines), Reading::Seen(expected));
 }
 
@@ -74,8 +74,50 @@ fn the_level_with_the_least_left_counts() {
         memory_limit_bytes: Some(500),
         pids: Some(96),
         pids_limit: Some(100),
+        ..CgroupUsage::default()
     };
     assert_eq!(usage(dir.path(), V2, &[("", "/slice/app")]), Reading::Seen(expected));
+}
+
+#[test]
+fn page_cache_is_no_use_of_memory_and_the_throttle_is_read_beside_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    tree(
+        dir.path(),
+        "slice/app/memory.current = 800
+         slice/app/memory.max = 1000
+         slice/app/memory.high = 900
+         slice/memory.current = 1900
+         slice/memory.max = 2000
+         slice/memory.high = max",
+    );
+    fs::write(dir.path().join("slice/app/memory.stat"), "anon 100\ninactive_file 500\nactive_file 40\n")
+        .unwrap();
+    fs::write(dir.path().join("slice/memory.stat"), "inactive_file 520\nactive_file 40\nx 1\n").unwrap();
+    // 200 are free of 1,000 within, 100 of 2,000 above; without page cache 740 and 660.
+    let expected = CgroupUsage {
+        memory_bytes: Some(1900),
+        memory_limit_bytes: Some(2000),
+        reclaimable_bytes: Some(560),
+        throttle: Some(Throttle { limit_bytes: 900, unreclaimable_bytes: 260 }),
+        ..CgroupUsage::default()
+    };
+    assert_eq!(expected.unreclaimable_bytes(), Some(1340));
+    assert_eq!(usage(dir.path(), V2, &[("", "/slice/app")]), Reading::Seen(expected));
+}
+
+#[test]
+fn page_cache_of_both_versions() {
+    for (stat, expected) in [
+        ("inactive_file 7\nactive_file 3\n", Some(10)),
+        ("inactive_file 7\nactive_file 3\ntotal_inactive_file 70\ntotal_active_file 30\n", Some(100)),
+        ("inactive_file 7\n", None),
+        ("inactive_file x\nactive_file 3\n", None),
+        ("inactive_file 18446744073709551615\nactive_file 3\n", None),
+        ("", None),
+    ] {
+        assert_eq!(page_cache_of(stat), expected, "{stat}");
+    }
 }
 
 #[test]

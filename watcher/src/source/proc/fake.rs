@@ -44,7 +44,12 @@ impl FakeProc {
         self.write(pid, "stat", &stat);
         self.write(pid, &format!("task/{pid}/stat"), &stat);
         self.write(pid, "status", status(1000));
-        self.write(pid, "limits", "Max processes  100 100 processes\nMax open files  1024 4096 files\n");
+        self.write(
+            pid,
+            "limits",
+            "Max processes  100 100 processes\nMax open files  1024 4096 files\n\
+             Max address space  unlimited unlimited bytes\nMax data size  unlimited unlimited bytes\n",
+        );
         self.write(pid, "maps", "00400000-00401000 r-xp 00000000 08:01 1 /x\n".repeat(mappings));
         self.write(pid, "cgroup", "0::/\n");
         self.link(pid, "ns/net", "net:[4026531840]");
@@ -73,7 +78,7 @@ pub fn stat_line(pid: i32, name: &str, state: char, parent_pid: i32, start_ticks
 pub fn status(anon_kibibytes: u64) -> String {
     format!(
         "Name:\tx\nUid:\t0\t0\t0\t0\nVmSize:\t9000 kB\nVmHWM:\t7000 kB\nRssAnon:\t{anon_kibibytes} kB\n\
-         RssFile:\t20 kB\nRssShmem:\t0 kB\nVmPTE:\t5 kB\nVmSwap:\t0 kB\nThreads:\t1\n"
+         RssFile:\t20 kB\nRssShmem:\t0 kB\nVmData:\t4000 kB\nVmPTE:\t5 kB\nVmSwap:\t0 kB\nThreads:\t1\n"
     )
 }
 
@@ -92,7 +97,12 @@ pub fn target(pid: i32) -> Target {
         container: None,
         cgroup: None,
         network_namespace: Some(4_026_531_840),
-        limits: Limits { open_files: Some(1024), user_processes: Some(100), mappings: Some(65530) },
+        limits: Limits {
+            open_files: Some(1024),
+            user_processes: Some(100),
+            mappings: Some(65530),
+            ..Limits::default()
+        },
         lineage: Lineage::default(),
     }
 }

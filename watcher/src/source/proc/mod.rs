@@ -86,6 +86,14 @@ impl ProcRoot {
         Ok(pids)
     }
 
+    /// Tasks of all processes with this effective user id; `None` where the list of processes cannot be read. One
+    /// that leaves meanwhile counts nothing, nor does one that `hidepid` hides.
+    pub fn tasks_of_user(&self, uid: u32) -> Option<u64> {
+        let pids = self.pids().ok()?;
+        let status = |pid| self.open(pid).into_seen()?.status().into_seen();
+        Some(pids.into_iter().filter_map(status).filter(|it| it.uid == uid).map(|it| it.threads).sum())
+    }
+
     /// Opens the directory of one process. `Gone` where there is no such process, or `hidepid` hides it.
     pub fn open(&self, pid: i32) -> Reading<ProcessDir> {
         ProcessDir::open_at(&self.dir, pid, self.counts_descriptors).into()

@@ -53,6 +53,8 @@ pub fn parse_limits(bytes: &[u8]) -> Option<Limits> {
         open_files: soft_limit(text, "Max open files ")?,
         user_processes: soft_limit(text, "Max processes ")?,
         mappings: None,
+        address_space_bytes: soft_limit(text, "Max address space ")?,
+        data_bytes: soft_limit(text, "Max data size ")?,
     })
 }
 
@@ -161,11 +163,16 @@ Max realtime timeout      unlimited            unlimited            us
 
     #[test]
     fn soft_limits() {
-        let expected = Limits { open_files: Some(1024), user_processes: Some(15392), mappings: None };
+        let expected = Limits { open_files: Some(1024), user_processes: Some(15392), ..Limits::default() };
         assert_eq!(parse_limits(LIMITS.as_bytes()), Some(expected));
         let unlimited =
             LIMITS.replace("15392                15392                p", "unlimited unlimited p");
         assert_eq!(parse_limits(unlimited.as_bytes()), Some(Limits { user_processes: None, ..expected }));
+        let bounded = LIMITS
+            .replace("Max data size             unlimited", "Max data size             1048576")
+            .replace("Max address space         unlimited", "Max address space         4294967296");
+        let bounds = Limits { address_space_bytes: Some(4 << 30), data_bytes: Some(1 << 20), ..expected };
+        assert_eq!(parse_limits(bounded.as_bytes()), Some(bounds));
         assert_eq!(parse_limits(&LIMITS.as_bytes()[..700]), None);
     }
 

@@ -44,6 +44,7 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
             b"RssFile" => &mut memory.file_bytes,
             b"RssShmem" => &mut memory.shmem_bytes,
             b"VmPTE" => &mut memory.page_tables_bytes,
+            b"VmData" => &mut memory.data_bytes,
             b"VmSwap" => &mut memory.swap_bytes,
             _ => continue,
         };
@@ -59,7 +60,7 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
     Some(Status { uid: uid?, threads: threads?, memory })
 }
 
-const MEMORY_PARTS: usize = 7;
+const MEMORY_PARTS: usize = 8;
 
 /// `     1234 kB` in bytes.
 fn kibibytes(value: &[u8]) -> Option<u64> {
@@ -97,6 +98,7 @@ mod tests {
             swap_bytes: 7 << 10,
             page_tables_bytes: 5 << 10,
             virtual_bytes: 200 << 10,
+            data_bytes: 4 << 10,
             peak_rss_bytes: 90 << 10,
         };
         assert_eq!(parse(WHOLE.as_bytes()), Some(Status { uid: 1000, threads: 13, memory: Some(memory) }));
@@ -110,8 +112,10 @@ mod tests {
 
     #[test]
     fn a_missing_part_is_not_zero() {
-        for part in ["RssAnon", "RssFile", "RssShmem", "VmSwap", "VmPTE", "VmSize", "VmHWM", "Uid", "Threads"]
-        {
+        for part in [
+            "VmData", "RssAnon", "RssFile", "RssShmem", "VmSwap", "VmPTE", "VmSize", "VmHWM", "Uid",
+            "Threads",
+        ] {
             let without: String =
                 WHOLE.split_inclusive('\n').filter(|line| !line.starts_with(part)).collect();
             assert_eq!(parse(without.as_bytes()), None, "{part}");

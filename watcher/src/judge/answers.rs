@@ -1,0 +1,93 @@
+//! An answer for each kind: what nothing was said of is undecided, and whether that keeps a process from being called
+//! healthy depends on why.
+//!
+//! What could not be read never acquits. But memory of a Go process breathes by what garbage there is between two
+//! collections, and a rise within that, in a window too short to hold them, is no reason to withhold a verdict: it is
+//! said, and the rest decides.
+
+use super::{Bounds, Finding, Kind, MemoryPart, Steady, Undecided, UndecidedWhy, Verdict};
+use crate::store::Window;
+
+/// Every kind, in the order in which they are judged.
+const KINDS: [Kind; 8] = [
+    Kind::Fd,
+    Kind::Connection,
+    Kind::Thread,
+    Kind::Child,
+    Kind::Mapping,
+    Kind::Goroutine,
+    Kind::Heap,
+    Kind::Native,
+];
+
+/// Adds what is missing to `undecided`.
+pub(super) fn complete(
+    findings: &[Finding],
+    steady: &[Steady],
+    undecided: &mut Vec<Undecided>,
+    window: &Window,
+    bounds: &Bounds,
+) {
+    for kind in KINDS {
+        let is_answered = findings.iter().any(|it| it.kind == kind)
+            || steady.iter().any(|it| it.kind == kind)
+            || undecided.iter().any(|it| it.kind == kind);
+        // A program that is not Go has no goroutines to lose.
+        if is_answered || (kind == Kind::Goroutine && !bounds.is_go) {
+            continue;
+        }
+        let why = match kind {
+            Kind::Heap => of_memory(window),
+            Kind::Native => with_the_heap(undecided).unwrap_or_else(|| of_memory(window)),
+            _ => UndecidedWhy::NotRead,
+        };
+        undecided.push(Undecided { kind, why });
+    }
+}
+
+/// The Go heap and memory outside of it are one number to the kernel: what keeps the one from being judged keeps the
+/// other too.
+fn with_the_heap(undecided: &[Undecided]) -> Option<UndecidedWhy> {
+    let heap = undecided.iter().find(|it| it.kind == Kind::Heap)?;
+    matches!(
+        heap.why,
+        UndecidedWhy::CompositionUnknown { part: MemoryPart::Anonymous, .. }
+            | UndecidedWhy::TooFewSamples { .. }
+            | UndecidedWhy::TooShort { .. }
+            | UndecidedWhy::NotRead
+    )
+    .then_some(heap.why)
+}
+
+fn of_memory(window: &Window) -> UndecidedWhy {
+    let anonymous = window.samples().filter_map(|sample| {
+        let memory = sample.memory.seen()?;
+        Some((memory.anon_bytes + memory.swap_bytes) as f64)
+    });
+    let range = anonymous.fold(None, |range: Option<(f64, f64)>, bytes| {
+        range.map_or(Some((bytes, bytes)), |(low, high)| Some((low.min(bytes), high.max(bytes))))
+    });
+    match range {
+        Some((low, high)) => UndecidedWhy::WithinACycle { rise_bytes: high - low },
+        None => UndecidedWhy::NotRead,
+    }
+}
+
+/// The verdict over all kinds.
+pub(super) fn verdict(findings: &[Finding], steady: &[Steady], undecided: &[Undecided]) -> Verdict {
+    if !findings.is_empty() {
+        Verdict::Leak
+    } else if steady.is_empty() || undecided.iter().any(|one| matters(&one.why)) {
+        Verdict::Inconclusive
+    } else {
+        Verdict::Healthy
+    }
+}
+
+/// Whether a process of which this is not known must not be called healthy.
+fn matters(why: &UndecidedWhy) -> bool {
+    !matches!(why, UndecidedWhy::WithinACycle { .. })
+}
+
+#[cfg(test)]
+mod tests;
