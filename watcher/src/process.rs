@@ -131,6 +131,8 @@ pub struct Lineage {
     pub id: u64,
     /// How many members of the chain ended before this one began, as far as we have seen.
     pub restarts: u32,
+    /// Tells the builds of the program apart: the same for the same content, wherever it lies.
+    pub build: u64,
 }
 
 /// Makes bytes from a hostile process safe to print: invalid UTF-8 becomes U+FFFD, control characters

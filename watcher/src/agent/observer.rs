@@ -5,7 +5,7 @@ use super::pulls::{self, Arrival};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::health::{Check, Losses};
-use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate, suspicion};
+use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate, story, suspicion};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
@@ -18,6 +18,7 @@ use crate::source::kernel::Kernel;
 use crate::source::kernel::lifecycle::Lifecycle;
 use crate::source::proc::ProcRoot;
 use crate::store::Window;
+use crate::store::lives::{Born, Life, Lives};
 use anyhow::Context;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub struct Observer {
     discovery: Discovery,
     sweeper: Sweeper,
     windows: HashMap<ProcessId, Window>,
+    lives: Lives,
     window_capacity: usize,
     losses: Losses,
 }
@@ -62,6 +64,7 @@ impl Observer {
             discovery: Discovery::new(selection),
             sweeper,
             windows: HashMap::new(),
+            lives: Lives::default(),
             window_capacity,
             losses: Losses::default(),
         })
@@ -103,7 +106,10 @@ impl Observer {
     fn adopt(&mut self, changes: &Changes) {
         self.losses.unwatched_processes += changes.unwatched;
         for left in &changes.left {
-            self.windows.remove(&left.id);
+            let ended = self.windows.remove(&left.id);
+            if let Some(life) = ended.and_then(|window| self.life(left, &window)) {
+                self.lives.keep(left.lineage.id, life);
+            }
             self.watches.forget(left.id);
         }
         for came in &changes.came {
@@ -259,10 +265,35 @@ impl Observer {
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.
     pub fn judge(&self, target: &Target) -> Option<Judgement> {
         let bounds = self.bounds(target);
-        Some(judge::judge(self.windows.get(&target.id)?, &bounds, &Thresholds::default()))
+        let window = self.windows.get(&target.id)?;
+        let mut judgement = judge::judge(window, &bounds, &Thresholds::default());
+        if let Some(present) = self.life(target, window) {
+            let cgroup = window.latest().and_then(|sample| sample.cgroup.seen()?.memory_limit_bytes);
+            story::tell(&mut judgement, self.lives.of(target.lineage.id), &present, &bounds, cgroup);
+        }
+        Some(judgement)
+    }
+
+    /// Seconds after boot at which a process started.
+    fn began(&self, id: ProcessId) -> f64 {
+        id.start_ticks as f64 / self.host.ticks_per_second.max(1) as f64
+    }
+
+    fn life(&self, target: &Target, window: &Window) -> Option<Life> {
+        let go = target.go.as_ref();
+        let version = go.and_then(|go| go.module.as_ref()).map(|module| module.version.as_str());
+        let revision = go.and_then(|go| go.settings.get("vcs.revision")).map(|it| it.get(..12).unwrap_or(it));
+        let born = Born {
+            build: target.lineage.build,
+            build_name: version.filter(|it| *it != "(devel)").or(revision).map(str::to_owned),
+            started: target.started,
+            began: self.began(target.id),
+        };
+        Life::of(window, born)
     }
 
     fn bounds(&self, target: &Target) -> Bounds {
+        let newest = self.windows.get(&target.id).and_then(Window::latest);
         let mut limits = target.limits;
         // The kernel does not hold root to it (`is_ucounts_overlimit`, kernel/fork.c).
         if target.uid == Some(0) {
@@ -279,6 +310,7 @@ impl Observer {
             host_tasks_in_use: self.host_usage.tasks,
             user_tasks: user.and_then(|uid| self.proc.tasks_of_user(uid)),
             is_go: target.go.is_some(),
+            age_seconds: newest.map(|sample| sample.at.since_boot.as_secs_f64() - self.began(target.id)),
         }
     }
 

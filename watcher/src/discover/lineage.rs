@@ -80,10 +80,11 @@ impl Lineages {
             if chains.is_empty() {
                 self.ended.remove(&place);
             }
-            return Lineage { id: last.lineage.id, restarts: last.lineage.restarts.saturating_add(1) };
+            let restarts = last.lineage.restarts.saturating_add(1);
+            return Lineage { id: last.lineage.id, restarts, build: target.lineage.build };
         }
         self.next_id += 1;
-        Lineage { id: self.next_id, restarts: 0 }
+        Lineage { id: self.next_id, restarts: 0, build: target.lineage.build }
     }
 
     /// Remembers that `target` has left, so that its successor can join its chain.

@@ -18,6 +18,7 @@ use executables::Executables;
 use libraries::{Libraries, Looks};
 use lineage::Lineages;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// More processes than this are not watched: their windows would take more memory than the agent may use.
@@ -140,7 +141,8 @@ impl Discovery {
         }
         let go = executable.and_then(|identity| self.go(&process, identity, changes));
         let looks = (go.is_none() && executable.is_some()).then(Looks::default);
-        if let Some(target) = self.examine(host, &process, stat, id, go) {
+        if let Some(mut target) = self.examine(host, &process, stat, id, go) {
+            target.lineage.build = build(executable, target.go.as_deref());
             self.watch(target, changes);
         }
         self.known.insert(pid, Known { id, executable, looks });
@@ -236,6 +238,16 @@ impl Discovery {
             }
         }
     }
+}
+
+/// The same for the same content of the executable, also where it is another file in another container.
+fn build(executable: Option<FileIdentity>, go: Option<&GoProgram>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    executable.map(|identity| identity.content()).hash(&mut hasher);
+    if let Some(go) = go {
+        (&go.version, &go.settings, go.module.as_ref().map(|module| &module.version)).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

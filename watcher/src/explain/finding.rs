@@ -2,7 +2,7 @@
 
 use super::endpoint;
 use super::words::{count, counted, duration, percent, quantity, range, rate};
-use super::{Exhaustion, Finding, Kind, survivors, time_left};
+use super::{Exhaustion, Finding, Kind, since, survivors, time_left};
 use crate::descriptor::DescriptorType;
 use crate::judge::{Detail, Evidence, Finding as Judged, Unit};
 use crate::sample::connections::Peer;
@@ -214,6 +214,8 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             };
             format!("{} of the growth is {what}, where there are {} now.", percent(share), count(now as f64))
         }
+        Evidence::Since { seconds, begin } => since::sentence(seconds, begin),
+        Evidence::Lives { rising, lives, typical_seconds } => since::lives(rising, lives, typical_seconds),
         Evidence::Survivors { .. }
         | Evidence::WithoutStack { .. }
         | Evidence::ClosedByCollector { .. }

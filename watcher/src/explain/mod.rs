@@ -7,6 +7,8 @@ mod advice;
 mod endpoint;
 mod finding;
 mod memory;
+mod since;
+mod story;
 mod survivors;
 mod time_left;
 mod unseen;
@@ -17,6 +19,7 @@ pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
 pub use crate::sample::pulls::{EndpointUse, PullCost};
 pub use memory::{MemoryBalance, Part};
+pub use story::{Life, Story};
 
 use crate::judge::{Judgement, Lacking, What};
 use crate::process::{Container, Target};
@@ -50,6 +53,8 @@ pub struct Diagnosis {
     pub unseen: Vec<Unseen>,
     /// What to do next, in the order in which to do it.
     pub next_steps: Vec<String>,
+    /// What the earlier lives of the program show together with this one.
+    pub story: Option<Story>,
 }
 
 /// The process that a diagnosis is about.
@@ -188,6 +193,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
             .map(|memory| memory::balance(memory, judgement.runtime.as_ref(), judgement.mapped_bytes)),
         endpoint: judgement.endpoint.clone(),
         unseen: missing,
+        story: judgement.story.as_ref().map(story::explain),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::culprit::{Owner, owner};
 use super::{
-    Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, answers, exhaustion, gaps,
+    Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, answers, cause, exhaustion, gaps,
+    since,
 };
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
@@ -36,8 +37,16 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     // What leaks needs no further deciding, and a kind of which one half is undecided is not ruled out by the other.
     undecided.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
     steady.retain(|one| undecided.iter().all(|other| other.kind != one.kind));
-    rank(&mut findings, window.captures().main_module.as_deref());
+    if let Some(cause) = cause::missing(&findings, &undecided, window) {
+        findings.retain(|finding| !cause::is_of_unknown_type(finding));
+        findings.push(cause);
+    }
+    undecided.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
+    steady.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
+    relate(&mut findings, window.captures().main_module.as_deref());
+    since::add(&mut findings, window, bounds);
     exhaustion::add(&mut findings, window, bounds);
+    rank(&mut findings);
     answers::complete(&findings, &steady, &mut undecided, window, bounds);
     let verdict = answers::verdict(&findings, &steady, &undecided);
     let newest = window.latest();
@@ -55,11 +64,12 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         lacking: lacking(window).into_iter().chain(lacking_stacks(window.captures())).collect(),
         endpoint: window.captures().pulls.used.clone(),
         sampled: newest.map(|sample| sample.at),
+        story: None,
     }
 }
 
-/// The cause first: the finding that explains most others, and of those the surest.
-fn rank(findings: &mut [Finding], module: Option<&str>) {
+/// Says of each finding from which other one it follows.
+fn relate(findings: &mut [Finding], module: Option<&str>) {
     for index in 0..findings.len() {
         let cause = findings
             .iter()
@@ -74,9 +84,19 @@ fn rank(findings: &mut [Finding], module: Option<&str>) {
             .map(|cause| cause.kind);
         findings[index].consequence_of = cause;
     }
-    // Causes by how sure we are of them, then what follows, in the order of the chain.
+}
+
+/// Causes first: those that we are about as sure of by how soon they end the process. Then what follows, in the order
+/// of the chain.
+fn rank(findings: &mut [Finding]) {
+    let doubt = |finding: &Finding| 10.0 - (finding.confidence * 10.0).round();
+    let soon = |finding: &Finding| finding.exhausts.map_or(f64::INFINITY, |it| it.in_seconds);
     findings.sort_by(|a, b| match (a.consequence_of, b.consequence_of) {
-        (None, None) => b.confidence.total_cmp(&a.confidence).then(depth(a.kind).cmp(&depth(b.kind))),
+        (None, None) => doubt(a)
+            .total_cmp(&doubt(b))
+            .then(soon(a).total_cmp(&soon(b)))
+            .then(b.confidence.total_cmp(&a.confidence))
+            .then(depth(a.kind).cmp(&depth(b.kind))),
         (Some(_), Some(_)) => depth(a.kind).cmp(&depth(b.kind)),
         (a, b) => a.is_some().cmp(&b.is_some()),
     });
@@ -101,7 +121,7 @@ fn depth(kind: Kind) -> u8 {
 }
 
 /// Whether `effect` merely follows from `cause`.
-fn follows(effect: &Finding, cause: &Finding) -> bool {
+pub(super) fn follows(effect: &Finding, cause: &Finding) -> bool {
     // Anonymous memory that is mapped and kept is both bytes and mappings; bytes are what runs out.
     match (cause.kind, effect.kind) {
         (Kind::Native, Kind::Mapping) => return share_a_line(effect, cause),

@@ -90,6 +90,8 @@ fn share_of_growth(window: &Window, growth: Growth, part: &impl Fn(&DescriptorTy
     let grown = last.total() as f64 - first.total() as f64;
     let (share, doubt) = if readings >= 2 && grown > 0.0 {
         ((part(last) as f64 - part(first) as f64) / grown, FEW_READINGS)
+    } else if !are_told(window) {
+        return Course::Undecided(UndecidedWhy::NotRead);
     } else {
         // One reading: a leak that has been at work for a while is most of what is open.
         let share = part(last) as f64 / last.total().max(1) as f64;
@@ -104,6 +106,18 @@ fn share_of_growth(window: &Window, growth: Growth, part: &impl Fn(&DescriptorTy
     }
     let share = share.min(1.0);
     Course::Grows(growth.scaled(share, doubt, Evidence::Share { of_descriptors: share, readings }))
+}
+
+/// Whether what was read of the types says anything of what grows: not where the only reading is of a time at which
+/// most of what is open now had not come yet.
+pub(super) fn are_told(window: &Window) -> bool {
+    let (readings, _, last) = readings(window);
+    let now = window.samples().rev().find_map(|sample| sample.descriptors.seen().copied());
+    match (readings, last, now) {
+        (0, _, _) | (_, None, _) => false,
+        (1, Some(types), Some(now)) => 2 * types.total() >= now,
+        _ => true,
+    }
 }
 
 /// How often the types were read, and the first and the last of these readings.

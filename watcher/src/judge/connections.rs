@@ -3,7 +3,7 @@
 
 use super::composition::{part_course, part_series};
 use super::culprit::{self, Owner, owner, package};
-use super::growth::{Course, course};
+use super::growth::{Course, Growth, course};
 use super::survivors::{Book, LEAST_COUNT, ends_in_library};
 use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, collector, descriptors, goroutines};
 use crate::descriptor::DescriptorType;
@@ -45,7 +45,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     };
     let captures = window.captures();
     let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, open_sockets) else {
-        return vec![Outcome::of(Kind::Connection, course, |finding| name_group(window, finding))];
+        return vec![outcome(window, course, None)];
     };
     let course = match book.decide(course) {
         Course::Steady(why) => {
@@ -53,13 +53,32 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         other => other,
     };
-    vec![Outcome::of(Kind::Connection, course, |finding| {
+    vec![outcome(window, course, Some(&book))]
+}
+
+/// The outcome for this course, with all that is known of the sockets that grow.
+fn outcome(window: &Window, course: Course, book: Option<&Book<'_, Descriptors>>) -> Outcome {
+    let captures = window.captures();
+    Outcome::of(Kind::Connection, course, |finding| {
         name_group(window, finding);
-        book.describe(finding, captures);
-        name_group_of_sites(&book, finding);
-        name_caller(&book, finding, captures);
-        name_waiting(&book, finding, captures);
-    })]
+        if let Some(book) = book {
+            book.describe(finding, captures);
+            name_group_of_sites(book, finding);
+            name_caller(book, finding, captures);
+            name_waiting(book, finding, captures);
+        }
+    })
+}
+
+/// Growth of what stacks keep that open sockets, whatever the totals say.
+pub(super) fn kept(window: &Window) -> Option<Growth> {
+    Book::open(window, &window.captures().descriptors, LEAST_COUNT, open_sockets)?.kept_growth()
+}
+
+/// A finding of this growth.
+pub(super) fn described(window: &Window, growth: Growth) -> Outcome {
+    let book = Book::open(window, &window.captures().descriptors, LEAST_COUNT, open_sockets);
+    outcome(window, Course::Grows(growth), book.as_ref())
 }
 
 /// Sockets of a site but its listeners; `None` for a site that makes other things.

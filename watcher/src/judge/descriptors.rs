@@ -1,7 +1,7 @@
 //! Descriptors that are no sockets, of which type those are that grow, and who opened them.
 
-use super::composition::{part_course, readings};
-use super::growth::{Course, course};
+use super::composition::{are_told, part_course, readings};
+use super::growth::{Course, Growth, course};
 use super::survivors::{Book, LEAST_COUNT};
 use super::{Evidence, Finding, Kind, Outcome, Thresholds, UndecidedWhy, collector, culprit};
 use crate::descriptor::DescriptorType;
@@ -20,7 +20,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let course = by_totals(window, thresholds);
     let captures = window.captures();
     let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, files) else {
-        return vec![Outcome::of(Kind::Fd, course, |finding| name_type(window, finding))];
+        return vec![outcome(window, course, None)];
     };
     let course = match book.decide(course) {
         // What the collector closes nobody else does: it grows until the next collection, and comes back.
@@ -29,17 +29,35 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         other => other,
     };
-    vec![Outcome::of(Kind::Fd, course, |finding| {
+    vec![outcome(window, course, Some(&book))]
+}
+
+/// The outcome for this course, with all that is known of the descriptors that grow.
+fn outcome(window: &Window, course: Course, book: Option<&Book<'_, Descriptors>>) -> Outcome {
+    Outcome::of(Kind::Fd, course, |finding| {
         name_type(window, finding);
-        book.describe(finding, captures);
-        name_type_of_sites(&book, finding);
-    })]
+        if let Some(book) = book {
+            book.describe(finding, window.captures());
+            name_type_of_sites(book, finding);
+        }
+    })
+}
+
+/// Growth of what stacks keep that open other things than sockets, whatever the totals say.
+pub(super) fn kept(window: &Window) -> Option<Growth> {
+    Book::open(window, &window.captures().descriptors, LEAST_COUNT, files)?.kept_growth()
+}
+
+/// A finding of this growth.
+pub(super) fn described(window: &Window, growth: Growth) -> Outcome {
+    let book = Book::open(window, &window.captures().descriptors, LEAST_COUNT, files);
+    outcome(window, Course::Grows(growth), book.as_ref())
 }
 
 /// Without types the growth of all descriptors is all there is; it is said as what it most often is.
 fn by_totals(window: &Window, thresholds: &Thresholds) -> Course {
     let unit = Kind::Fd.unit();
-    if readings(window).0 > 0 {
+    if are_told(window) {
         return part_course(window, unit, thresholds, DescriptorTypes::without_sockets);
     }
     let total = window.series(|sample| Some((sample.descriptors.at, *sample.descriptors.seen()? as f64)));

@@ -161,6 +161,22 @@ pub enum Evidence {
         /// How they hold them.
         hold: Hold,
     },
+    /// Since when it grows.
+    Since {
+        /// Seconds before the newest sample.
+        seconds: f64,
+        /// What happened then.
+        begin: Begin,
+    },
+    /// The lives of a program across its restarts, cut by the same limit.
+    Lives {
+        /// Ended ones and the present one that rise in a line.
+        rising: usize,
+        /// All that were seen.
+        lives: usize,
+        /// Seconds from start to end: the median.
+        typical_seconds: f64,
+    },
     /// Objects that one stack allocated are still live, counted where no heap profile is recorded.
     Retained {
         /// Live bytes.
@@ -172,6 +188,17 @@ pub enum Evidence {
         /// Seconds that were watched for it.
         seconds: f64,
     },
+}
+
+/// With what growth begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// With the process.
+    ProcessStart,
+    /// While it was watched.
+    Watched,
+    /// Before it was watched, and no earlier: at this pace what there is now would have come sooner.
+    NoEarlier,
 }
 
 /// What was created and what became of it.

@@ -4,6 +4,7 @@
 
 mod answers;
 pub mod attribute;
+mod cause;
 pub mod children;
 mod collector;
 pub mod composition;
@@ -20,6 +21,8 @@ pub mod heap;
 pub mod mappings;
 pub mod memory;
 pub mod shape;
+mod since;
+pub mod story;
 mod survivors;
 pub mod suspicion;
 pub mod threads;
@@ -29,7 +32,7 @@ pub mod trend;
 pub(crate) mod simulation;
 
 pub use crate::sample::code::Frame;
-pub use evidence::{Created, Evidence, Hold};
+pub use evidence::{Begin, Created, Evidence, Hold};
 pub use gaps::{Gap, What};
 
 use crate::descriptor::DescriptorType;
@@ -84,6 +87,8 @@ pub struct Judgement {
     pub endpoint: Option<EndpointUse>,
     /// When the newest sample was taken.
     pub sampled: Option<Moment>,
+    /// What the earlier lives of the program show together with this one.
+    pub story: Option<story::Story>,
 }
 
 /// What the captures of a process lack, so that lines of code cannot be named.
@@ -499,6 +504,8 @@ pub struct Bounds {
     pub user_tasks: Option<u64>,
     /// It is a Go program: goroutines and a Go heap are there, whether or not they are read.
     pub is_go: bool,
+    /// Seconds that the process had lived at its newest sample.
+    pub age_seconds: Option<f64>,
 }
 
 /// From how much on a change counts. The defaults suit windows from 30 s on.

@@ -197,6 +197,12 @@ impl<'a, T> Book<'a, T> {
         }
     }
 
+    /// Growth of what the stacks keep, whatever the totals say; `None` where none keeps enough.
+    pub fn kept_growth(&self) -> Option<Growth> {
+        let Word::Kept { total } = self.word() else { return None };
+        Some(self.growth(total))
+    }
+
     /// What becomes of the totals' word when the stacks have theirs.
     pub fn decide(&self, course: Course) -> Course {
         let word = self.word();
@@ -458,4 +464,4 @@ pub(super) fn ends_in_library(finding: &Finding, module: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+pub(super) mod world;

@@ -89,6 +89,7 @@ struct DiagnosisObject<'a> {
     endpoint: Option<EndpointObject<'a>>,
     unseen: Vec<UnseenObject<'a>>,
     next_steps: &'a [String],
+    story: Option<StoryObject<'a>>,
 }
 
 #[derive(Serialize)]
@@ -124,6 +125,58 @@ struct ExhaustsObject {
     in_seconds: f64,
     low: f64,
     high: Option<f64>,
+}
+
+impl ExhaustsObject {
+    fn of(exhausts: &explain::Exhaustion) -> Self {
+        ExhaustsObject {
+            limit: exhausts.limit,
+            in_seconds: rounded(exhausts.in_seconds),
+            low: rounded(exhausts.low_seconds),
+            high: exhausts.high_seconds.map(rounded),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StoryObject<'a> {
+    text: &'a str,
+    total: &'static str,
+    typical_seconds: f64,
+    rate_per_second: f64,
+    exhausts: Option<ExhaustsObject>,
+    changed_since: Option<String>,
+    lives: Vec<LifeObject>,
+}
+
+#[derive(Serialize)]
+struct LifeObject {
+    start_time: Option<String>,
+    seconds: f64,
+    from: f64,
+    to: f64,
+    rate_per_second: Option<f64>,
+}
+
+impl<'a> StoryObject<'a> {
+    fn of(story: &'a explain::Story) -> Self {
+        let life = |life: &explain::Life| LifeObject {
+            start_time: timestamp(life.started),
+            seconds: rounded(life.seconds),
+            from: life.from,
+            to: life.to,
+            rate_per_second: life.rate_per_second.map(rounded),
+        };
+        StoryObject {
+            text: &story.text,
+            total: story.total,
+            typical_seconds: rounded(story.typical_seconds),
+            rate_per_second: rounded(story.rate_per_second),
+            exhausts: story.exhausts.as_ref().map(ExhaustsObject::of),
+            changed_since: story.changed_since.and_then(timestamp),
+            lives: story.lives.iter().map(life).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -229,6 +282,7 @@ impl<'a> DiagnosisObject<'a> {
                 .map(|one| UnseenObject { what: &one.what, why: &one.why })
                 .collect(),
             next_steps: &diagnosis.next_steps,
+            story: diagnosis.story.as_ref().map(StoryObject::of),
         }
     }
 }
@@ -257,12 +311,7 @@ impl<'a> FindingObject<'a> {
             confidence: (finding.confidence * 100.0).round() / 100.0,
             rate_per_second: rounded(finding.rate_per_second),
             unit: unit_word(finding.kind.unit()),
-            exhausts: finding.exhausts.as_ref().map(|exhausts| ExhaustsObject {
-                limit: exhausts.limit,
-                in_seconds: rounded(exhausts.in_seconds),
-                low: rounded(exhausts.low_seconds),
-                high: exhausts.high_seconds.map(rounded),
-            }),
+            exhausts: finding.exhausts.as_ref().map(ExhaustsObject::of),
             detail: DetailObject {
                 state: finding.state,
                 peer: finding.peer.as_deref(),

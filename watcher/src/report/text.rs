@@ -70,6 +70,7 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
             page.paragraph(&also(other), &format!("{}.", other.headline));
         }
     }
+    page.paragraph("Restarts", diagnosis.story.as_ref().map_or("", |story| &story.text));
     for text in undecided(&diagnosis.undecided) {
         page.paragraph("Undecided", &text);
     }

@@ -5,8 +5,8 @@
 
 use super::go_code;
 use crate::golang::program::Program;
-pub use crate::golang::runtime::GoCounters;
 use crate::golang::runtime::{AttachOptions, Runtime};
+pub use crate::golang::runtime::{GoCounters, HeapCounters};
 use crate::process::{GoProgram, ProcessId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;

@@ -1,6 +1,7 @@
 //! What was seen, kept for as long as it can matter: a bounded window of samples per process, and its captures.
 
 pub mod captures;
+pub mod lives;
 pub mod pulls;
 pub mod window;
 

@@ -56,7 +56,8 @@ fn garbage_of_one_cycle_is_said_and_withholds_no_verdict() {
 
 #[test]
 fn each_kind_has_an_answer_whatever_was_read() {
-    let mut changes: Vec<Box<dyn Fn(usize, &mut Beat)>> = Vec::new();
+    type Change = Box<dyn Fn(usize, &mut Beat)>;
+    let mut changes: Vec<Change> = Vec::new();
     changes.push(Box::new(|_, _| {}));
     changes.push(Box::new(|_, beat| counted(beat, Some(9))));
     changes.push(Box::new(|second, beat| beat.anon_bytes += (second as u64) << 18));

@@ -6,9 +6,9 @@
 //! the live heap alone fills the limit. Then the collector runs all the time, and memory grows on with the leak.
 
 use super::{Approach, NONE, State, Times, comes_back, plus};
-use crate::golang::runtime::HeapCounters;
 use crate::judge::{Finding, Kind, LimitName, Rate};
 use crate::sample::Sample;
+use crate::sample::runtime::HeapCounters;
 use crate::store::Window;
 
 /// The runtime reserves address space by arenas of this size (`heapArenaBytes` on 64-bit Linux).

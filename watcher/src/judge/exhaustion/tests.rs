@@ -79,6 +79,7 @@ fn each_kind_runs_into_its_own_limit() {
         host_tasks_in_use: Some(3_800),
         user_tasks: Some(250),
         is_go: true,
+        age_seconds: None,
     };
     let idle = window(|_, _| {});
     for (kind, per_second, expected) in [

@@ -21,7 +21,7 @@ pub(crate) const HANDLER: Place = Place {
     stack: &["runtime.gopark", "runtime.chanrecv1", "main.await"],
     wait: "chan receive",
 };
-const CONNECTIONS: Place = Place {
+pub(crate) const CONNECTIONS: Place = Place {
     created_by: &["net/http.(*Transport).dialConn"],
     stack: &["runtime.gopark", "internal/poll.(*FD).Read", "net/http.(*persistConn).readLoop"],
     wait: "IO wait",

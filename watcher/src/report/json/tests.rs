@@ -1,12 +1,12 @@
 use super::{DiagnosisObject, checks, diagnosis_line, list};
 use crate::explain::tests::{diagnosed, target};
-use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, PullCost};
+use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, Life, PullCost, Story};
 use crate::health::{Check, CheckState};
 use crate::judge::simulation::window;
 use crate::report::pulled::Endpoints;
 use expect_test::expect;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Asserts that `value` has exactly the shape of `shape`, in which a value stands for its type, `null` beside a
 /// value in an array for "or null", and an array of one for "any number of these".
@@ -58,6 +58,23 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         }],
         failures: vec!["it hung".to_owned()],
     });
+    let left = shown.findings[0].exhausts.clone();
+    let life = Life {
+        started: SystemTime::UNIX_EPOCH,
+        seconds: 9.5,
+        from: 1.0,
+        to: 9.0,
+        rate_per_second: Some(1.0),
+    };
+    shown.story = Some(Story {
+        text: "It was started twice.".to_owned(),
+        total: "memory",
+        typical_seconds: 9.5,
+        rate_per_second: 1.0,
+        exhausts: left,
+        changed_since: Some(SystemTime::UNIX_EPOCH),
+        lives: vec![life],
+    });
     let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
         "schema": "", "window_seconds": 0, "samples": 0, "verdict": "", "headline": "",
@@ -90,6 +107,12 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         }, null],
         "unseen": [{"what": "", "why": ""}],
         "next_steps": [""],
+        "story": [{
+            "text": "", "total": "", "typical_seconds": 0, "rate_per_second": 0,
+            "exhausts": [{"limit": "", "in_seconds": 0, "low": 0, "high": [0, null]}, null],
+            "changed_since": ["", null],
+            "lives": [{"start_time": ["", null], "seconds": 0, "from": 0, "to": 0, "rate_per_second": [0, null]}],
+        }, null],
     });
     conforms(&value, &shape, "$");
     assert_eq!(value["schema"], "watcher.diagnosis/1");

@@ -1,0 +1,127 @@
+//! The story of a program across its restarts, in sentences.
+
+use super::words::{count, duration, quantity, rate};
+use crate::judge::story::Story as Judged;
+use crate::judge::{Exhaustion, Unit};
+use crate::store::lives::Total;
+use std::time::SystemTime;
+
+/// What the lives of one program show together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Story {
+    /// It in sentences.
+    pub text: String,
+    /// What rises in each life, in a word: `memory`, `descriptors`, `goroutines`.
+    pub total: &'static str,
+    /// Seconds from start to end of the ended lives: the median.
+    pub typical_seconds: f64,
+    /// Growth per second over all lives that rise.
+    pub rate_per_second: f64,
+    /// When the present life reaches the limit.
+    pub exhausts: Option<super::Exhaustion>,
+    /// When the first life of the present build started, where it brought another pace.
+    pub changed_since: Option<SystemTime>,
+    /// The lives, the present one last.
+    pub lives: Vec<Life>,
+}
+
+/// One life.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Life {
+    /// When the process started.
+    pub started: SystemTime,
+    /// Seconds from its start to its last sample.
+    pub seconds: f64,
+    /// Level at its first sample.
+    pub from: f64,
+    /// Level at its last.
+    pub to: f64,
+    /// Growth per second; `None` where it did not rise, or was too short to tell.
+    pub rate_per_second: Option<f64>,
+}
+
+pub(super) fn explain(story: &Judged) -> Story {
+    let lives = story.chapters.iter().map(|chapter| Life {
+        started: chapter.started,
+        seconds: chapter.seconds,
+        from: chapter.from,
+        to: chapter.to,
+        rate_per_second: chapter.rate.map(|rate| rate.per_second),
+    });
+    Story {
+        text: text(story),
+        total: word(story.total),
+        typical_seconds: story.typical_seconds,
+        rate_per_second: story.rate.per_second,
+        exhausts: story.exhausts.as_ref().map(exhaustion),
+        changed_since: story.changed.as_ref().map(|change| change.since),
+        lives: lives.collect(),
+    }
+}
+
+fn exhaustion(judged: &Exhaustion) -> super::Exhaustion {
+    super::Exhaustion {
+        limit: super::time_left::limit_name(judged.limit),
+        in_seconds: judged.in_seconds,
+        low_seconds: judged.low_seconds,
+        high_seconds: judged.high_seconds,
+    }
+}
+
+fn word(total: Total) -> &'static str {
+    match total {
+        Total::Memory => "memory",
+        Total::LiveHeap => "live heap",
+        Total::Descriptors => "descriptors",
+        Total::Goroutines => "goroutines",
+    }
+}
+
+fn unit(total: Total) -> Unit {
+    match total {
+        Total::Memory | Total::LiveHeap => Unit::Bytes,
+        Total::Descriptors => Unit::Fds,
+        Total::Goroutines => Unit::Goroutines,
+    }
+}
+
+fn text(story: &Judged) -> String {
+    let unit = unit(story.total);
+    let risen = story.chapters.iter().filter(|it| it.rate.is_some()).count();
+    let subject = match story.total {
+        Total::Memory => "its memory",
+        Total::LiveHeap => "its live heap",
+        Total::Descriptors => "the number of its open descriptors",
+        Total::Goroutines => "the number of its goroutines",
+    };
+    let ended = story.chapters.split_last().map(|(_, ended)| ended).unwrap_or_default();
+    let mut text = format!(
+        "This program was seen to be started {} times; in {} of these lives {subject} rose in a line, by {}",
+        count(story.chapters.len() as f64),
+        count(risen as f64),
+        rate(story.rate.per_second, unit)
+    );
+    let ends = ended.iter().filter(|it| it.rate.is_some()).map(|it| it.to);
+    let (low, high) = ends.fold((f64::INFINITY, 0.0_f64), |(low, high), to| (low.min(to), high.max(to)));
+    if low.is_finite() {
+        let (low, high) = (quantity(low, unit), quantity(high, unit));
+        let at = if low == high { low } else { format!("{low} to {high}") };
+        text += &format!(", and each restart brought it down from {at}");
+    }
+    text += &format!(". A life lasts {}.", duration(story.typical_seconds));
+    if let Some(left) = &story.exhausts {
+        text += &format!(" The present one has {}.", super::time_left::sentence(left));
+    }
+    if let Some(change) = &story.changed {
+        let build = change.build_name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let pace = |per_second: f64| {
+            if per_second > 0.0 { format!("by {}", rate(per_second, unit)) } else { "not at all".to_owned() }
+        };
+        text += &format!(
+            " Since the build{build} was started it grows {}, before that it grew {}.",
+            pace(change.after),
+            pace(change.before)
+        );
+    }
+    text
+}
