@@ -48,6 +48,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What was not looked at, and why.
     pub unseen: Vec<Unseen>,
+    /// What earlier lives of the program show together with this one.
+    pub story: Option<Story>,
 }
 
 /// The process of a diagnosis.
@@ -108,6 +110,34 @@ pub struct Exhaustion {
     pub limit: String,
     /// Seconds from the last sample.
     pub in_seconds: f64,
+    /// The soonest that is plausible.
+    pub low: f64,
+    /// The latest; `None` where growth may as well be near zero.
+    pub high: Option<f64>,
+}
+
+/// What the lives of a program show together, across its restarts.
+#[derive(Debug, Deserialize)]
+pub struct Story {
+    /// What rises in each life: `memory`, `descriptors`, …
+    pub total: String,
+    /// Seconds from start to end of the ended lives: the median.
+    pub typical_seconds: f64,
+    /// When the present life reaches the limit.
+    pub exhausts: Option<Exhaustion>,
+    /// The lives, the present one last.
+    pub lives: Vec<Life>,
+}
+
+/// One life of a program.
+#[derive(Debug, Deserialize)]
+pub struct Life {
+    /// Seconds from its start to its last sample.
+    pub seconds: f64,
+    /// Level at its first sample.
+    pub from: f64,
+    /// Level at its last.
+    pub to: f64,
 }
 
 /// What the growing ones have in common.

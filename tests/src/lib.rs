@@ -12,6 +12,7 @@ pub mod build;
 pub mod cache;
 pub mod case;
 pub mod cases;
+pub mod cgroup;
 pub mod descriptor_ledger;
 pub mod golang_heap;
 pub mod http;

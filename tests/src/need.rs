@@ -1,5 +1,6 @@
 //! What a case can need beyond a plain Linux machine.
 
+use crate::cgroup::Controller;
 use crate::toolchain::Toolchain;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ pub enum Need {
     Go,
     /// Go 1.N.
     GoMinor(u32),
+    /// A cgroup that can be made and bounded.
+    Cgroup(Controller),
     /// A program on PATH, and the Debian package that brings it.
     Program {
         /// Its file name.
@@ -37,6 +40,7 @@ impl Need {
                 19 => "It needs Go 1.19: Debian's package golang-1.19-go has it.".to_owned(),
                 _ => format!("It needs Go 1.{minor}: `cargo xtask test` fetches it."),
             }),
+            Need::Cgroup(controller) => controller.lacking(),
             Need::Program { program, package } => find_program(program)
                 .is_none()
                 .then(|| format!("It needs the program {program}: Debian's package {package} has it.")),

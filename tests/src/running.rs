@@ -118,6 +118,11 @@ impl Running {
         locked(&self.told).held.iter().rfind(|held| held.at <= moment).copied()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("ask after a child")?.is_none())
+    }
+
     /// Waits until it has ended by itself.
     pub fn wait(&mut self) -> Result<()> {
         self.child.wait().context("wait for a child")?;

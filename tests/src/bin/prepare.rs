@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, goroutines, heap, heap_leaks, leaks, ledger, openers, pulls, retention,
-    strange, views, waiting,
+    births, detection, fixtures, goroutines, heap, heap_leaks, leaks, ledger, limits, openers, pulls,
+    retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -25,12 +25,13 @@ fn main() -> io::Result<()> {
     let goroutines = newest.into_iter().flat_map(goroutines::builds);
     let pulls = newest.into_iter().flat_map(pulls::builds);
     let strange = newest.into_iter().flat_map(strange::builds);
-    let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls).chain(strange);
     let of_all = detection::builds()
         .chain(views::builds())
         .chain(heap::builds())
         .chain(openers::builds())
         .chain(heap_leaks::builds());
+    let limits = newest.into_iter().flat_map(limits::builds);
+    let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls).chain(strange).chain(limits);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {

@@ -15,6 +15,7 @@ pub mod heap_leaks;
 pub mod kernel;
 pub mod leaks;
 pub mod ledger;
+pub mod limits;
 pub mod mapped;
 pub mod mapping_ledger;
 pub mod modules;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Case> {
         detection::cases(),
         entrances::cases(),
         leaks::cases(),
+        limits::cases(),
         mapped::cases(),
         mapping_ledger::cases(),
         modules::cases(),

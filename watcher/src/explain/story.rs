@@ -1,9 +1,8 @@
 //! The story of a program across its restarts, in sentences.
 
 use super::words::{count, duration, quantity, rate};
-use crate::judge::story::Story as Judged;
+use crate::judge::story::{Story as Judged, Total};
 use crate::judge::{Exhaustion, Unit};
-use crate::store::lives::Total;
 use std::time::SystemTime;
 
 /// What the lives of one program show together.

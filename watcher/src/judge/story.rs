@@ -12,7 +12,8 @@ use super::{
     Beyond, Bounds, Detail, Evidence, Exhaustion, Finding, Judgement, Kind, LimitName, Rate, Undecided,
     UndecidedWhy, Verdict,
 };
-use crate::store::lives::{Life, Total};
+use crate::store::lives::Life;
+pub use crate::store::lives::Total;
 use std::time::SystemTime;
 
 /// Fewer values of a life than this do not show a line.
