@@ -40,29 +40,25 @@ enum Line {
 impl Running {
     /// Starts `command` without standard input. Its standard output is read here; its standard error is the test's.
     pub fn start(command: &mut Command) -> Result<Running> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {command:?}"))?;
-        let output = child.stdout.take().context("standard output is a pipe")?;
         let told = Arc::new(Mutex::new(Told::default()));
         let teller = Arc::clone(&told);
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let mut told = locked(&teller);
-                match serde_json::from_str(&line) {
-                    Ok(Line::Address { address }) => told.address = Some(address),
-                    Ok(Line::Held { unix_nanos, held }) => {
-                        told.held
-                            .push(Held { at: UNIX_EPOCH + Duration::from_nanos(unix_nanos), count: held });
-                    }
-                    // Servers that are not ours print what they like.
-                    Err(_) => {}
+        let child = hear(command, move |line| {
+            let mut told = locked(&teller);
+            match serde_json::from_str(line) {
+                Ok(Line::Address { address }) => told.address = Some(address),
+                Ok(Line::Held { unix_nanos, held }) => {
+                    told.held.push(Held { at: UNIX_EPOCH + Duration::from_nanos(unix_nanos), count: held });
                 }
+                // Servers that are not ours print what they like.
+                Err(_) => {}
             }
-        });
+        })?;
         Ok(Running { child, told })
+    }
+
+    /// The same, with each line of its standard output given to `take`.
+    pub fn start_heard(command: &mut Command, take: impl FnMut(&str) + Send + 'static) -> Result<Running> {
+        Ok(Running { child: hear(command, take)?, told: Arc::default() })
     }
 
     /// Its pid. Until this guard is dropped no other process can get it.
@@ -128,6 +124,20 @@ impl Running {
         self.child.wait().context("wait for a child")?;
         Ok(())
     }
+}
+
+/// Starts `command` and reads its standard output until it ends.
+fn hear(command: &mut Command, mut take: impl FnMut(&str) + Send + 'static) -> Result<Child> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {command:?}"))?;
+    let output = child.stdout.take().context("standard output is a pipe")?;
+    thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| take(&line));
+    });
+    Ok(child)
 }
 
 impl Drop for Running {

@@ -21,7 +21,7 @@ pub struct Server {
     /// Where its profiles are asked for.
     pub profiles: Address,
     // Removed when the server is dropped, after it.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Debian's servers that the tests start.
@@ -52,6 +52,11 @@ impl Debian {
     /// All of them.
     pub const ALL: [Debian; 6] =
         [Debian::Prometheus, Debian::Etcd, Debian::Nats, Debian::Caddy, Debian::Influx, Debian::Containerd];
+
+    /// Its name in tests and tables.
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
 
     /// What its cases need.
     pub fn need(self) -> Need {
@@ -96,7 +101,7 @@ impl Debian {
         start.command.env("HOME", data).env("XDG_DATA_HOME", data).env("XDG_CONFIG_HOME", data);
         let running = Running::start(start.command.current_dir(data).stderr(Stdio::null()))?;
         let Start { address, profiles, .. } = start;
-        let mut server = Server { running, address, profiles, _directory: directory };
+        let mut server = Server { running, address, profiles, directory };
         server.wait_until_it_answers()?;
         Ok(server)
     }
@@ -104,8 +109,26 @@ impl Debian {
 
 fn prometheus(mut command: Command, data: &Path) -> Result<Start> {
     let (config, address) = (data.join("p.yml"), free_address()?);
-    let job = format!("{{job_name: self, static_configs: [{{targets: ['{address}']}}]}}");
-    fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs: [{job}]\n"))?;
+    let itself = format!("{{job_name: self, static_configs: [{{targets: ['{address}']}}]}}");
+    let others = format!(
+        "{{job_name: load, file_sd_configs: [{{files: ['{}']}}]}}",
+        data.join("targets.json").display()
+    );
+    let rules = data.join("rules.yml");
+    fs::write(
+        &rules,
+        "groups:\n- name: load\n  rules:\n  - {record: 'shop:orders:rate', expr: 'sum by (shop) (rate(orders_total[1m]))'}\n\
+         \x20 - {alert: Quiet, expr: 'rate(orders_total[1m]) < 0.1', for: 10s}\n",
+    )?;
+    fs::write(
+        &config,
+        format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 5s}}\nrule_files: ['{}']\n\
+             scrape_configs: [{itself}, {others}]\n",
+            rules.display()
+        ),
+    )?;
+    command.args(["--web.enable-lifecycle", "--web.enable-remote-write-receiver"]);
     command.arg(format!("--config.file={}", config.display()));
     command.arg(format!("--storage.tsdb.path={}", data.join("tsdb").display()));
     command.arg(format!("--web.listen-address={address}"));
@@ -128,7 +151,10 @@ fn nats(mut command: Command, data: &Path) -> Result<Start> {
     let (config, address, profiles) = (data.join("nats.conf"), free_address()?, free_address()?);
     let port = |address: &str| address.split_once(':').map_or(String::new(), |(_, port)| port.to_owned());
     let ports = format!("port: {}\nprof_port: {}\n", port(&address), port(&profiles));
-    fs::write(&config, format!("host: 127.0.0.1\n{ports}"))?;
+    // Who does not keep up is shut out early, so that a short test sees it.
+    let patience = "max_pending: 1MB\nwrite_deadline: \"2s\"\n";
+    let streams = format!("jetstream {{ store_dir: '{}' }}\n", data.join("streams").display());
+    fs::write(&config, format!("host: 127.0.0.1\n{ports}{patience}{streams}"))?;
     command.arg("-c").arg(config);
     Ok(Start { command, address: Address::Tcp(address), profiles: Address::Tcp(profiles) })
 }
@@ -177,6 +203,11 @@ fn containerd(mut command: Command, data: &Path) -> Result<Start> {
 }
 
 impl Server {
+    /// The directory that it may fill, and that holds its settings.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
         for address in [&self.address, &self.profiles] {

@@ -4,6 +4,7 @@ mod bench;
 mod build_ebpf;
 mod fuzz;
 mod run;
+mod servers;
 mod test;
 mod tidy;
 mod vm;
@@ -29,6 +30,8 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Build the agent and run it on this host as root.
     Run(run::Run),
+    /// Watch Debian's servers under load, and fail where one is said to leak.
+    Servers(servers::Servers),
     /// Run every test that this machine allows, and say which it does not.
     Test(test::Test),
     /// Check what compilers do not: forbidden imports, long files, things left undone.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::BuildEbpf { check } => build_ebpf::run(check),
         Command::Fuzz(fuzz) => fuzz.carry_out(),
         Command::Run(run) => run.carry_out(),
+        Command::Servers(servers) => servers.carry_out(),
         Command::Test(test) => test.carry_out(),
         Command::Tidy => tidy::carry_out(),
         Command::Vm(vm) => vm.carry_out(),

@@ -1,0 +1,67 @@
+//! Customers of the real servers: `programs/patrons` calls one of them in all the ways that its clients do.
+
+use crate::http::Address;
+use crate::program;
+use crate::running::Running;
+use crate::servers::{Debian, Server};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Servers that have customers.
+pub const CALLED: [Debian; 5] =
+    [Debian::Prometheus, Debian::Etcd, Debian::Nats, Debian::Caddy, Debian::Influx];
+
+/// Customers that call until their time is over or this is dropped.
+pub struct Load {
+    running: Running,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What the customers have done so far.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Told {
+    /// Calls that came to an end.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// What the last failure was.
+    pub last_failure: String,
+}
+
+impl Load {
+    /// Begins to call `server` so many times a second on average, for `life`.
+    pub fn start(kind: Debian, server: &Server, rate: f64, life: Duration) -> Result<Load> {
+        let (Address::Tcp(address), Address::Tcp(admin)) = (&server.address, &server.profiles) else {
+            bail!("{kind:?} has no customers");
+        };
+        let mut command = Command::new(program::shipped("patrons")?);
+        command.args(["-server", &kind.name(), "-address", address, "-admin", admin]);
+        command.arg("-directory").arg(server.directory()).arg(format!("-rate={rate}"));
+        command.arg(format!("-for={}s", life.as_secs()));
+        let told = Arc::new(Mutex::new(Told::default()));
+        let teller = Arc::clone(&told);
+        let running = Running::start_heard(&mut command, move |line| {
+            if let Ok(line) = serde_json::from_str(line) {
+                *teller.lock().unwrap_or_else(PoisonError::into_inner) = line;
+            }
+        })?;
+        Ok(Load { running, told })
+    }
+
+    /// What they have done so far.
+    pub fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until their time is over. A hundredth of the calls may fail, as where a server shuts out who is slow.
+    pub fn finish(mut self) -> Result<Told> {
+        self.running.wait().context("wait for customers")?;
+        let told = self.told();
+        ensure!(told.requests > 0, "nobody called");
+        ensure!(told.failures * 100 <= told.requests, "calls fail: {told:?}");
+        Ok(told)
+    }
+}

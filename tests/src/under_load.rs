@@ -1,0 +1,219 @@
+//! Real servers while their customers call: what the agent says of each, window by window and all the time.
+
+use crate::agent;
+use crate::load::{Load, Told};
+use crate::need::Need;
+use crate::running::Running;
+use crate::servers::{Debian, Server};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Length of each window.
+pub const WINDOW: Duration = Duration::from_secs(45);
+/// What a window takes beyond its length, on a machine that has other work.
+const MARGIN: Duration = Duration::from_secs(15);
+
+/// How long, how much and how often.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// For how long the customers call.
+    pub life: Duration,
+    /// Their calls per second, on average.
+    pub rate: f64,
+    /// Windows judged by `watcher diagnose`, evenly spread over that time.
+    pub windows: u32,
+    /// `watcher run` watches all the time too.
+    pub run: bool,
+    /// Where each verdict is kept as JSON.
+    pub keep: Option<PathBuf>,
+}
+
+/// What came of one server.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Its name.
+    pub server: String,
+    /// The version of Debian's package.
+    pub version: String,
+    /// Calls that it answered or refused.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// The last of these.
+    pub last_failure: String,
+    /// What each window came to.
+    pub windows: Vec<Judged>,
+    /// What `watcher run` told.
+    pub news: Vec<Judged>,
+}
+
+/// One verdict.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// Seconds since the customers came.
+    pub after_seconds: f64,
+    /// `leak`, `healthy` or `inconclusive`.
+    pub verdict: String,
+    /// In one line.
+    pub headline: String,
+    /// What is said to grow, with its place: found, or undecided.
+    pub growth: Vec<String>,
+}
+
+/// As much of a diagnosis as a table shows.
+#[derive(Deserialize)]
+struct Said {
+    verdict: String,
+    headline: String,
+    findings: Vec<Found>,
+    undecided: Vec<Undecided>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    kind: String,
+    culprits: Vec<Culprit>,
+}
+
+#[derive(Deserialize)]
+struct Culprit {
+    function: String,
+}
+
+#[derive(Deserialize)]
+struct Undecided {
+    kind: String,
+    why: String,
+}
+
+impl Report {
+    /// Windows and news with this verdict.
+    pub fn count(judged: &[Judged], verdict: &str) -> usize {
+        judged.iter().filter(|one| one.verdict == verdict).count()
+    }
+
+    /// Whether nothing was accused.
+    pub fn is_innocent(&self) -> bool {
+        [&self.windows, &self.news].into_iter().all(|judged| Report::count(judged, "leak") == 0)
+    }
+
+    /// What was said to grow, each once.
+    pub fn growth(&self) -> Vec<&str> {
+        let mut growth: Vec<&str> =
+            self.windows.iter().chain(&self.news).flat_map(|one| &one.growth).map(String::as_str).collect();
+        growth.sort_unstable();
+        growth.dedup();
+        growth
+    }
+}
+
+/// Starts a server, sends it customers, and hears what the agent says until they are gone.
+pub fn watch(kind: Debian, plan: &Plan) -> Result<Report> {
+    let server = kind.start().with_context(|| format!("start {kind:?}"))?;
+    let load = Load::start(kind, &server, plan.rate, plan.life)?;
+    let began = Instant::now();
+    let news = plan.run.then(|| News::of(&server, plan.life)).transpose()?;
+    let pause = plan.life.saturating_sub(WINDOW + MARGIN) / plan.windows.saturating_sub(1).max(1);
+    let mut windows = Vec::new();
+    for window in 0..plan.windows {
+        thread::sleep((pause * window).saturating_sub(began.elapsed()));
+        let after = began.elapsed();
+        let (_, outcome) = agent::diagnose(server.running.pid(), WINDOW.as_secs())
+            .with_context(|| format!("{kind:?}, window {window}"))?;
+        let judged = judged(&outcome.stdout, after)?;
+        keep(
+            plan.keep.as_deref(),
+            &format!("{}-{:04}-{}", kind.name(), after.as_secs(), judged.verdict),
+            &outcome.stdout,
+        )?;
+        windows.push(judged);
+    }
+    let Told { requests, failures, last_failure } = load.finish().with_context(|| format!("{kind:?}"))?;
+    let news = news.map(News::finish).transpose()?.unwrap_or_default();
+    let mut told = Vec::new();
+    for (number, (after, line)) in news.into_iter().enumerate() {
+        let judged = judged(&line, after)?;
+        keep(
+            plan.keep.as_deref(),
+            &format!("{}-news-{number:03}-{:04}-{}", kind.name(), after.as_secs(), judged.verdict),
+            &line,
+        )?;
+        told.push(judged);
+    }
+    let version = version(kind);
+    Ok(Report { server: kind.name(), version, requests, failures, last_failure, windows, news: told })
+}
+
+/// `watcher run` over one process.
+struct News {
+    agent: Running,
+    verdicts: Arc<Mutex<Vec<(Duration, String)>>>,
+}
+
+impl News {
+    fn of(server: &Server, life: Duration) -> Result<News> {
+        let (pid, life) = (server.running.pid().to_string(), format!("{}s", life.as_secs()));
+        let verdicts = Arc::new(Mutex::new(Vec::new()));
+        let (heard, began) = (Arc::clone(&verdicts), Instant::now());
+        let mut command = Command::new(agent::binary()?);
+        command.args(["run", "--pid", &pid, "-d", &life, "-i", "5s", "--format", "json"]);
+        let agent = Running::start_heard(&mut command, move |line| {
+            if is_verdict(line) {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push((began.elapsed(), line.to_owned()));
+            }
+        })?;
+        Ok(News { agent, verdicts })
+    }
+
+    fn finish(mut self) -> Result<Vec<(Duration, String)>> {
+        self.agent.wait()?;
+        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ensure!(!verdicts.is_empty(), "watcher run told no verdict");
+        Ok(verdicts)
+    }
+}
+
+fn is_verdict(line: &str) -> bool {
+    let value: Option<Value> = serde_json::from_str(line).ok();
+    value.is_some_and(|value| value["schema"] == "watcher.diagnosis/1")
+}
+
+fn judged(line: &str, after: Duration) -> Result<Judged> {
+    let said: Said = serde_json::from_str(line).with_context(|| format!("no diagnosis: {line}"))?;
+    let found = said.findings.iter().map(|found| {
+        let functions: Vec<&str> = found.culprits.iter().map(|it| it.function.as_str()).collect();
+        format!(
+            "{} at {}",
+            found.kind,
+            if functions.is_empty() { "?".to_owned() } else { functions.join(", ") }
+        )
+    });
+    let undecided = said.undecided.iter().map(|it| format!("{}: {}", it.kind, it.why));
+    Ok(Judged {
+        after_seconds: after.as_secs_f64(),
+        growth: found.chain(undecided).collect(),
+        verdict: said.verdict,
+        headline: said.headline,
+    })
+}
+
+fn keep(directory: Option<&Path>, name: &str, text: &str) -> Result<()> {
+    let Some(directory) = directory else { return Ok(()) };
+    fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    let file = directory.join(name).with_extension("json");
+    fs::write(&file, text).with_context(|| format!("write {}", file.display()))
+}
+
+/// By Debian's own word; its builds hold none that says more.
+fn version(kind: Debian) -> String {
+    let Need::Program { package, .. } = kind.need() else { return String::new() };
+    let asked = Command::new("dpkg-query").args(["--show", "--showformat=${Version}", package]).output();
+    asked.ok().and_then(|it| String::from_utf8(it.stdout).ok()).unwrap_or_default()
+}
