@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -154,35 +155,40 @@ pub fn watch(kind: Debian, plan: &Plan) -> Result<Report> {
 /// `watcher run` over one process.
 struct News {
     agent: Running,
-    verdicts: Arc<Mutex<Vec<(Duration, String)>>>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Default)]
+struct Heard {
+    watches: bool,
+    // A verdict is told where it is another one than before; nothing is told while nothing is decided.
+    verdicts: Vec<(Duration, String)>,
 }
 
 impl News {
     fn of(server: &Server, life: Duration) -> Result<News> {
         let (pid, life) = (server.running.pid().to_string(), format!("{}s", life.as_secs()));
-        let verdicts = Arc::new(Mutex::new(Vec::new()));
-        let (heard, began) = (Arc::clone(&verdicts), Instant::now());
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let (listener, began) = (Arc::clone(&heard), Instant::now());
         let mut command = Command::new(agent::binary()?);
         command.args(["run", "--pid", &pid, "-d", &life, "-i", "5s", "--format", "json"]);
         let agent = Running::start_heard(&mut command, move |line| {
-            if is_verdict(line) {
-                heard.lock().unwrap_or_else(PoisonError::into_inner).push((began.elapsed(), line.to_owned()));
+            let Ok(said) = serde_json::from_str::<Value>(line) else { return };
+            let mut heard = listener.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.watches |= said["event"] == "watched";
+            if said["schema"] == "watcher.diagnosis/1" {
+                heard.verdicts.push((began.elapsed(), line.to_owned()));
             }
         })?;
-        Ok(News { agent, verdicts })
+        Ok(News { agent, heard })
     }
 
     fn finish(mut self) -> Result<Vec<(Duration, String)>> {
         self.agent.wait()?;
-        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        ensure!(!verdicts.is_empty(), "watcher run told no verdict");
-        Ok(verdicts)
+        let heard = mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        ensure!(heard.watches, "watcher run never said that it watches");
+        Ok(heard.verdicts)
     }
-}
-
-fn is_verdict(line: &str) -> bool {
-    let value: Option<Value> = serde_json::from_str(line).ok();
-    value.is_some_and(|value| value["schema"] == "watcher.diagnosis/1")
 }
 
 fn judged(line: &str, after: Duration) -> Result<Judged> {
