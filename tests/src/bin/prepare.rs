@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, goroutines, heap, heap_leaks, leaks, ledger, limits, openers, pulls,
+    births, detection, fixtures, goroutines, healthy, heap, heap_leaks, leaks, ledger, limits, openers, pulls,
     retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
     }
     let newest = Toolchain::newest();
     let leaks = newest.into_iter().flat_map(leaks::builds);
+    let healthy = newest.into_iter().flat_map(healthy::builds);
     let fixtures = newest.into_iter().flat_map(fixtures::builds);
     let goroutines = newest.into_iter().flat_map(goroutines::builds);
     let pulls = newest.into_iter().flat_map(pulls::builds);
@@ -31,7 +32,7 @@ fn main() -> io::Result<()> {
         .chain(openers::builds())
         .chain(heap_leaks::builds());
     let limits = newest.into_iter().flat_map(limits::builds);
-    let of_one = leaks.chain(fixtures).chain(goroutines).chain(pulls).chain(strange).chain(limits);
+    let of_one = leaks.chain(healthy).chain(fixtures).chain(goroutines).chain(pulls).chain(strange).chain(limits);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
