@@ -32,8 +32,9 @@ pub struct Told {
 }
 
 impl Load {
-    /// Begins to call `server` so many times a second on average, for `life`.
-    pub fn start(kind: Debian, server: &Server, rate: f64, life: Duration) -> Result<Load> {
+    /// Begins to call `server` so many times a second on average, for `life`; where `storing`, half of the calls give
+    /// it something to keep.
+    pub fn start(kind: Debian, server: &Server, rate: f64, life: Duration, storing: bool) -> Result<Load> {
         let (Address::Tcp(address), Address::Tcp(admin)) = (&server.address, &server.profiles) else {
             bail!("{kind:?} has no customers");
         };
@@ -41,6 +42,7 @@ impl Load {
         command.args(["-server", &kind.name(), "-address", address, "-admin", admin]);
         command.arg("-directory").arg(server.directory()).arg(format!("-rate={rate}"));
         command.arg(format!("-for={}s", life.as_secs()));
+        command.args(storing.then_some("-storing"));
         let told = Arc::new(Mutex::new(Told::default()));
         let teller = Arc::clone(&told);
         let running = Running::start_heard(&mut command, move |line| {

@@ -28,6 +28,8 @@ pub struct Plan {
     pub life: Duration,
     /// Their calls per second, on average.
     pub rate: f64,
+    /// Half of the calls give the servers something to keep.
+    pub storing: bool,
     /// Windows judged by `watcher diagnose`, evenly spread over that time.
     pub windows: u32,
     /// `watcher run` watches all the time too.
@@ -118,7 +120,7 @@ impl Report {
 /// Starts a server, sends it customers, and hears what the agent says until they are gone.
 pub fn watch(kind: Debian, plan: &Plan) -> Result<Report> {
     let server = kind.start().with_context(|| format!("start {kind:?}"))?;
-    let load = Load::start(kind, &server, plan.rate, plan.life)?;
+    let load = Load::start(kind, &server, plan.rate, plan.life, plan.storing)?;
     let began = Instant::now();
     let news = plan.run.then(|| News::of(&server, plan.life)).transpose()?;
     let pause = plan.life.saturating_sub(WINDOW + MARGIN) / plan.windows.saturating_sub(1).max(1);

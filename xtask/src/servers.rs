@@ -13,6 +13,9 @@ pub struct Servers {
     /// Calls per second and server, on average.
     #[arg(long, value_name = "N", default_value_t = 40.0)]
     rate: f64,
+    /// Half of the calls give the server something to keep: what grows then has a place, and is no leak.
+    #[arg(long)]
+    storing: bool,
     /// Windows of 45 s that `watcher diagnose` judges of each, beside `watcher run`.
     #[arg(long, value_name = "N", default_value_t = 5)]
     windows: u32,
@@ -43,6 +46,7 @@ impl Servers {
         ]);
         servers.arg(format!("--minutes={}", self.minutes)).arg(format!("--rate={}", self.rate));
         servers.arg(format!("--windows={}", self.windows));
+        servers.args(self.storing.then_some("--storing"));
         for (option, path) in [("--keep", self.keep), ("--json", self.json)] {
             if let Some(path) = path {
                 servers.arg(option).arg(std::path::absolute(path)?);

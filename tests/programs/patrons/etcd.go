@@ -35,8 +35,10 @@ func etcd() custom {
 	}
 	object := func(turn int) string { return fmt.Sprintf("/objects/%04d", turn*31%bounded) }
 	changing := func(turn int) error { return put(object(turn), strings.Repeat("state ", 20+turn%60), "") }
-	staying := func(turn int) error {
-		return put(fmt.Sprintf("/records/%08d", turn), strings.Repeat("entry ", 100), "")
+	staying := func(size int) func(int) error {
+		return func(turn int) error {
+			return put(fmt.Sprintf("/records/%08d", turn), strings.Repeat("entry ", size), "")
+		}
 	}
 	read := func(turn int) error {
 		return postJSON(kv("kv/range"), map[string]string{"key": coded(object(turn))}, nil)
@@ -89,13 +91,14 @@ func etcd() custom {
 		return nil
 	}
 	return custom{
+		store: staying(700),
 		prepare: func() error {
 			// One that stays for all the time, as controllers do.
 			go func() { watchFor(kv("watch"), *life) }()
 			return nil
 		},
 		habits: []habit{
-			{"put", 40, changing}, {"put a record", 10, staying}, {"get", 25, read}, {"list", 5, list},
+			{"put", 40, changing}, {"put a record", 10, staying(100)}, {"get", 25, read}, {"list", 5, list},
 			{"transaction", 10, swap}, {"lock", 6, lock}, {"watch", 3, watch}, {"compact", 1, compact},
 		},
 	}

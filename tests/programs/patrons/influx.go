@@ -24,14 +24,15 @@ func influx() custom {
 		return post(write, "text/plain", lines.Bytes())
 	}
 	// What a container writes has its name in it, and each container has another.
-	container := func(turn int) error {
+	containers := func(turn, many int) error {
 		var lines bytes.Buffer
 		now := time.Now().UnixNano()
-		for instance := 0; instance < 5; instance++ {
+		for instance := 0; instance < many; instance++ {
 			fmt.Fprintf(&lines, "container,name=c%08d-%d memory=%di %d\n", turn, instance, turn*1024, now)
 		}
 		return post(write, "text/plain", lines.Bytes())
 	}
+	container := func(turn int) error { return containers(turn, 5) }
 	asked := []string{
 		"SELECT mean(used) FROM cpu WHERE time > now() - 1m GROUP BY time(5s), host",
 		"SELECT max(system) FROM cpu WHERE time > now() - 5m GROUP BY zone",
@@ -48,6 +49,7 @@ func influx() custom {
 		return query("DROP DATABASE " + name)
 	}
 	return custom{
+		store:   func(turn int) error { return containers(turn, 20) },
 		prepare: func() error { return query("CREATE DATABASE load") },
 		habits: []habit{
 			{"batch", 60, batch}, {"container", 10, container}, {"dashboard", 29, dashboard}, {"admin", 1, admin},

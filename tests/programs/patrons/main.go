@@ -26,6 +26,7 @@ var (
 	admin   = flag.String("admin", "", "where it takes orders, if elsewhere: host:port")
 	place   = flag.String("directory", "", "a directory that the server reads")
 	rate    = flag.Float64("rate", 50, "calls per second, on average")
+	storing = flag.Bool("storing", false, "half of the calls give the server something to keep")
 	life    = flag.Duration("for", time.Minute, "how long to call, 15 minutes at most")
 )
 
@@ -43,6 +44,8 @@ type custom struct {
 	// Once, before anything else.
 	prepare func() error
 	habits  []habit
+	// Gives the server something that it keeps from then on, if it can.
+	store func(turn int) error
 	// The server's settings are read anew.
 	reload func() error
 }
@@ -95,6 +98,9 @@ func (c *custom) follow() {
 			defer busy.Done()
 			for turn := range turns {
 				habit := c.habit(turn)
+				if *storing && c.store != nil && turn%2 == 0 {
+					habit.name, habit.call = "store", c.store
+				}
 				count(habit.name, habit.call(turn))
 			}
 		}()

@@ -47,7 +47,7 @@ func nats() custom {
 	request := func(turn int) error {
 		return with(func(one *line) error { return one.request("help", fmt.Sprint(ids.Add(1)), "please", nil) })
 	}
-	store := func(stream string, size int) func(int) error {
+	keep := func(stream string, size int) func(int) error {
 		return func(turn int) error {
 			return with(func(one *line) error {
 				return one.request(stream, fmt.Sprint(ids.Add(1)), strings.Repeat("s", size), nil)
@@ -78,6 +78,7 @@ func nats() custom {
 		return one.out.Flush()
 	}
 	return custom{
+		store: keep("RECORDS.y", 4096),
 		prepare: func() error {
 			if err := help(); err != nil {
 				return err
@@ -95,8 +96,8 @@ func nats() custom {
 		},
 		habits: []habit{
 			{"publish", 45, publish}, {"request", 20, request}, {"visit", 8, visit}, {"dawdle", 1, dawdle},
-			{"store", 10, store("BOUNDED.x", 512)}, {"keep", 10, store("MEMORY.x", 512)},
-			{"record", 6, store("RECORDS.x", 512)},
+			{"store", 10, keep("BOUNDED.x", 512)}, {"keep", 10, keep("MEMORY.x", 512)},
+			{"record", 6, keep("RECORDS.x", 512)},
 		},
 	}
 }

@@ -64,33 +64,37 @@ func prometheus() custom {
 			url.QueryEscape("sum by (shop) (rate(orders_total[1m]))"), end-300, end)))
 	}
 	names := []string{"/api/v1/labels", "/api/v1/targets", "/api/v1/label/shop/values", "/api/v1/status/tsdb", "/api/v1/rules"}
+	// One writer, as an agent is: samples of a series have to come in order.
+	write := func(name string) error {
+		writing.Lock()
+		defer writing.Unlock()
+		return post(at("/api/v1/write"), "application/x-protobuf", snappy(written(name)))
+	}
 	return custom{
+		// Names that never come again, as those of badly made labels.
+		store:   func(turn int) error { return write(fmt.Sprintf("visit_%d", turn)) },
 		prepare: prepare,
 		reload:  func() error { return post(at("/-/reload"), "", nil) },
 		habits: []habit{
 			{"query", 30, instant},
 			{"range query", 20, ranged},
 			{"names", 10, func(turn int) error { return get(at(names[turn%len(names)])) }},
-			{"write", 40, func(turn int) error {
-				// One writer, as an agent is: samples of a series have to come in order.
-				writing.Lock()
-				defer writing.Unlock()
-				return post(at("/api/v1/write"), "application/x-protobuf", snappy(written(turn)))
-			}},
+			{"write", 40, func(int) error { return write("pushed") }},
 		},
 	}
 }
 
 // written is a remote write of ten series: prometheus.WriteRequest of prompb/remote.proto.
-func written(turn int) []byte {
+func written(name string) []byte {
 	var request []byte
+	now := time.Now()
 	for id := 0; id < 10; id++ {
 		var one []byte
-		for _, label := range [][2]string{{"__name__", "pushed"}, {"job", fmt.Sprint(id)}} {
+		for _, label := range [][2]string{{"__name__", name}, {"job", fmt.Sprint(id)}} {
 			one = field(one, 1, field(field(nil, 1, []byte(label[0])), 2, []byte(label[1])))
 		}
-		sample := binary.LittleEndian.AppendUint64([]byte{1<<3 | 1}, math.Float64bits(float64(turn)))
-		sample = binary.AppendUvarint(append(sample, 2<<3), uint64(time.Now().UnixMilli()))
+		sample := binary.LittleEndian.AppendUint64([]byte{1<<3 | 1}, math.Float64bits(float64(now.Second())))
+		sample = binary.AppendUvarint(append(sample, 2<<3), uint64(now.UnixMilli()))
 		request = field(request, 1, field(one, 2, sample))
 	}
 	return request

@@ -21,6 +21,9 @@ struct Arguments {
     /// Calls per second and server, on average.
     #[arg(long, default_value_t = 40.0)]
     rate: f64,
+    /// Half of the calls give the server something to keep.
+    #[arg(long)]
+    storing: bool,
     /// Windows that are judged of each.
     #[arg(long, default_value_t = 5)]
     windows: u32,
@@ -44,6 +47,7 @@ fn main() -> Result<()> {
     let plan = Plan {
         life: Duration::from_secs_f64(60.0 * arguments.minutes),
         rate: arguments.rate,
+        storing: arguments.storing,
         windows: arguments.windows,
         run: true,
         keep: arguments.keep,

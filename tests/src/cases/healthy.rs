@@ -42,7 +42,7 @@ fn real_server(server: Debian) -> Result<()> {
     let started = server.start()?;
     let pid = started.running.pid();
     let called = CALLED.contains(&server);
-    let load = called.then(|| Load::start(server, &started, CALLS_PER_SECOND, DAY)).transpose()?;
+    let load = called.then(|| Load::start(server, &started, CALLS_PER_SECOND, DAY, false)).transpose()?;
     let list = agent::list()?;
     let listed = list.process(pid).with_context(|| format!("{server:?} is not listed: {list:?}"))?;
     ensure!(listed.go_version.as_deref().is_some_and(|it| it.starts_with("go1.")), "no version: {listed:?}");
