@@ -46,11 +46,8 @@ pub struct Report {
     /// The version of Debian's package.
     pub version: String,
     /// Calls that it answered or refused.
-    pub requests: u64,
-    /// Those of them that failed.
-    pub failures: u64,
-    /// The last of these.
-    pub last_failure: String,
+    #[serde(flatten)]
+    pub told: Told,
     /// What each window came to.
     pub windows: Vec<Judged>,
     /// What `watcher run` told.
@@ -138,9 +135,9 @@ pub fn watch(kind: Debian, plan: &Plan) -> Result<Report> {
         )?;
         windows.push(judged);
     }
-    let Told { requests, failures, last_failure } = load.finish().with_context(|| format!("{kind:?}"))?;
+    let told = load.finish()?;
     let news = news.map(News::finish).transpose()?.unwrap_or_default();
-    let mut told = Vec::new();
+    let mut verdicts = Vec::new();
     for (number, (after, line)) in news.into_iter().enumerate() {
         let judged = judged(&line, after)?;
         keep(
@@ -148,10 +145,10 @@ pub fn watch(kind: Debian, plan: &Plan) -> Result<Report> {
             &format!("{}-news-{number:03}-{:04}-{}", kind.name(), after.as_secs(), judged.verdict),
             &line,
         )?;
-        told.push(judged);
+        verdicts.push(judged);
     }
     let version = version(kind);
-    Ok(Report { server: kind.name(), version, requests, failures, last_failure, windows, news: told })
+    Ok(Report { server: kind.name(), version, told, windows, news: verdicts })
 }
 
 /// `watcher run` over one process.

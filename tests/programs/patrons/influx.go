@@ -49,7 +49,7 @@ func influx() custom {
 		return query("DROP DATABASE " + name)
 	}
 	return custom{
-		store:   func(turn int) error { return containers(turn, 20) },
+		store:   func(turn int) error { return containers(turn, 3) },
 		prepare: func() error { return query("CREATE DATABASE load") },
 		habits: []habit{
 			{"batch", 60, batch}, {"container", 10, container}, {"dashboard", 29, dashboard}, {"admin", 1, admin},

@@ -62,6 +62,9 @@ fn main() -> Result<()> {
     let accused: Vec<&str> =
         reports.iter().filter(|report| !report.is_innocent()).map(|report| report.server.as_str()).collect();
     ensure!(accused.is_empty(), "false alarms: {}", accused.join(", "));
+    for report in &reports {
+        report.told.expect_served().with_context(|| report.server.clone())?;
+    }
     Ok(())
 }
 
@@ -104,8 +107,8 @@ fn tell(out: &mut impl Write, reports: &[Report]) -> Result<()> {
             "| {:<10} | {:<19} | {:>8} | {:>6} | {:<36} | {:<33} |",
             report.server,
             report.version,
-            report.requests,
-            report.failures,
+            report.told.requests,
+            report.told.failures,
             counts(&report.windows),
             counts(&report.news)
         )?;

@@ -51,7 +51,7 @@ fn real_server(server: Debian) -> Result<()> {
     let (diagnosis, _) = agent::diagnose(pid, 45)?;
     // It has only just started: more than that nobody can say of its memory.
     ensure!(matches!(&*diagnosis.verdict, "healthy" | "inconclusive"), "a false alarm: {diagnosis:#?}");
-    load.map_or(Ok(()), |load| load.finish().map(drop))
+    load.map_or(Ok(()), |load| load.finish()?.expect_served())
 }
 
 fn some_of_everything() -> Result<()> {

@@ -9,7 +9,7 @@ use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate, story
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
-use crate::sample::{goroutines, heap_sites};
+use crate::sample::{data_files, goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
 use crate::source::clock;
@@ -181,6 +181,9 @@ impl Observer {
         }
         if let Some(heap) = heap {
             captures.heap.push(heap);
+        }
+        if let Reading::Seen(files) = data_files::capture(&process) {
+            captures.data_files.push(files);
         }
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
         self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, captures);

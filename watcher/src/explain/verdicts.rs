@@ -3,17 +3,23 @@
 use super::finding::subject;
 use super::words::{self, counted, duration, quantity, range, rate};
 use super::{Finding, Kind, RuledOut, Undecided, Verdict, advice};
-use crate::judge::{Judgement, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit};
+use crate::judge::{
+    Frame, Judgement, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit,
+};
 
 /// The verdict in one sentence.
 pub(super) fn headline(judgement: &Judgement, findings: &[Finding]) -> String {
     match (judgement.verdict, findings.first()) {
         (Verdict::Leak, Some(first)) => first.headline.clone(),
         (Verdict::Healthy, _) => "Nothing that was watched grows without end".to_owned(),
-        _ => match waiting_time(judgement) {
-            Some(seconds) => format!("No verdict yet; {} of watching should bring one", duration(seconds)),
-            None => "No leak is shown, but not everything could be judged".to_owned(),
-        },
+        _ => judgement.undecided.iter().find_map(stored_headline).unwrap_or_else(|| {
+            match waiting_time(judgement) {
+                Some(seconds) => {
+                    format!("No verdict yet; {} of watching should bring one", duration(seconds))
+                }
+                None => "No leak is shown, but not everything could be judged".to_owned(),
+            }
+        }),
     }
 }
 
@@ -35,8 +41,32 @@ fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
         UndecidedWhy::NotRead
         | UndecidedWhy::WithinACycle { .. }
         | UndecidedWhy::CompositionUnknown { .. }
-        | UndecidedWhy::NeverCollected { .. } => None,
+        | UndecidedWhy::NeverCollected { .. }
+        | UndecidedWhy::Stored { .. } => None,
     }
+}
+
+/// What grows with what is stored, in a line.
+fn stored_headline(one: &Unjudged) -> Option<String> {
+    let UndecidedWhy::Stored { per_second, place, .. } = &one.why else { return None };
+    let place =
+        place.as_ref().map(|frame| format!(", most of it from {}", frame.function)).unwrap_or_default();
+    Some(format!(
+        "The Go heap grows by {} in a process that stores data{place}",
+        rate(*per_second, Unit::Bytes)
+    ))
+}
+
+fn stored(per_second: f64, written_per_second: f64, place: Option<&Frame>, file: &str) -> String {
+    let [grows, writes] = [per_second, written_per_second].map(|it| rate(it, Unit::Bytes));
+    let place = place.map(|frame| {
+        format!(", most of them allocated in {} ({}:{})", frame.function, frame.file, frame.line)
+    });
+    format!(
+        "grow by {grows}{}; meanwhile the process writes {writes} to data files, {file} among them. What clients store \
+         in it looks the same as a leak from outside, so it is not called one",
+        place.unwrap_or_default()
+    )
 }
 
 /// What to do next, most urgent first.
@@ -61,6 +91,13 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
         steps.push(
             "Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a \
              rise that ends is none."
+                .to_owned(),
+        );
+    }
+    if judgement.undecided.iter().any(|one| stored_headline(one).is_some()) {
+        steps.push(
+            "Ask whether clients store ever more: keys, series or messages without an expiry or a bound. If they do \
+             not, that line keeps what it should not."
                 .to_owned(),
         );
     }
@@ -145,6 +182,9 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
     let (what, phrase) = steady_subject(one.kind);
     let unit = one.kind.unit();
     let (reason, need_seconds) = match one.why {
+        UndecidedWhy::Stored { per_second, written_per_second, ref place, ref file } => {
+            (stored(per_second, written_per_second, place.as_ref(), file), None)
+        }
         UndecidedWhy::TooFewSamples { have, need } => {
             (format!("{have} readings are too few, {need} are needed"), None)
         }
@@ -207,7 +247,9 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
     let why = match one.why {
         UndecidedWhy::CompositionUnknown { .. } => format!("{reason}."),
         UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. } => format!("{what}: {reason}."),
-        UndecidedWhy::TooFewCollections { .. } | UndecidedWhy::NeverCollected { .. } => {
+        UndecidedWhy::TooFewCollections { .. }
+        | UndecidedWhy::NeverCollected { .. }
+        | UndecidedWhy::Stored { .. } => {
             format!("{} {reason}.", subject(one.kind))
         }
         UndecidedWhy::NotRead

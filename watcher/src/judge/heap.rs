@@ -16,6 +16,7 @@ use std::collections::HashMap;
 mod lines;
 mod retention;
 mod stairs;
+mod stored;
 
 /// Fewer collections than this say nothing.
 pub const MIN_CYCLES: usize = 3;
@@ -84,7 +85,10 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
             let (low, high) = range(&series.values);
             Outcome::Steady(Steady { kind: Kind::Heap, why: SteadyWhy::LiveHeap { low, high, cycles } })
         }
-        course => Outcome::of(Kind::Heap, course, |finding| attribute(finding, window.captures())),
+        course => {
+            let outcome = Outcome::of(Kind::Heap, course, |finding| attribute(finding, window.captures()));
+            stored::weigh(outcome, window)
+        }
     })
 }
 

@@ -46,6 +46,7 @@ use crate::sample::runtime::GoCounters;
 use crate::socket::SocketState;
 use crate::store::Window;
 pub use crate::store::captures::LedgerName;
+use std::sync::Arc;
 
 /// What a kind's own function says: one of three answers, before the kinds are weighed against each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -411,7 +412,7 @@ pub struct Undecided {
 }
 
 /// What is missing for a decision.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum UndecidedWhy {
     /// Too few samples.
     TooFewSamples {
@@ -464,6 +465,17 @@ pub enum UndecidedWhy {
     WithinACycle {
         /// From its lowest to its highest, in bytes.
         rise_bytes: f64,
+    },
+    /// The live heap grows in a process that writes data to files meanwhile: what clients store there looks the same.
+    Stored {
+        /// Growth in bytes per second.
+        per_second: f64,
+        /// Bytes per second that go to data files.
+        written_per_second: f64,
+        /// The line that allocates most of what grows, where it is known.
+        place: Option<Frame>,
+        /// Name of the file that most goes to.
+        file: Arc<str>,
     },
     /// Resident memory grows, and what it is made of is not read.
     CompositionUnknown {

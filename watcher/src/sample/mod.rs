@@ -8,6 +8,7 @@ pub mod children;
 pub mod code;
 pub mod connections;
 pub mod creators;
+pub mod data_files;
 pub mod descriptor_book;
 pub mod descriptor_ledger;
 pub mod descriptors;

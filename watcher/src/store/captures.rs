@@ -1,6 +1,7 @@
 //! The captures of one process: the first, one between, and the newest of each kind. Never more.
 
 use crate::reading::Moment;
+use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
@@ -15,6 +16,8 @@ pub struct Captures {
     pub goroutines: Run<GoroutineCapture>,
     /// What the heap holds, by stack.
     pub heap: Run<HeapCapture>,
+    /// Files in which it keeps data, as far as they are written.
+    pub data_files: Run<DataFiles>,
     /// Descriptors, sockets among them, by the stack that opened them.
     pub descriptors: Run<Ledger<Descriptors>>,
     /// Mappings by the stack that asked for them.

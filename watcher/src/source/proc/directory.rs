@@ -6,7 +6,8 @@ use super::file::{
 };
 use super::program::{self, CgroupPath, ExePath};
 use super::{
-    FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, descriptors, maps, smaps, stat, status,
+    FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WritableFile, descriptors, maps, smaps, stat,
+    status, written,
 };
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
@@ -79,6 +80,13 @@ impl ProcessDir {
     /// left out.
     pub fn descriptors(&self, each: &mut dyn FnMut(OpenDescriptor)) -> Reading<()> {
         open_directory(&self.dir, "fd").and_then(|fds| descriptors::visit(self.pid, &fds, each)).into()
+    }
+
+    /// Ordinary files that are open for writing, with how far each is written; of the first 4,096 descriptors.
+    ///
+    /// Needs ptrace access.
+    pub fn writable_files(&self) -> Reading<Vec<WritableFile>> {
+        written::read(&self.dir).into()
     }
 
     /// Number of mappings (VMAs): the lines of `maps`.

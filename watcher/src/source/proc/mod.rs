@@ -16,6 +16,7 @@ mod smaps;
 pub mod stat;
 pub mod status;
 mod tables;
+mod written;
 
 pub use directory::ProcessDir;
 pub use identity::FileIdentity;
@@ -25,6 +26,7 @@ pub use smaps::MappingUse;
 pub use stat::Stat;
 pub use status::Status;
 pub use tables::ProcTables;
+pub use written::WritableFile;
 
 use crate::reading::Reading;
 use rustix::fs::{AtFlags, CWD, PROC_SUPER_MAGIC, fstatfs, statat};
