@@ -1,11 +1,13 @@
-use super::{Diagnosis, Unseen, explain};
+use super::{Diagnosis, Kind, Unseen, explain};
 use crate::golang::runtime::HeapCounters;
 use crate::judge::goroutines::tests::{HANDLER, crowd, watched};
 use crate::judge::simulation::{Beat, PROCESS, details_every, moment, sample, window};
 use crate::judge::{Bounds, Thresholds, Verdict, judge};
 use crate::process::{GoProgram, Limits, Lineage, Module, Target};
 use crate::reading::Reading;
-use crate::sample::heap_sites::HeapCapture;
+use crate::sample::code::Frame;
+use crate::sample::data_files::{DataFile, DataFiles};
+use crate::sample::heap_sites::{HeapCapture, HeapSite};
 use crate::sample::runtime::GoCounters;
 use crate::store::Window;
 use expect_test::{Expect, expect};
@@ -357,4 +359,35 @@ fn the_memory_adds_up_whatever_the_runtime_counts() {
         let parts: u64 = memory.parts.iter().map(|part| part.bytes).sum();
         assert_eq!(parts + memory.unexplained_bytes, memory.rss_bytes, "{mib}: {memory:?}");
     }
+}
+
+/// A heap that every second grows by 200 KiB, in a process that appends to a journal.
+#[test]
+fn what_is_stored_grows_at_its_place_and_is_no_leak() {
+    let mut window = window(|second, beat| {
+        let live = (20 << 20) + 200 * 1024 * second as u64;
+        let heap = HeapCounters { marked_bytes: Some(live), in_use_bytes: live, ..HeapCounters::default() };
+        beat.anon_bytes = live + (8 << 20);
+        let gc_cycles = Some(second as u64);
+        beat.runtime = Some(GoCounters { goroutines: Some(8), heap: Some(heap), gc_cycles });
+    });
+    for (second, kibibytes) in [(0.0, 100), (45.0, 9_100)] {
+        let stack = [Frame::new("example.com/shop.(*table).put", "/src/table.go", 42)].into();
+        let sites = Ok(vec![HeapSite { stack, objects: kibibytes, bytes: kibibytes << 10 }]);
+        let at = moment(second);
+        window.captures_mut().heap.push(HeapCapture { at, sites, mapped_bytes: None });
+        let written = kibibytes << 9;
+        let file =
+            DataFile { identity: (8, 1, 7), position: written, size: written, name: "0001.wal".into() };
+        window.captures_mut().data_files.push(DataFiles { at, files: vec![file] });
+    }
+    let shown = diagnosed(&window);
+    assert_eq!(shown.verdict, Verdict::Inconclusive);
+    let heap = shown.undecided.iter().find(|one| one.kind == Kind::Heap).expect("the heap is undecided");
+    expect![[r#"
+        The Go heap grows by 200 KiB per second in a process that stores data, most of it from example.com/shop.(*table).put
+        Live objects on the Go heap grow by 200 KiB per second, most of them allocated in example.com/shop.(*table).put (/src/table.go:42); meanwhile the process writes 100 KiB per second to data files, 0001.wal among them. What clients store in it looks the same as a leak from outside, so it is not called one.
+        Ask whether clients store ever more: keys, series or messages without an expiry or a bound. If they do not, that line keeps what it should not.
+    "#]]
+    .assert_eq(&format!("{}\n{}\n{}\n", shown.headline, heap.why, shown.next_steps.join("\n")));
 }

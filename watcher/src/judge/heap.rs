@@ -87,7 +87,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
         }
         course => {
             let outcome = Outcome::of(Kind::Heap, course, |finding| attribute(finding, window.captures()));
-            stored::weigh(outcome, window)
+            stored::weigh(outcome, window, cycles)
         }
     })
 }

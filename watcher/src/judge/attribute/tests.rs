@@ -222,7 +222,7 @@ fn what_is_denied_is_undecided_and_never_zero() {
     }
     let judgement = judged(&denied);
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
-    let undecided: Vec<_> = judgement.undecided.iter().map(|one| (one.kind, one.why)).collect();
+    let undecided: Vec<_> = judgement.undecided.iter().map(|one| (one.kind, one.why.clone())).collect();
     assert_eq!(undecided, [(Kind::Fd, UndecidedWhy::NotRead), (Kind::Connection, UndecidedWhy::NotRead)]);
     assert!(judgement.steady.iter().any(|steady| steady.kind == Kind::Thread));
 }

@@ -6,9 +6,10 @@
 //! called a leak. How many bytes go to the files says little, since a new series takes a few bytes there and some
 //! thousand in memory; that they go there all the time is what counts.
 
-use crate::judge::{Finding, Kind, Outcome, Undecided, UndecidedWhy};
+use super::{Owner, SERIES_CYCLES, culprit, grown};
+use crate::judge::{Finding, Frame, Kind, Outcome, Undecided, UndecidedWhy};
 use crate::sample::data_files::{DataFile, DataFiles};
-use crate::store::Window;
+use crate::store::{Captures, Window};
 use std::collections::HashMap;
 
 /// A state file that is brought up to date now and then is written more slowly than this.
@@ -16,37 +17,58 @@ const LEAST_BYTES_PER_SECOND: f64 = 1024.0;
 /// ... and what has nothing to do with what grows, slower than this part of it.
 const LEAST_SHARE: f64 = 0.005;
 
-/// The heap's growth as a leak, or as that of what is stored.
-pub(super) fn weigh(outcome: Outcome, window: &Window) -> Outcome {
-    match outcome {
-        Outcome::Leaks(finding) => undecided(&finding, window)
-            .map_or(Outcome::Leaks(finding), |why| Outcome::Undecided(Undecided { kind: Kind::Heap, why })),
-        other => other,
-    }
+/// What is said of a heap, unless it grows with what is stored. `cycles` collections say it.
+pub(super) fn weigh(outcome: Outcome, window: &Window, cycles: usize) -> Outcome {
+    let why = match &outcome {
+        Outcome::Leaks(finding) => {
+            stored(finding.rate.per_second, window).or_else(|| second_look(finding, window))
+        }
+        // Stores are filled as unevenly as clients come, and only a series of collections tells growth at all.
+        Outcome::Undecided(Undecided {
+            why: UndecidedWhy::Ambiguous { per_second, slowing: false, .. },
+            ..
+        }) if cycles >= SERIES_CYCLES => stored(*per_second, window),
+        _ => None,
+    };
+    why.map_or(outcome, |why| Outcome::Undecided(Undecided { kind: Kind::Heap, why }))
 }
 
-fn undecided(finding: &Finding, window: &Window) -> Option<UndecidedWhy> {
-    let looks = &window.captures().data_files;
-    let per_second = finding.rate.per_second;
-    let Some((before, now)) = looks.ends() else {
-        // Whether they are written shows with the second look.
-        let has_data = looks.first().is_some_and(|look| look.files.iter().any(|file| file.size > 0));
-        let need_seconds = (2.0 * window.seconds()).max(90.0);
-        return has_data.then_some(UndecidedWhy::Ambiguous { per_second, slowing: false, need_seconds });
-    };
+fn stored(per_second: f64, window: &Window) -> Option<UndecidedWhy> {
+    let (before, now) = window.captures().data_files.ends()?;
     let written = written(before, now);
     let newest = written.iter().max_by_key(|(_, bytes)| *bytes)?.0;
     let seconds = now.at.seconds_since(&before.at);
     let bytes: u64 = written.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
     let written_per_second = bytes as f64 / seconds.max(1.0);
-    (written_per_second >= LEAST_BYTES_PER_SECOND.max(LEAST_SHARE * per_second)).then(|| {
-        UndecidedWhy::Stored {
-            per_second,
-            written_per_second,
-            place: finding.culprits.first().map(|culprit| culprit.frame.clone()),
-            file: newest.name.clone(),
-        }
+    let all_the_time = written_per_second >= LEAST_BYTES_PER_SECOND.max(LEAST_SHARE * per_second);
+    all_the_time.then(|| UndecidedWhy::Stored {
+        per_second,
+        written_per_second,
+        place: place(window.captures()),
+        file: newest.name.clone(),
     })
+}
+
+/// Whether data files are written shows with the second look at them.
+fn second_look(finding: &Finding, window: &Window) -> Option<UndecidedWhy> {
+    let looks = &window.captures().data_files;
+    let has_data = looks.first().is_some_and(|look| look.files.iter().any(|file| file.size > 0));
+    (has_data && looks.ends().is_none()).then(|| UndecidedWhy::Ambiguous {
+        per_second: finding.rate.per_second,
+        slowing: false,
+        need_seconds: (2.0 * window.seconds()).max(90.0),
+    })
+}
+
+/// The line that allocated most of what came to stay between the two captures.
+fn place(captures: &Captures) -> Option<Frame> {
+    let (before, now) = captures.heap.ends()?;
+    let (Ok(before), Ok(now)) = (&before.sites, &now.sites) else { return None };
+    let module = captures.main_module.as_deref();
+    let grown = grown(before, now);
+    // Of the runtime's own objects only where nothing else has grown.
+    let lines = grown.iter().filter_map(|site| culprit::line(site.stack, module));
+    lines.min_by_key(|line| culprit::owner(&line.function, module) == Owner::Runtime).cloned()
 }
 
 /// Bytes that went to each file between two looks: those by which its position or its length moved. A new file
@@ -69,9 +91,9 @@ fn written<'a>(before: &DataFiles, now: &'a DataFiles) -> Vec<(&'a DataFile, u64
 
 #[cfg(test)]
 mod tests {
-    use super::weigh;
+    use super::{SERIES_CYCLES, weigh};
     use crate::judge::simulation::{moment, window};
-    use crate::judge::{Detail, Finding, Kind, Outcome, Rate, UndecidedWhy};
+    use crate::judge::{Detail, Finding, Kind, Outcome, Rate, Undecided, UndecidedWhy};
     use crate::sample::data_files::{DataFile, DataFiles};
 
     fn finding(per_second: f64) -> Finding {
@@ -101,7 +123,7 @@ mod tests {
         let now = files.iter().map(|(inode, _, now)| file(*inode, *now)).collect();
         looks.push(DataFiles { at: moment(0.0), files: before });
         looks.push(DataFiles { at: moment(40.0), files: now });
-        match weigh(Outcome::Leaks(finding(per_second)), &window) {
+        match weigh(Outcome::Leaks(finding(per_second)), &window, 5) {
             Outcome::Leaks(_) => "leak".to_owned(),
             Outcome::Undecided(one) => match one.why {
                 UndecidedWhy::Stored { written_per_second, file, .. } => {
@@ -152,9 +174,29 @@ mod tests {
             let mut window = window(|_, _| {});
             let files = vec![file(1, (0, size))];
             window.captures_mut().data_files.push(DataFiles { at: moment(5.0), files });
-            let waits = !matches!(weigh(Outcome::Leaks(finding(1e6)), &window), Outcome::Leaks(_));
+            let waits = !matches!(weigh(Outcome::Leaks(finding(1e6)), &window, 5), Outcome::Leaks(_));
             assert_eq!(waits, expected, "{size}");
         }
-        assert!(matches!(weigh(Outcome::Leaks(finding(1e6)), &window(|_, _| {})), Outcome::Leaks(_)));
+        assert!(matches!(weigh(Outcome::Leaks(finding(1e6)), &window(|_, _| {}), 5), Outcome::Leaks(_)));
+    }
+
+    #[test]
+    fn uneven_growth_is_of_what_is_stored_where_a_series_shows_it() {
+        let why = UndecidedWhy::Ambiguous { per_second: 1e5, slowing: false, need_seconds: 90.0 };
+        let slowing = UndecidedWhy::Ambiguous { per_second: 1e5, slowing: true, need_seconds: 90.0 };
+        for (why, cycles, expected) in
+            [(&why, SERIES_CYCLES, true), (&why, SERIES_CYCLES - 1, false), (&slowing, SERIES_CYCLES, false)]
+        {
+            let mut window = window(|_, _| {});
+            for (second, size) in [(0.0, 0), (40.0, 400_000)] {
+                let files = vec![file(1, (0, size))];
+                window.captures_mut().data_files.push(DataFiles { at: moment(second), files });
+            }
+            let uneven = Outcome::Undecided(Undecided { kind: Kind::Heap, why: why.clone() });
+            let Outcome::Undecided(said) = weigh(uneven, &window, cycles) else {
+                panic!("it stays undecided")
+            };
+            assert_eq!(matches!(said.why, UndecidedWhy::Stored { .. }), expected, "{why:?} {cycles}");
+        }
     }
 }
