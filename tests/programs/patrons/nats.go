@@ -86,7 +86,7 @@ func nats() custom {
 			for name, more := range map[string]map[string]any{
 				"BOUNDED": {"max_msgs": 1000, "storage": "file"},
 				"MEMORY":  {"max_msgs": 1000, "storage": "memory"},
-				"RECORDS": {"storage": "memory"},
+				"RECORDS": {"storage": "file"},
 			} {
 				if err := create(name, more); err != nil {
 					return err

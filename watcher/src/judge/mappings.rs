@@ -2,8 +2,12 @@
 
 use super::growth::{Course, course};
 use super::survivors::{Book, LEAST_COUNT};
-use super::{Kind, Outcome, Thresholds};
-use crate::store::Window;
+use super::{Kind, Outcome, Thresholds, UndecidedWhy};
+use crate::store::{Series, Window};
+
+/// Advice on huge pages, which the runtime gives page by page until Go 1.21 (`sysUnused`, `runtime/mem_linux.go`),
+/// splits a mapping of the heap: at most one piece more for each huge page.
+const HUGE_PAGE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Judges the number of VMAs.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
@@ -14,7 +18,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let Some(book) = Book::open(window, &captures.mappings, LEAST_COUNT, |site| {
         (!site.what.is_runtime).then_some(site.outstanding)
     }) else {
-        return vec![Outcome::of(Kind::Mapping, course, |_| {})];
+        return vec![Outcome::of(Kind::Mapping, by_number(course, &series, window), |_| {})];
     };
     // The kernel merges neighbours: many calls can make one mapping, which no limit bites.
     let course = match course {
@@ -22,4 +26,53 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         other => book.decide(other),
     };
     vec![Outcome::of(Kind::Mapping, course, |finding| book.describe(finding, captures))]
+}
+
+/// Without stacks what the runtime maps is not told from the rest: a rise that the heap alone can make accuses nobody.
+fn by_number(course: Course, series: &Series, window: &Window) -> Course {
+    let Course::Grows(growth) = &course else { return course };
+    let counters = window.latest().and_then(|sample| sample.runtime.seen());
+    let heap_bytes =
+        counters.and_then(|it| it.heap).map_or(0, |heap| heap.in_use_bytes.saturating_add(heap.idle_bytes));
+    let low = series.values.iter().copied().fold(f64::INFINITY, f64::min);
+    let risen = series.values.last().map_or(0.0, |last| last - low);
+    if risen > (heap_bytes / HUGE_PAGE_BYTES) as f64 {
+        return course;
+    }
+    Course::Undecided(UndecidedWhy::Ambiguous {
+        per_second: growth.rate.per_second,
+        slowing: false,
+        need_seconds: (2.0 * window.seconds()).max(90.0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::golang::runtime::HeapCounters;
+    use crate::judge::simulation::window;
+    use crate::judge::{Bounds, Kind, Thresholds, judge};
+    use crate::sample::runtime::GoCounters;
+
+    #[test]
+    fn pieces_of_the_heap_are_no_leak() {
+        for (heap_mib, expected) in [(8, true), (40, true), (80, true), (100, false), (400, false)] {
+            let judgement = judge(
+                &window(|second, beat| {
+                    beat.mappings += second as u64;
+                    let heap = HeapCounters {
+                        in_use_bytes: heap_mib << 19,
+                        idle_bytes: heap_mib << 19,
+                        ..HeapCounters::default()
+                    };
+                    beat.anon_bytes = heap_mib << 20;
+                    beat.runtime =
+                        Some(GoCounters { goroutines: Some(8), heap: Some(heap), gc_cycles: Some(1) });
+                }),
+                &Bounds::default(),
+                &Thresholds::default(),
+            );
+            let accused = judgement.findings.iter().any(|finding| finding.kind == Kind::Mapping);
+            assert_eq!(accused, expected, "{heap_mib} MiB: {judgement:?}");
+        }
+    }
 }

@@ -34,7 +34,7 @@ pub fn capture(process: &ProcessDir) -> Reading<DataFiles> {
     process.writable_files().map(|all| {
         let mut files: Vec<DataFile> = all
             .into_iter()
-            .filter(|file| !file.appends && !is_log(&file.path))
+            .filter(|file| !is_log(&file.path))
             .map(|file| DataFile {
                 identity: file.identity,
                 position: file.position,
@@ -55,7 +55,7 @@ fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// Whether a file is a log, by its name: `access.log`, `server.log.3`, `access_log`, `app.out`, `x.log.INFO.2026`.
+/// Whether a file is a log, by its name, since journals of databases are appended to as well: `access.log`, `server.log.3`, `access_log`, `app.out`, `x.log.INFO.2026`.
 /// A number with that ending is the journal of a storage engine (LevelDB and its kin: `000012.log`).
 fn is_log(path: &[u8]) -> bool {
     if path.starts_with(b"/var/log/") {
@@ -65,7 +65,11 @@ fn is_log(path: &[u8]) -> bool {
     let mut words = name.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let is_number = words.next().is_some_and(|first| first.iter().all(u8::is_ascii_digit));
     let tells = |word: &[u8]| {
-        matches!(word, b"log" | b"logs" | b"out" | b"err" | b"stdout" | b"stderr" | b"txt" | b"trace")
+        let told: [&[u8]; 11] = [
+            b"log", b"logs", b"out", b"err", b"stdout", b"stderr", b"txt", b"trace", b"json", b"jsonl",
+            b"ndjson",
+        ];
+        told.contains(&word)
     };
     !is_number && (words.any(tells) || name.ends_with(b"log"))
 }
@@ -82,6 +86,7 @@ mod tests {
             ("/usr/local/apache/access_log", true),
             ("/tmp/shop.host.root.log.INFO.20261120-205830.1", true),
             ("/home/me/nohup.out", true),
+            ("/srv/app/audit.jsonl", true),
             ("/var/log/influxdb/anything", true),
             ("/srv/app/app.LOG (deleted)", true),
             ("/srv/etcd/member/wal/0000000000000000-0000000000000000.wal", false),

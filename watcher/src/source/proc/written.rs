@@ -10,10 +10,9 @@ use std::os::fd::OwnedFd;
 const MAX_DESCRIPTORS: usize = 4096;
 /// `fs/proc/fd.c`, `seq_show`: position, flags, mount and inode come first, in fewer bytes than this.
 const INFO_BYTES: usize = 512;
-/// `O_WRONLY`, `O_RDWR` and `O_APPEND` of `include/uapi/asm-generic/fcntl.h`.
+/// `O_ACCMODE` and `O_RDONLY` of `include/uapi/asm-generic/fcntl.h`.
 const ACCESS: u64 = 0o3;
 const READ_ONLY: u64 = 0;
-const APPENDS: u64 = 0o2000;
 
 /// An ordinary file that is open for writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +23,6 @@ pub struct WritableFile {
     pub position: u64,
     /// Length in bytes.
     pub size: u64,
-    /// Whatever is written goes to the end (`O_APPEND`).
-    pub appends: bool,
     /// Its path, as the kernel tells it.
     pub path: Vec<u8>,
 }
@@ -55,7 +52,6 @@ fn describe(fds: &OwnedFd, infos: &OwnedFd, fd: &str) -> io::Result<Option<Writa
     // Without synchronising: a server of a network or FUSE file system that does not answer must not hold us up.
     // A file that cannot be asked is none that tells anything.
     let Ok(stat) = statx(fds, fd, AtFlags::STATX_DONT_SYNC, mask) else { return Ok(None) };
-    // What has no device of its own is no file on a disk, but a memfd and its like.
     if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
         return Ok(None);
     }
@@ -65,7 +61,7 @@ fn describe(fds: &OwnedFd, infos: &OwnedFd, fd: &str) -> io::Result<Option<Writa
     }
     let path = read_link(fds, fd)?;
     let identity = (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
-    Ok(Some(WritableFile { identity, position, size: stat.stx_size, appends: flags & APPENDS != 0, path }))
+    Ok(Some(WritableFile { identity, position, size: stat.stx_size, path }))
 }
 
 /// Position and flags of a file in `fdinfo`.
@@ -113,11 +109,11 @@ mod tests {
             .filter_map(|file| {
                 let path = std::str::from_utf8(&file.path).ok()?;
                 let name = path.strip_prefix(directory.path().to_str()?)?;
-                Some((name, file.position, file.size, file.appends))
+                Some((name, file.position, file.size))
             })
             .collect();
         drop((data, log, read));
-        assert_eq!(seen, [("/data", 23, 23, false), ("/log", 0, 0, true)]);
+        assert_eq!(seen, [("/data", 23, 23), ("/log", 0, 0)]);
     }
 
     proptest! {
