@@ -3,6 +3,7 @@
 //! Plain values; nothing here reads the system.
 
 use crate::socket::Socket;
+use serde::{Deserialize, Serialize};
 
 /// One open descriptor of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct OpenDescriptor {
 }
 
 /// What a descriptor refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DescriptorType {
     /// Regular file.
     File,

@@ -2,14 +2,16 @@
 //!
 //! Plain values; nothing here reads the system.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// One process for as long as it lives. Pids come back, so a pid alone is never a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
     /// Thread group id, as the pid namespace of `/proc` counts it.
     pub pid: i32,
@@ -24,7 +26,7 @@ impl fmt::Display for ProcessId {
 }
 
 /// A process that we watch, with everything about it that does not change from beat to beat.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Who it is.
     pub id: ProcessId,
@@ -33,20 +35,24 @@ pub struct Target {
     /// `comm`: at most 15 bytes, set by the program, printable form (see [`printable`]).
     pub name: String,
     /// The executable as the kernel names it, without ` (deleted)`; `None` where it could not be read.
+    #[serde(serialize_with = "printable_path")]
     pub exe: Option<PathBuf>,
     /// The executable's file has been unlinked or replaced since the process started.
     pub exe_deleted: bool,
-    /// `argv`, printable form; empty where unreadable.
+    /// `argv`, printable form; empty where unreadable. Never written anywhere: passwords are passed in it.
+    #[serde(skip)]
     pub args: Vec<String>,
     /// Effective user id; `None` where it could not be read.
     pub uid: Option<u32>,
     /// Wall-clock start time, derived from `start_ticks` and the boot time.
+    #[serde(with = "crate::reading::wall")]
     pub started: SystemTime,
     /// What the Go linker recorded in the executable; `None` for a program that is not Go.
     pub go: Option<Arc<GoProgram>>,
     /// The container it runs in, read off its cgroup path.
     pub container: Option<Container>,
     /// Path of its cgroup below the hierarchy's mount, memory controller first.
+    #[serde(skip)]
     pub cgroup: Option<String>,
     /// Inode number of its network namespace.
     pub network_namespace: Option<u64>,
@@ -57,7 +63,7 @@ pub struct Target {
 }
 
 /// Build information of a Go executable (`debug/buildinfo` in Go's standard library).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoProgram {
     /// Toolchain version, such as `go1.26.6`.
     pub version: String,
@@ -66,8 +72,11 @@ pub struct GoProgram {
     /// Main module; `None` for programs built without modules.
     pub module: Option<Module>,
     /// Modules compiled in besides the main one, as module path and version.
+    #[serde(skip)]
     pub dependencies: Vec<Module>,
-    /// Build settings by key: `CGO_ENABLED`, `-ldflags`, `vcs.revision`, …
+    /// Build settings by key: `CGO_ENABLED`, `-ldflags`, `vcs.revision`, … Never written anywhere: `-ldflags` is used
+    /// to compile keys in.
+    #[serde(skip)]
     pub settings: BTreeMap<String, String>,
     /// The shared library that it is, where a program of another language has loaded it; `None` for an executable.
     pub library: Option<Library>,
@@ -92,7 +101,7 @@ impl GoProgram {
 }
 
 /// A Go module and its version; the version of a local build is `(devel)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Module {
     /// Module path.
     pub path: String,
@@ -100,17 +109,38 @@ pub struct Module {
     pub version: String,
 }
 
+/// A word of our own. Behind this name, because serde's derive takes a plain `&str` for one that it may borrow.
+pub type Word = &'static str;
+
 /// A container as its cgroup path names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Full id, 64 hexadecimal digits for the usual runtimes.
     pub id: String,
     /// `docker`, `containerd`, `crio`, `podman`, `kubernetes`, … where the path tells.
-    pub runtime: Option<&'static str>,
+    #[serde(deserialize_with = "known_runtime")]
+    pub runtime: Option<Word>,
+}
+
+impl Container {
+    /// The words for what runs containers.
+    pub const RUNTIMES: [&str; 8] =
+        ["docker", "containerd", "crio", "podman", "kubernetes", "ecs", "lxc", "systemd-nspawn"];
+}
+
+/// A word that is not known tells nothing.
+fn known_runtime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'static str>, D::Error> {
+    let word = Option::<String>::deserialize(deserializer)?;
+    Ok(Container::RUNTIMES.into_iter().find(|known| word.as_deref() == Some(known)))
+}
+
+/// A path as people read it.
+fn printable_path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| printable(path.as_os_str().as_bytes())).serialize(serializer)
 }
 
 /// Limits of a process, each `None` where there is none or it could not be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Soft RLIMIT_NOFILE: descriptors it may hold open.
     pub open_files: Option<u64>,
@@ -125,7 +155,7 @@ pub struct Limits {
 }
 
 /// A chain of restarts of the same program in the same place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// The same for all members of a chain, unique otherwise.
     pub id: u64,

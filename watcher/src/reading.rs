@@ -3,11 +3,15 @@
 //! "Could not read" is never 0: every number that comes from the system travels as a [`Reading`], and every
 //! reading as a [`Stamped`].
 
+use serde::{Deserialize, Serialize};
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The outcome of one read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Written down, what was seen is `{"seen": …}` and the others are words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reading<T> {
     /// The value was read.
     Seen(T),
@@ -79,7 +83,8 @@ impl<T> From<io::Result<T>> for Reading<T> {
 }
 
 /// When something was read, stamped by the reader at the read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, u32)", into = "(u64, u64, u32)")]
 pub struct Moment {
     /// CLOCK_BOOTTIME: for arithmetic. It goes on while the machine sleeps and never jumps.
     pub since_boot: Duration,
@@ -94,8 +99,53 @@ impl Moment {
     }
 }
 
+/// As it is written down: nanoseconds since boot, and seconds and nanoseconds of the wall clock since 1970.
+impl From<Moment> for (u64, u64, u32) {
+    fn from(moment: Moment) -> Self {
+        let wall = moment.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_boot = u64::try_from(moment.since_boot.as_nanos()).unwrap_or(u64::MAX);
+        (since_boot, wall.as_secs(), wall.subsec_nanos())
+    }
+}
+
+impl From<(u64, u64, u32)> for Moment {
+    fn from((since_boot, seconds, nanos): (u64, u64, u32)) -> Self {
+        // More nanoseconds than a second has are none that were written here.
+        let wall = Duration::new(seconds, nanos.min(999_999_999));
+        Moment {
+            since_boot: Duration::from_nanos(since_boot),
+            wall: UNIX_EPOCH.checked_add(wall).unwrap_or(UNIX_EPOCH),
+        }
+    }
+}
+
+/// Writes a wall-clock time as seconds and nanoseconds since 1970.
+pub mod wall {
+    use super::{Duration, SystemTime, UNIX_EPOCH};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// For `#[serde(with)]`; a time before 1970 becomes 1970.
+    ///
+    /// # Errors
+    /// What the format says.
+    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        (since.as_secs(), since.subsec_nanos()).serialize(serializer)
+    }
+
+    /// For `#[serde(with)]`; a time that the system cannot hold becomes 1970.
+    ///
+    /// # Errors
+    /// What the format says.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        let (seconds, nanos) = <(u64, u32)>::deserialize(deserializer)?;
+        Ok(UNIX_EPOCH.checked_add(Duration::new(seconds, nanos.min(999_999_999))).unwrap_or(UNIX_EPOCH))
+    }
+}
+
 /// The route by which a number came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Via {
     /// Files of `/proc/PID`.
     Procfs,
@@ -110,7 +160,7 @@ pub enum Via {
 }
 
 /// A reading with its moment and its route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamped<T> {
     /// When it was read.
     pub at: Moment,
@@ -121,6 +171,13 @@ pub struct Stamped<T> {
 }
 
 impl<T> Stamped<T> {
+    /// What stands for a number that nobody tried to read, as in a recording that is older than the number. Made
+    /// for `#[serde(default = "Stamped::not_read")]`.
+    pub fn not_read() -> Self {
+        let at = Moment { since_boot: Duration::ZERO, wall: UNIX_EPOCH };
+        Stamped { at, via: Via::Procfs, reading: Reading::Unsupported }
+    }
+
     /// The value, where there is one.
     pub fn seen(&self) -> Option<&T> {
         self.reading.seen()

@@ -2,6 +2,7 @@
 //!
 //! Plain values; nothing here reads the system.
 
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// One socket as the kernel's tables have it.
@@ -23,7 +24,8 @@ pub struct Socket {
 }
 
 /// Address family of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Family {
     /// AF_INET.
     Inet,
@@ -42,7 +44,8 @@ pub enum Family {
 }
 
 /// Protocol of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// IPPROTO_TCP.
     Tcp,
@@ -61,7 +64,8 @@ pub enum Transport {
 }
 
 /// State of a socket (`include/net/tcp_states.h`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SocketState {
     /// Connected.
     Established,

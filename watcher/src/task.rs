@@ -2,6 +2,8 @@
 //!
 //! Plain values; nothing here reads the system.
 
+use serde::{Deserialize, Serialize};
+
 /// One thread of one process, as one pass over all of them gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -31,7 +33,8 @@ impl Task {
 }
 
 /// Scheduler state of a thread (`fs/proc/array.c`, `task_state_array`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ThreadState {
     /// `R`: running or ready to run.
     Running,

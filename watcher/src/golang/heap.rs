@@ -8,6 +8,7 @@
 
 use super::bytes::{array_at, u32_at, u64_at};
 use super::{Memory, Unreadable};
+use serde::{Deserialize, Serialize};
 
 /// `_PageSize` of the runtime's heap, on all platforms.
 pub const PAGE_BYTES: u64 = 8192;
@@ -65,7 +66,7 @@ pub enum Certainty {
 }
 
 /// What the runtime says about its heap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeapCounters {
     /// Collections since the start, `MemStats.NumGC`; one that is under way does not count until it has marked.
     pub gc_cycles: u32,

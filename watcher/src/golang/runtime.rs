@@ -17,6 +17,7 @@ use super::ranges;
 use super::symbols::Symbols;
 use super::threads::{self, OsThread};
 use super::{Memory, ReadAt, Unreadable};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 pub use super::heap::HeapCounters;
@@ -122,7 +123,7 @@ pub struct Runtime {
 }
 
 /// The cheap numbers: a few hundred bytes of memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoCounters {
     /// Goroutines that live, the runtime's own included.
     pub goroutines: Option<u64>,

@@ -5,13 +5,14 @@ use crate::reading::{Reading, Stamped, Via};
 use crate::source::cgroup::{Bounds, Hierarchies, Membership};
 use crate::source::clock;
 use crate::source::proc::ProcessDir;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// Usage and limits of one cgroup; each part `None` where its controller or file is absent.
 ///
 /// A limit of a level above holds too. Usage and limit are those of the level with the least left between them;
 /// where no level has a limit, the usage is that of the cgroup itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupUsage {
     /// v2 `memory.current`, v1 `memory.usage_in_bytes`: page cache included.
     pub memory_bytes: Option<u64>,

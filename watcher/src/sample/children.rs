@@ -1,10 +1,11 @@
 //! Children of a process: those it has to wait for.
 
 use crate::task::{Task, ThreadState};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// Children of one process by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Children {
     /// Exited and not waited for.
     pub zombies: u64,

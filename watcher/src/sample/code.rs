@@ -2,6 +2,7 @@
 
 use crate::golang::symbols;
 use crate::process::printable;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 pub const MAX_FRAMES: usize = 64;
 
 /// One frame of a stack, in printable form.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Frame {
     /// Function, as Go names it: `net/http.(*Transport).dialConn`.
     pub function: Arc<str>,

@@ -1,11 +1,12 @@
 //! Sockets of a process by family, state and peer.
 
 use crate::socket::{Family, Socket, SocketState, Transport};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// All sockets of one process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// Sockets that share family, transport, state, role and peer; largest group first.
     pub groups: Vec<ConnectionGroup>,
@@ -24,7 +25,7 @@ impl Connections {
 }
 
 /// Sockets that share everything but their ephemeral port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionGroup {
     /// What they have in common.
     pub key: ConnectionKey,
@@ -33,7 +34,7 @@ pub struct ConnectionGroup {
 }
 
 /// What a group of sockets has in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// Address family.
     pub family: Family,
@@ -48,7 +49,8 @@ pub struct ConnectionKey {
 }
 
 /// Which side of a connection the process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// It listens.
     Listener,
@@ -59,7 +61,8 @@ pub enum Role {
 }
 
 /// The other end of a connection, as far as sockets of one group share it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Peer {
     /// Not connected, or a family without addresses.
     None,

@@ -3,10 +3,11 @@
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::sample::connections::{self, Connections};
 use crate::socket::{Socket, Transport};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
 /// How many open descriptors there are of each type.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptorTypes {
     /// Count by type.
     pub counts: BTreeMap<DescriptorType, u64>,

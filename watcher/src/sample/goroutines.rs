@@ -11,6 +11,7 @@ use crate::reading::{Moment, Reading};
 use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Sites that are kept, those with most goroutines first.
@@ -19,7 +20,7 @@ pub const MAX_SITES: usize = 4096;
 pub const MAX_MEMBERS: u64 = 65_536;
 
 /// Goroutines by site, and each of them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GoroutineCapture {
     /// When it was taken.
     pub at: Moment,
@@ -40,7 +41,7 @@ pub struct GoroutineCapture {
 }
 
 /// Goroutines with the same origin and the same stack.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GoroutineSite {
     /// The `go` statement, innermost frame first where its function was inlined; empty for the main goroutine.
     pub created_by: Arc<[Frame]>,
@@ -55,7 +56,7 @@ pub struct GoroutineSite {
 }
 
 /// One goroutine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its id, never used twice in a process.
     pub id: u64,

@@ -10,13 +10,14 @@ use crate::reading::{Moment, Reading};
 use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Sites that are kept, those with most bytes first.
 pub const MAX_SITES: usize = 4096;
 
 /// The heap at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeapCapture {
     /// When it was taken.
     pub at: Moment,
@@ -29,7 +30,7 @@ pub struct HeapCapture {
 }
 
 /// What one stack allocated and is still in use. All of it is estimated from samples.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeapSite {
     /// Innermost frame first, without the allocator's own frames.
     pub stack: Arc<[Frame]>,

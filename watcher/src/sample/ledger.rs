@@ -8,6 +8,7 @@ use super::code::Frame;
 use super::connections::ConnectionKey;
 use crate::descriptor::DescriptorType;
 use crate::reading::Moment;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 pub const MAX_SITES: usize = 4096;
 
 /// What is outstanding of one kind of thing in one process.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ledger<T> {
     /// When the tables were scanned.
     pub at: Moment,
@@ -30,7 +31,8 @@ pub struct Ledger<T> {
 }
 
 /// How creations and ends are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Route {
     /// Where the kernel changes its tables: nothing is missed.
     Exact,
@@ -41,7 +43,7 @@ pub enum Route {
 }
 
 /// What a ledger knows and what it does not. All are counts of things, not of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounts {
     /// Outstanding now, by the kernel's own table.
     pub outstanding: u64,
@@ -64,7 +66,7 @@ pub struct Accounts {
 }
 
 /// What one stack has created.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Site<T> {
     /// The stack, innermost frame first, the kernel's entry and Go's system call wrappers included; empty where it is
     /// not known.
@@ -89,7 +91,7 @@ pub struct Site<T> {
 }
 
 /// Descriptors, sockets among them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Descriptors {
     /// Outstanding ones by type, most first.
     pub types: Vec<(DescriptorType, u64)>,
@@ -100,7 +102,7 @@ pub struct Descriptors {
 }
 
 /// Mappings: VMAs, and parts of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mappings {
     /// Outstanding bytes of address space.
     pub bytes: u64,
@@ -115,14 +117,14 @@ pub struct Mappings {
 }
 
 /// Threads and child processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tasks {
     /// Children that have exited and were not waited for; always 0 for threads.
     pub zombies: u64,
 }
 
 /// Spans of the Go heap, in programs that record no heap profile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spans {
     /// Bytes of live objects in them.
     pub bytes: u64,

@@ -1,7 +1,9 @@
 //! Resident memory of a process by kind.
 
+use serde::{Deserialize, Serialize};
+
 /// Memory of one process as `/proc/PID/status` splits it (`fs/proc/task_mmu.c`, `task_mem`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// `RssAnon`: heap, stacks, anonymous mmap.
     pub anon_bytes: u64,

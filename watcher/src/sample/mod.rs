@@ -37,13 +37,14 @@ mod turns;
 use crate::golang::runtime::GoCounters;
 use crate::process::ProcessId;
 use crate::reading::{Moment, Stamped};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What was read of one process in one beat.
 ///
 /// The details behind an `Arc` are shared with earlier samples while nothing has made a new read due: their
 /// `at` then lies before the sample's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// Whose sample it is.
     pub process: ProcessId,

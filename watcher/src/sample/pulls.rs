@@ -3,7 +3,10 @@
 //! Plain values. Nothing here knows how they were asked for.
 
 use super::code::Frame;
+use crate::process::Word;
 use crate::reading::Moment;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use std::time::Duration;
 pub const MAX_SITES: usize = 4096;
 
 /// A profile at one moment, by stack.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PulledProfile {
     /// When it was asked for.
     pub at: Moment,
@@ -24,7 +27,7 @@ pub struct PulledProfile {
 }
 
 /// One stack of a profile.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PulledSite {
     /// Innermost frame first; functions as the linker names them.
     pub stack: Arc<[Frame]>,
@@ -33,7 +36,7 @@ pub struct PulledSite {
 }
 
 /// The endpoint of a process, and what was asked of it in a window.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EndpointUse {
     /// Where it is, as people write it; `None` where none was found, or none was to be asked.
     pub address: Option<String>,
@@ -44,10 +47,11 @@ pub struct EndpointUse {
 }
 
 /// What one pull took.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PullCost {
     /// The profile's name, such as `heap`.
-    pub profile: &'static str,
+    #[serde(deserialize_with = "known_profile")]
+    pub profile: Word,
     /// Bytes that came.
     pub bytes: u64,
     /// From connecting to the last byte.
@@ -56,4 +60,14 @@ pub struct PullCost {
     pub target_cpu: Option<Duration>,
     /// Where it was kept; `None` where it was not.
     pub file: Option<String>,
+}
+
+/// The profiles of `net/http/pprof` (`runtime/pprof/pprof.go`, Go 1.27).
+const PROFILES: [&str; 7] =
+    ["heap", "allocs", "goroutine", "goroutineleak", "threadcreate", "block", "mutex"];
+
+fn known_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = PROFILES.into_iter().find(|known| *known == name);
+    known.ok_or_else(|| Error::custom("a profile that is not known"))
 }

@@ -1,10 +1,11 @@
 //! OS threads of a process by what they are.
 
 use crate::task::ThreadState;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// OS threads by name and state, largest group first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadGroups {
     /// The groups.
     pub groups: Vec<ThreadGroup>,
@@ -16,7 +17,7 @@ pub struct ThreadGroups {
 pub const MAX_GROUPS: usize = 64;
 
 /// Threads that share a name and a state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadGroup {
     /// `comm` of the thread, printable form.
     pub name: String,

@@ -6,6 +6,7 @@ use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
 use crate::sample::pulls::{EndpointUse, PulledProfile};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ pub struct Captures {
 }
 
 /// The ledgers that can be kept of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LedgerName {
     /// Who opened descriptors.
     Descriptors,

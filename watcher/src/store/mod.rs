@@ -3,6 +3,7 @@
 pub mod captures;
 pub mod lives;
 pub mod pulls;
+pub mod recording;
 pub mod window;
 
 pub use captures::{Captures, Pulls};

@@ -1,0 +1,137 @@
+//! What must hold of values that come from a file, because it holds of those that are read from a system: counts
+//! that are no larger than what is kept, indices that lie within, sums that fit.
+
+use super::Captured;
+use crate::sample::Sample;
+use crate::sample::code::{Frame, MAX_FRAMES};
+use crate::sample::goroutines::{GoroutineCapture, MAX_MEMBERS, MAX_SITES};
+use crate::sample::ledger::Ledger;
+use crate::sample::pulls::PulledProfile;
+use crate::sample::{connections, threads};
+
+/// No machine has more bytes, tasks or descriptors; many of these add up without an overflow.
+const MOST: u64 = 1 << 50;
+/// Stacks of creators that are kept of one site.
+const MAX_CREATORS: usize = 64;
+
+/// What is wrong with a sample, in part of a sentence.
+///
+/// # Errors
+/// Where something is.
+pub fn sample(sample: &Sample) -> Result<(), &'static str> {
+    let connection_groups = sample.connections.seen().map_or(0, |it| it.groups.len());
+    let thread_groups = sample.thread_groups.seen().map_or(0, |it| it.groups.len());
+    if connection_groups > connections::MAX_GROUPS || thread_groups > threads::MAX_GROUPS {
+        return Err("a sample with more groups than are kept");
+    }
+    let memory = sample.memory.seen().map(|it| {
+        [it.anon_bytes, it.file_bytes, it.shmem_bytes, it.swap_bytes, it.page_tables_bytes, it.peak_rss_bytes]
+    });
+    let groups = sample.connections.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
+    let ungrouped = sample.connections.seen().map(|it| it.ungrouped);
+    let types = sample.descriptor_types.seen().into_iter().flat_map(|it| it.counts.values().copied());
+    let threads = sample.thread_groups.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
+    let totals = [sample.mappings.seen(), sample.threads.seen(), sample.descriptors.seen()];
+    let totals = totals.into_iter().flatten().copied();
+    let children = sample.children.seen().into_iter().flat_map(|it| [it.zombies, it.running]);
+    let mut all = memory.into_iter().flatten().chain(groups).chain(ungrouped).chain(types).chain(threads);
+    if all.any(|number| number > MOST) || totals.chain(children).any(|number| number > MOST) {
+        return Err("a sample with a number that no machine has");
+    }
+    Ok(())
+}
+
+/// What is wrong with a capture, in part of a sentence.
+///
+/// # Errors
+/// Where something is.
+pub fn captured(captured: &Captured<'_>) -> Result<(), &'static str> {
+    match captured {
+        Captured::Goroutines(capture) => goroutines(capture),
+        Captured::Heap(capture) => {
+            let sites = capture.sites.as_deref().unwrap_or_default();
+            bounded(sites.iter().map(|site| (&*site.stack, site.bytes.max(site.objects))))
+        }
+        Captured::Descriptors(it) => {
+            for site in &it.sites {
+                let what = &site.what;
+                let waiting = what.waiting.iter().map(|(stack, count)| (&**stack, *count));
+                let counts = what.types.iter().map(|(_, count)| count);
+                let counts = counts.chain(what.connections.iter().map(|(_, count)| count));
+                bounded(waiting)?;
+                number(counts.copied())?;
+            }
+            ledger(it)
+        }
+        Captured::Mappings(it) => {
+            number(it.sites.iter().flat_map(|site| [site.what.bytes, site.what.file_bytes]))?;
+            ledger(it)
+        }
+        Captured::Threads(it) | Captured::Children(it) => {
+            number(it.sites.iter().map(|site| site.what.zombies))?;
+            ledger(it)
+        }
+        Captured::Spans(it) => {
+            number(it.sites.iter().flat_map(|site| [site.what.bytes, site.what.objects]))?;
+            ledger(it)
+        }
+        Captured::PulledGoroutines(it) | Captured::PulledHeap(it) | Captured::PulledLeaked(it) => pulled(it),
+    }
+}
+
+fn goroutines(capture: &GoroutineCapture) -> Result<(), &'static str> {
+    // Members are looked up at their sites.
+    let sites = capture.sites.len();
+    if capture.members.iter().any(|member| member.site as usize >= sites) {
+        return Err("a capture with goroutines at a site that it does not have");
+    }
+    // Twice as many as are kept: ids are not spread evenly.
+    if capture.members.len() as u64 > 2 * MAX_MEMBERS || !capture.one_in.is_power_of_two() {
+        return Err("a capture with more goroutines than are kept");
+    }
+    number([capture.total, capture.beyond, capture.without_stack])?;
+    number(capture.sites.iter().map(|site| site.holding_threads))?;
+    bounded(capture.sites.iter().map(|site| (&*site.stack, site.count)))?;
+    bounded(capture.sites.iter().map(|site| (&*site.created_by, site.count)))
+}
+
+fn ledger<T>(ledger: &Ledger<T>) -> Result<(), &'static str> {
+    let accounts = &ledger.accounts;
+    let sums = [accounts.outstanding, accounts.before, accounts.missed, accounts.without_stack];
+    let events = [accounts.created, accounts.ended, accounts.corrected, accounts.lost];
+    number(sums.into_iter().chain(events))?;
+    for site in &ledger.sites {
+        if site.started_by.len() > MAX_CREATORS {
+            return Err("a ledger with more stacks than are kept");
+        }
+        number([site.created, site.ended])?;
+        let ages = [Some(site.oldest), Some(site.youngest), site.longest_ended];
+        number(ages.into_iter().flatten().map(|age| age.as_secs()))?;
+        bounded(site.started_by.iter().map(|stack| (&**stack, 0)))?;
+    }
+    bounded(ledger.sites.iter().map(|site| (&*site.stack, site.outstanding)))
+}
+
+fn pulled(profile: &PulledProfile) -> Result<(), &'static str> {
+    number([profile.total, profile.beyond])?;
+    bounded(profile.sites.iter().map(|site| (&*site.stack, site.value)))
+}
+
+fn number(numbers: impl IntoIterator<Item = u64>) -> Result<(), &'static str> {
+    if numbers.into_iter().any(|number| number > MOST) {
+        return Err("a capture with a number that no machine has");
+    }
+    Ok(())
+}
+
+fn bounded<'a>(sites: impl Iterator<Item = (&'a [Frame], u64)>) -> Result<(), &'static str> {
+    let mut count = 0;
+    for (stack, value) in sites {
+        count += 1;
+        if count > MAX_SITES || stack.len() > MAX_FRAMES {
+            return Err("a capture with more stacks, or longer ones, than are kept");
+        }
+        number([value])?;
+    }
+    Ok(())
+}
