@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 mod pulls;
+mod recordings;
 
 /// Runs one command to its end and gives its exit status.
 ///
@@ -30,6 +31,8 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Run(args) => run_agent(args),
         Command::List(args) => list_processes(args),
         Command::Diagnose(args) => diagnose_processes(args),
+        Command::Record(args) => recordings::record(args),
+        Command::Replay(args) => recordings::replay(args),
         Command::Goroutines(args) => show_goroutines(args),
         Command::Heap(args) => show_heap(args),
         Command::Fds(args) => show_descriptors(args),
@@ -88,7 +91,8 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
 
 fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     let config = Config::for_diagnose(args)?;
-    let diagnosed = runtime()?.block_on(diagnose(&config))?;
+    let recording = args.record.as_deref().map(recordings::beside);
+    let diagnosed = runtime()?.block_on(diagnose(&config, recording.as_ref()))?;
     let layout = layout(args.output.as_deref());
     let mut output = String::new();
     for (index, diagnosis) in diagnosed.diagnoses.iter().enumerate() {
@@ -105,6 +109,9 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     written(print(args.output.as_deref(), &output))?;
     for sentence in &diagnosed.left {
         hint(sentence);
+    }
+    if let Some(failure) = &diagnosed.not_recorded {
+        hint(&format!("{failure}: the recording is not whole; up to there it can be replayed"));
     }
     Ok(exit_status(diagnosed.diagnoses.iter().map(|diagnosis| diagnosis.verdict)))
 }

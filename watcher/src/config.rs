@@ -60,7 +60,7 @@ pub enum ConfigError {
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Samples kept per process: 45 s at 1 s beats unthinned, and some 50 KiB at the most.
-const WINDOW_CAPACITY: usize = 96;
+pub const WINDOW_CAPACITY: usize = 96;
 
 impl Config {
     /// Checks the settings of `watcher run`.
@@ -77,6 +77,15 @@ impl Config {
     /// # Errors
     /// Where they contradict themselves.
     pub fn for_diagnose(args: &cli::Diagnose) -> Result<Self, ConfigError> {
+        let selection = selection(args.which.pid, args.which.name.as_deref())?;
+        Self::check(selection, args.interval, Some(args.duration)).map(|config| config.with(&args.pprof))
+    }
+
+    /// Checks the settings of `watcher record`.
+    ///
+    /// # Errors
+    /// Where they contradict themselves.
+    pub fn for_record(args: &cli::Record) -> Result<Self, ConfigError> {
         let selection = selection(args.which.pid, args.which.name.as_deref())?;
         Self::check(selection, args.interval, Some(args.duration)).map(|config| config.with(&args.pprof))
     }

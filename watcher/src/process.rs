@@ -79,11 +79,12 @@ pub struct GoProgram {
     #[serde(skip)]
     pub settings: BTreeMap<String, String>,
     /// The shared library that it is, where a program of another language has loaded it; `None` for an executable.
+    #[serde(default)]
     pub library: Option<Library>,
 }
 
 /// A shared library of Go (`-buildmode=c-shared`) in a program that is none of Go's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Library {
     /// Its path as the kernel names it, printable form.
     pub path: String,

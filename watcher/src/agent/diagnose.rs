@@ -3,11 +3,13 @@
 use super::observer::Observer;
 use super::progress::Progress;
 use super::pulls::{Puller, Round, Settings};
+use super::record::{CAPTURES_EVERY, Recorded, Recorder, Recording};
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
 use crate::explain::{self, Diagnosis, Kind};
 use crate::process::{ProcessId, Target};
-use anyhow::bail;
+use crate::store::recording::WriterError;
+use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -27,13 +29,61 @@ pub struct Diagnosed {
     pub diagnoses: Vec<Diagnosis>,
     /// One sentence per process that was not.
     pub left: Vec<String>,
+    /// Why the recording is not whole, where one was asked for.
+    pub not_recorded: Option<WriterError>,
 }
 
 /// Watches the selected processes for `config.duration`, or until interrupted, and judges what it has seen by then.
+/// Where a recording is asked for, what it has seen is written down besides.
 ///
 /// # Errors
-/// Where there is nothing to watch, in one sentence.
-pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
+/// Where there is nothing to watch, or where a recording cannot be begun, in one sentence.
+pub async fn diagnose(config: &Config, recording: Option<&Recording>) -> anyhow::Result<Diagnosed> {
+    let watched = watch(config, recording, None).await?;
+    let observer = &watched.observer;
+    let mut diagnoses: Vec<Diagnosis> =
+        watched.judged().filter_map(|target| explained(observer, target)).collect();
+    diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
+    let not_recorded = watched.recorder.and_then(|recorder| recorder.finish().err());
+    Ok(Diagnosed { diagnoses, left: watched.left.into_values().collect(), not_recorded })
+}
+
+/// The same without judging, for a recording from which verdicts can be had for any moment.
+pub(super) async fn record(config: &Config, recording: &Recording) -> anyhow::Result<Recorded> {
+    let watched = watch(config, Some(recording), Some(CAPTURES_EVERY)).await?;
+    let processes = watched.judged().count();
+    let bytes = match watched.recorder {
+        Some(recorder) => recorder.finish().with_context(|| {
+            format!("the recording ends after {:.0} s and can be replayed", watched.seconds)
+        })?,
+        None => 0,
+    };
+    Ok(Recorded { processes, seconds: watched.seconds, bytes, left: watched.left.into_values().collect() })
+}
+
+/// What is there when a watch is over.
+struct Watched {
+    observer: Observer,
+    /// Those that were there for all of it.
+    present: BTreeSet<ProcessId>,
+    left: BTreeMap<ProcessId, String>,
+    recorder: Option<Recorder>,
+    seconds: f64,
+}
+
+impl Watched {
+    fn judged(&self) -> impl Iterator<Item = &Target> {
+        self.observer.targets().iter().filter(|target| self.present.contains(&target.id))
+    }
+}
+
+/// Watches, captures and pulls. With `captures_every` everything is captured so often, else at the begin, in the middle
+/// and at the end. A recording that cannot be written on ends the watch where nothing else comes of it.
+async fn watch(
+    config: &Config,
+    recording: Option<&Recording>,
+    captures_every: Option<Duration>,
+) -> anyhow::Result<Watched> {
     let interrupted = interruption();
     tokio::pin!(interrupted);
     let mut round = Round::new(Puller::new(Settings::load(&config.pprof)?));
@@ -42,8 +92,11 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
     if observer.targets().is_empty() {
         bail!(nothing_to_watch(&observer, &config.selection, found.denied));
     }
+    let mut recorder =
+        recording.map(|it| Recorder::create(it, &observer, config, captures_every)).transpose()?;
     let wanted = config.duration.unwrap_or(Duration::MAX);
-    let mut progress = Progress::new(describe(observer.targets()), "judges", wanted);
+    let on_interrupt = if captures_every.is_some() { "keeps" } else { "judges" };
+    let mut progress = Progress::new(describe(observer.targets()), on_interrupt, wanted);
     // Whoever comes later, under the pid of one who left perhaps, was not there for the whole window.
     let mut present: BTreeSet<ProcessId> = observer.targets().iter().map(|target| target.id).collect();
     let mut left = BTreeMap::<ProcessId, String>::new();
@@ -51,6 +104,7 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let began = Instant::now();
     let mut halfway = false;
+    let mut captures = 0;
     loop {
         tokio::select! {
             _ = beats.tick() => {}
@@ -58,8 +112,11 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         }
         let pids: Vec<i32> = present.iter().map(|id| id.pid).collect();
         // What came in the first half and is still there at the end has come to stay.
-        let again = !halfway && began.elapsed() >= wanted / 2;
-        halfway |= again;
+        let middle = !halfway && began.elapsed() >= wanted / 2;
+        halfway |= middle;
+        let due = captures_every.map(|every| began.elapsed().as_nanos() / every.as_nanos().max(1));
+        let again = due.map_or(middle, |due| due > captures);
+        captures = due.unwrap_or(captures);
         let changes;
         (observer, changes) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
@@ -72,7 +129,7 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         })
         .await?;
         // A first profile, so that there is something to compare the last one with.
-        if again {
+        if middle {
             for (target, kinds) in observer.rising() {
                 round.suspect(&target, &kinds, "it seems to grow");
             }
@@ -81,6 +138,15 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         for target in changes.left.iter().filter(|target| present.remove(&target.id)) {
             let became_another = changes.came.iter().any(|came| came.id == target.id);
             left.insert(target.id, left_early(target, became_another, elapsed, wanted));
+            if let Some(recorder) = &mut recorder {
+                recorder.note_left(target.id, became_another);
+            }
+        }
+        if let Some(recorder) = &mut recorder {
+            recorder.note(&observer, observer.targets().iter().filter(|target| present.contains(&target.id)));
+            if recorder.has_failed() && captures_every.is_some() {
+                break;
+            }
         }
         progress.show(elapsed);
         if elapsed >= wanted || present.is_empty() {
@@ -99,10 +165,10 @@ pub async fn diagnose(config: &Config) -> anyhow::Result<Diagnosed> {
         observer.note_pulls(arrival);
     }
     progress.clear();
-    let judged = observer.targets().iter().filter(|target| present.contains(&target.id));
-    let mut diagnoses: Vec<Diagnosis> = judged.filter_map(|target| explained(&observer, target)).collect();
-    diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
-    Ok(Diagnosed { diagnoses, left: left.into_values().collect() })
+    if let Some(recorder) = &mut recorder {
+        recorder.note(&observer, observer.targets().iter().filter(|target| present.contains(&target.id)));
+    }
+    Ok(Watched { observer, present, left, recorder, seconds: began.elapsed().as_secs_f64() })
 }
 
 /// Processes in which something grows, or may, and what.
@@ -141,7 +207,12 @@ fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> 
     }
 }
 
-fn left_early(target: &Target, became_another: bool, elapsed: Duration, wanted: Duration) -> String {
+pub(super) fn left_early(
+    target: &Target,
+    became_another: bool,
+    elapsed: Duration,
+    wanted: Duration,
+) -> String {
     let what = if became_another { "began to run another program" } else { "exited" };
     format!(
         "process {} ({}) {what} after {:.0} of {:.0} s: no verdict",

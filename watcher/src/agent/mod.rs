@@ -1,12 +1,15 @@
 //! The loop, and the commands that are made of it: the only module that knows every stage.
 
 pub mod bench;
+mod bounds;
 pub mod checks;
 pub mod diagnose;
 mod ledgers;
 pub mod observer;
 pub mod progress;
 pub mod pulls;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod views;
 

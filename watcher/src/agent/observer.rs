@@ -1,5 +1,6 @@
 //! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
 
+use super::bounds;
 use super::ledgers::{self, Subject, Watches};
 use super::pulls::{self, Arrival};
 use crate::config::{Config, Selection};
@@ -19,6 +20,7 @@ use crate::source::kernel::lifecycle::Lifecycle;
 use crate::source::proc::ProcRoot;
 use crate::store::Window;
 use crate::store::lives::{Born, Life, Lives};
+use crate::store::recording::{HostFacts, HostUse};
 use anyhow::Context;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -279,7 +281,7 @@ impl Observer {
 
     /// Seconds after boot at which a process started.
     fn began(&self, id: ProcessId) -> f64 {
-        id.start_ticks as f64 / self.host.ticks_per_second.max(1) as f64
+        bounds::began(id, &self.host_facts()).unwrap_or_default()
     }
 
     fn life(&self, target: &Target, window: &Window) -> Option<Life> {
@@ -297,24 +299,12 @@ impl Observer {
 
     fn bounds(&self, target: &Target) -> Bounds {
         let newest = self.windows.get(&target.id).and_then(Window::latest);
-        let mut limits = target.limits;
-        // The kernel does not hold root to it (`is_ucounts_overlimit`, kernel/fork.c).
-        if target.uid == Some(0) {
-            limits.user_processes = None;
-        }
         let grows_by_tasks =
             || self.suspects(target.id).iter().any(|kind| matches!(kind, Kind::Thread | Kind::Child));
-        let user = target.uid.filter(|_| limits.user_processes.is_some() && grows_by_tasks());
-        Bounds {
-            limits,
-            host_memory_bytes: self.host.memory_bytes,
-            host_available_bytes: self.host_usage.available_bytes,
-            host_tasks: self.host.tasks_max(),
-            host_tasks_in_use: self.host_usage.tasks,
-            user_tasks: user.and_then(|uid| self.proc.tasks_of_user(uid)),
-            is_go: target.go.is_some(),
-            age_seconds: newest.map(|sample| sample.at.since_boot.as_secs_f64() - self.began(target.id)),
-        }
+        let bounds = bounds::of(target, &self.host_facts(), &self.host_use(), newest);
+        // Counting the tasks of a user takes a pass over all processes.
+        let user = target.uid.filter(|_| bounds.limits.user_processes.is_some() && grows_by_tasks());
+        Bounds { user_tasks: user.and_then(|uid| self.proc.tasks_of_user(uid)), ..bounds }
     }
 
     /// Whether every Go process that is watched has been attached to, or tried.
@@ -326,6 +316,16 @@ impl Observer {
     /// The processes that are watched.
     pub fn targets(&self) -> &[Target] {
         self.discovery.targets()
+    }
+
+    /// What of the host verdicts depend on.
+    pub fn host_facts(&self) -> HostFacts {
+        bounds::facts(&self.host)
+    }
+
+    /// What of the host was in use at the newest beat.
+    pub fn host_use(&self) -> HostUse {
+        bounds::used(&self.host_usage)
     }
 
     /// What was seen of a process.

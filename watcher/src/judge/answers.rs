@@ -56,7 +56,7 @@ fn with_the_heap(undecided: &[Undecided]) -> Option<UndecidedWhy> {
             | UndecidedWhy::TooShort { .. }
             | UndecidedWhy::NotRead
     )
-    .then_some(heap.why)
+    .then(|| heap.why.clone())
 }
 
 fn of_memory(window: &Window) -> UndecidedWhy {

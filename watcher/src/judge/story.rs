@@ -150,7 +150,8 @@ fn accuse(judgement: &mut Judgement, story: &Story, lives: &[&Life]) {
         let why = UndecidedWhy::CompositionUnknown { part, per_second: story.rate.per_second };
         judgement.steady.retain(|it| !matches!(it.kind, Kind::Heap | Kind::Native));
         judgement.undecided.retain(|it| !matches!(it.kind, Kind::Heap | Kind::Native));
-        judgement.undecided.extend([Kind::Heap, Kind::Native].map(|kind| Undecided { kind, why }));
+        let both = [Kind::Heap, Kind::Native].map(|kind| Undecided { kind, why: why.clone() });
+        judgement.undecided.extend(both);
         judgement.verdict = Verdict::Inconclusive;
         return;
     };

@@ -75,7 +75,7 @@ pub fn checks(checks: &[health::Check]) -> serde_json::Result<String> {
 }
 
 #[derive(Serialize)]
-struct DiagnosisObject<'a> {
+pub(super) struct DiagnosisObject<'a> {
     schema: &'static str,
     process: ProcessObject<'a>,
     window_seconds: f64,
@@ -93,7 +93,7 @@ struct DiagnosisObject<'a> {
 }
 
 #[derive(Serialize)]
-struct ProcessObject<'a> {
+pub(super) struct ProcessObject<'a> {
     pid: i32,
     start_time: Option<String>,
     name: &'a str,
@@ -237,7 +237,7 @@ struct UnseenObject<'a> {
 }
 
 impl<'a> DiagnosisObject<'a> {
-    fn of(diagnosis: &'a Diagnosis) -> Self {
+    pub(super) fn of(diagnosis: &'a Diagnosis) -> Self {
         let ruled_out = || {
             let why = |one: &'a explain::RuledOut| WhyObject { kind: kind_word(one.kind), why: &one.why };
             diagnosis.ruled_out.iter().map(why).collect::<Vec<_>>()
@@ -288,7 +288,7 @@ impl<'a> DiagnosisObject<'a> {
 }
 
 impl<'a> ProcessObject<'a> {
-    fn of(process: &'a explain::Process) -> Self {
+    pub(super) fn of(process: &'a explain::Process) -> Self {
         ProcessObject {
             pid: process.pid,
             start_time: timestamp(process.started),
@@ -419,7 +419,7 @@ pub(super) fn timestamp(time: SystemTime) -> Option<String> {
 }
 
 /// Three digits behind the point: more than any of the numbers means.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 

@@ -16,6 +16,7 @@ pub mod news;
 pub mod peek;
 pub mod pprof;
 pub mod pulled;
+pub mod replay;
 pub mod stack;
 pub mod svg;
 pub mod text;

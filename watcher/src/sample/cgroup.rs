@@ -30,7 +30,7 @@ pub struct CgroupUsage {
 }
 
 /// A level of the hierarchy at which the kernel slows processes down before it ends them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throttle {
     /// v2 `memory.high`.
     pub limit_bytes: u64,

@@ -4,10 +4,11 @@ use crate::process::printable;
 use crate::reading::{Moment, Reading};
 use crate::source::clock;
 use crate::source::proc::ProcessDir;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The data files at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataFiles {
     /// When they were looked at.
     pub at: Moment,
@@ -16,7 +17,7 @@ pub struct DataFiles {
 }
 
 /// A file that is open for writing and is no log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
     /// Device and inode.
     pub identity: (u32, u32, u64),

@@ -9,7 +9,7 @@ fn judged(window: &Window, is_go: bool) -> Judgement {
 }
 
 fn undecided(judgement: &Judgement) -> Vec<(Kind, UndecidedWhy)> {
-    judgement.undecided.iter().map(|one| (one.kind, one.why)).collect()
+    judgement.undecided.iter().map(|one| (one.kind, one.why.clone())).collect()
 }
 
 fn counted(beat: &mut Beat, goroutines: Option<u64>) {

@@ -164,8 +164,8 @@ fn growing_resident_memory_accuses_nobody() {
     let judgement = judged(&window(grows));
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
     let why = UndecidedWhy::CompositionUnknown { part: MemoryPart::Anonymous, per_second: 1_048_576.0 };
-    let undecided: Vec<_> = judgement.undecided.iter().map(|one| (one.kind, one.why)).collect();
-    assert_eq!(undecided, [(Kind::Heap, why), (Kind::Native, why)]);
+    let undecided: Vec<_> = judgement.undecided.iter().map(|one| (one.kind, one.why.clone())).collect();
+    assert_eq!(undecided, [(Kind::Heap, why.clone()), (Kind::Native, why)]);
     let judgement = judged(&window(|second, beat| {
         grows(second, beat);
         beat.files += 2 * second as u64;

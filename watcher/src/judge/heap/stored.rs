@@ -6,7 +6,8 @@
 //! called a leak. How many bytes go to the files says little, since a new series takes a few bytes there and some
 //! thousand in memory; that they go there all the time is what counts.
 
-use super::{Owner, SERIES_CYCLES, culprit, grown};
+use super::{SERIES_CYCLES, grown};
+use crate::judge::culprit::{self, Owner};
 use crate::judge::{Finding, Frame, Kind, Outcome, Undecided, UndecidedWhy};
 use crate::sample::data_files::{DataFile, DataFiles};
 use crate::store::{Captures, Window};

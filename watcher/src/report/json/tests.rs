@@ -248,7 +248,8 @@ fn a_leak() {
           "next_steps": [
             "The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().",
             "`watcher fds -p 812` lists them. Until it is fixed, a restart within 1 h 30 min keeps the process from its limit."
-          ]
+          ],
+          "story": null
         }
     "#]].assert_eq(&pretty(&shown));
 }

@@ -79,7 +79,7 @@ fn a_cause_and_what_follows() {
             Memory       95 MiB resident; mapped files 10 MiB; not explained 85 MiB
             Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
                          exited child keeps its pid until it is waited for.
-                         `ps --ppid 812` lists them. Until it is fixed, a restart within 17 h 34 min keeps the
+                         `ps --ppid 812` lists them. Until it is fixed, a restart within 9 h 5 min keeps the
                          process from its limit.
             Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
                          than Go 1.18 to 1.27 on x86-64, or just starting

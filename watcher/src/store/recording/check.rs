@@ -13,6 +13,8 @@ use crate::sample::{connections, threads};
 const MOST: u64 = 1 << 50;
 /// Stacks of creators that are kept of one site.
 const MAX_CREATORS: usize = 64;
+/// Data files of one process, since only so many of its descriptors are looked at.
+const MAX_DATA_FILES: usize = 4096;
 
 /// What is wrong with a sample, in part of a sentence.
 ///
@@ -27,10 +29,12 @@ pub fn sample(sample: &Sample) -> Result<(), &'static str> {
     let memory = sample.memory.seen().map(|it| {
         [it.anon_bytes, it.file_bytes, it.shmem_bytes, it.swap_bytes, it.page_tables_bytes, it.peak_rss_bytes]
     });
-    let groups = sample.connections.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
+    let groups =
+        sample.connections.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
     let ungrouped = sample.connections.seen().map(|it| it.ungrouped);
     let types = sample.descriptor_types.seen().into_iter().flat_map(|it| it.counts.values().copied());
-    let threads = sample.thread_groups.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
+    let threads =
+        sample.thread_groups.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
     let totals = [sample.mappings.seen(), sample.threads.seen(), sample.descriptors.seen()];
     let totals = totals.into_iter().flatten().copied();
     let children = sample.children.seen().into_iter().flat_map(|it| [it.zombies, it.running]);
@@ -50,7 +54,13 @@ pub fn captured(captured: &Captured<'_>) -> Result<(), &'static str> {
         Captured::Goroutines(capture) => goroutines(capture),
         Captured::Heap(capture) => {
             let sites = capture.sites.as_deref().unwrap_or_default();
-            bounded(sites.iter().map(|site| (&*site.stack, site.bytes.max(site.objects))))
+            bounded(sites.iter().map(|site| (&*site.stack, site.bytes.max(site.objects).max(site.object_bytes))))
+        }
+        Captured::DataFiles(it) => {
+            if it.files.len() > MAX_DATA_FILES {
+                return Err("a capture with more files than are looked at");
+            }
+            number(it.files.iter().flat_map(|file| [file.position, file.size]))
         }
         Captured::Descriptors(it) => {
             for site in &it.sites {

@@ -3,6 +3,7 @@
 use super::{CaptureKind, Captured, Entry};
 use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
+use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::Ledger;
@@ -88,7 +89,10 @@ impl Written {
         let mut new = New { written: &mut self.captures, anew: Vec::new(), captured: Vec::new() };
         new.of(CaptureKind::Goroutines, &captures.goroutines, |it| Captured::Goroutines(Cow::Borrowed(it)));
         new.of(CaptureKind::Heap, &captures.heap, |it| Captured::Heap(Cow::Borrowed(it)));
-        new.of(CaptureKind::Descriptors, &captures.descriptors, |it| Captured::Descriptors(Cow::Borrowed(it)));
+        new.of(CaptureKind::DataFiles, &captures.data_files, |it| Captured::DataFiles(Cow::Borrowed(it)));
+        new.of(CaptureKind::Descriptors, &captures.descriptors, |it| {
+            Captured::Descriptors(Cow::Borrowed(it))
+        });
         new.of(CaptureKind::Mappings, &captures.mappings, |it| Captured::Mappings(Cow::Borrowed(it)));
         new.of(CaptureKind::Threads, &captures.threads, |it| Captured::Threads(Cow::Borrowed(it)));
         new.of(CaptureKind::Children, &captures.children, |it| Captured::Children(Cow::Borrowed(it)));
@@ -136,7 +140,8 @@ impl<'a> New<'_, 'a> {
             self.anew.push(kind);
         }
         let newest = before.filter(|_| goes_on).map(|(_, last)| last);
-        self.captured.extend(all.into_iter().filter(|it| newest.is_none_or(|newest| it.at() > newest)).map(captured));
+        self.captured
+            .extend(all.into_iter().filter(|it| newest.is_none_or(|newest| it.at() > newest)).map(captured));
         match ends {
             Some(ends) => self.written.insert(kind, ends),
             None => self.written.remove(&kind),
@@ -173,6 +178,12 @@ impl Taken for GoroutineCapture {
 }
 
 impl Taken for HeapCapture {
+    fn at(&self) -> Moment {
+        self.at
+    }
+}
+
+impl Taken for DataFiles {
     fn at(&self) -> Moment {
         self.at
     }

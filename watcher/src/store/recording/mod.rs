@@ -22,6 +22,7 @@ pub use writer::{Writer, WriterError};
 use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
 use crate::sample::Sample;
+use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
@@ -66,6 +67,15 @@ pub struct HostFacts {
     pub ticks_per_second: Option<u64>,
     /// Size of a page.
     pub page_bytes: Option<u64>,
+}
+
+/// What of a host is in use; each part `None` where it could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUse {
+    /// Bytes that processes can still have, free swap included.
+    pub available_bytes: Option<u64>,
+    /// Tasks that it has.
+    pub tasks: Option<u64>,
 }
 
 /// Any line behind the first.
@@ -114,6 +124,9 @@ pub enum Entry<'a> {
     Beat {
         /// When it was over.
         at: Moment,
+        /// What of the host was in use then.
+        #[serde(default)]
+        host: HostUse,
     },
     /// The recorder was done. Where this is missing it was killed, or could not write on.
     End {
@@ -140,6 +153,8 @@ pub enum Captured<'a> {
     Goroutines(Cow<'a, GoroutineCapture>),
     /// What the heap holds.
     Heap(Cow<'a, HeapCapture>),
+    /// Files in which it keeps data.
+    DataFiles(Cow<'a, DataFiles>),
     /// Who opened what is open.
     Descriptors(Cow<'a, Ledger<Descriptors>>),
     /// Who mapped what is mapped.
@@ -166,6 +181,8 @@ pub enum CaptureKind {
     Goroutines,
     /// [`Captured::Heap`].
     Heap,
+    /// [`Captured::DataFiles`].
+    DataFiles,
     /// [`Captured::Descriptors`].
     Descriptors,
     /// [`Captured::Mappings`].

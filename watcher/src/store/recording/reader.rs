@@ -41,7 +41,9 @@ pub enum RecordingError {
     #[error("the recording is empty: its recorder ended before the first line was written")]
     Empty,
     /// Another version of recordings.
-    #[error("it is a recording of form {schema:?}, and this watcher reads {SCHEMA:?} only: use watcher {watcher}")]
+    #[error(
+        "it is a recording of form {schema:?}, and this watcher reads {SCHEMA:?} only: use watcher {watcher}"
+    )]
     OtherVersion {
         /// Its schema.
         schema: String,
@@ -130,7 +132,8 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let Some(line) = self.next_line()? else { return Ok(None) };
-        let entry: Entry<'static> = serde_json::from_str(&line).map_err(|error| self.refused(reason(&error)))?;
+        let entry: Entry<'static> =
+            serde_json::from_str(&line).map_err(|error| self.refused(reason(&error)))?;
         if let Entry::End { because } = &entry {
             self.ended = Some(*because);
         }
@@ -139,12 +142,17 @@ impl<R: Read> Reader<R> {
 
     /// What is wrong with the line that was read last.
     pub fn refused(&self, why: impl Into<String>) -> RecordingError {
+        self.refused_at(self.line, why)
+    }
+
+    /// What is wrong with a line.
+    pub fn refused_at(&self, line: u64, why: impl Into<String>) -> RecordingError {
         let mut why: String = why.into();
         let own = env!("CARGO_PKG_VERSION");
         if !self.header.watcher.is_empty() && self.header.watcher != own {
             why = format!("{why} (watcher {} wrote it, and this is {own})", self.header.watcher);
         }
-        RecordingError::Line { line: self.line, why }
+        RecordingError::Line { line, why }
     }
 
     /// The next line, without its end. One that has no end was cut off and is left out.
@@ -175,7 +183,9 @@ impl<R: Read> Reader<R> {
             line.extend_from_slice(&available[..taken]);
             self.lines.consume(taken);
             self.unpacked += taken as u64;
-            if self.unpacked > FREE_BYTES.saturating_add(self.lines.get_ref().get_ref().bytes.saturating_mul(MAX_RATIO)) {
+            if self.unpacked
+                > FREE_BYTES.saturating_add(self.lines.get_ref().get_ref().bytes.saturating_mul(MAX_RATIO))
+            {
                 return Err(self.refused("it unpacks to more than any recording does"));
             }
             if line.len() > MAX_LINE_BYTES {

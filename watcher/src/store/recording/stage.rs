@@ -1,9 +1,10 @@
 //! Makes windows of a recording again, entry by entry, as they were when it was written.
 
-use super::{CaptureKind, Captured, Entry, Header, check};
+use super::{CaptureKind, Captured, Entry, Header, HostUse, check};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Moment, Reading, Stamped};
 use crate::sample::Sample;
+use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
@@ -53,6 +54,7 @@ pub struct Stage {
     processes: BTreeMap<ProcessId, Played>,
     left: Vec<Left>,
     now: Moment,
+    host_use: HostUse,
     held_bytes: usize,
 }
 
@@ -83,7 +85,7 @@ impl Stage {
     pub fn new(header: Header, limits: Override, window_capacity: usize) -> Stage {
         let now = header.began;
         let processes = BTreeMap::new();
-        Stage { header, limits, window_capacity, processes, left: Vec::new(), now, held_bytes: 0 }
+        Stage { header, limits, window_capacity, processes, left: Vec::new(), now, host_use: HostUse::default(), held_bytes: 0 }
     }
 
     /// The header of the recording.
@@ -104,6 +106,11 @@ impl Stage {
     /// When the last beat was over.
     pub fn now(&self) -> Moment {
         self.now
+    }
+
+    /// What of the host was in use then.
+    pub fn host_use(&self) -> HostUse {
+        self.host_use
     }
 
     /// Seconds from the begin of the recording to the last beat.
@@ -140,17 +147,20 @@ impl Stage {
             Entry::Anew { process, captures } => {
                 self.change(process, |played| captures.iter().for_each(|kind| played.begin_anew(*kind)))
             }
-            Entry::About { process, without_ledger, no_runtime, endpoint } => self.change(process, |played| {
-                let captures = played.window.captures_mut();
-                captures.without_ledger = without_ledger;
-                captures.no_runtime = no_runtime;
-                captures.pulls.used = endpoint;
-            }),
-            Entry::Beat { at } => {
+            Entry::About { process, without_ledger, no_runtime, endpoint } => {
+                self.change(process, |played| {
+                    let captures = played.window.captures_mut();
+                    captures.without_ledger = without_ledger;
+                    captures.no_runtime = no_runtime;
+                    captures.pulls.used = endpoint;
+                })
+            }
+            Entry::Beat { at, host } => {
                 if at < self.now {
                     return Err("a beat that was over before the one before it");
                 }
                 self.now = at;
+                self.host_use = host;
                 Ok(())
             }
             Entry::End { .. } => Ok(()),
@@ -198,11 +208,7 @@ impl Stage {
         if is_newer { Ok(()) } else { Err("a sample that is not newer than the one before it") }
     }
 
-    fn change(
-        &mut self,
-        process: ProcessId,
-        change: impl FnOnce(&mut Played),
-    ) -> Result<(), &'static str> {
+    fn change(&mut self, process: ProcessId, change: impl FnOnce(&mut Played)) -> Result<(), &'static str> {
         let played = self.processes.get_mut(&process).ok_or(UNKNOWN)?;
         let before = played.held_bytes(self.window_capacity);
         change(played);
@@ -251,6 +257,7 @@ impl Played {
         match what {
             Captured::Goroutines(it) => captures.goroutines.push(it.into_owned()),
             Captured::Heap(it) => captures.heap.push(it.into_owned()),
+            Captured::DataFiles(it) => captures.data_files.push(it.into_owned()),
             Captured::Descriptors(it) => captures.descriptors.push(it.into_owned()),
             Captured::Mappings(it) => captures.mappings.push(it.into_owned()),
             Captured::Threads(it) => captures.threads.push(it.into_owned()),
@@ -270,6 +277,7 @@ impl Played {
         match kind {
             CaptureKind::Goroutines => captures.goroutines = Run::default(),
             CaptureKind::Heap => captures.heap = Run::default(),
+            CaptureKind::DataFiles => captures.data_files = Run::default(),
             CaptureKind::Descriptors => captures.descriptors = Run::default(),
             CaptureKind::Mappings => captures.mappings = Run::default(),
             CaptureKind::Threads => captures.threads = Run::default(),
@@ -287,6 +295,7 @@ impl Played {
 struct Shelves {
     goroutines: Shelf<GoroutineCapture>,
     heap: Shelf<HeapCapture>,
+    data_files: Shelf<DataFiles>,
     descriptors: Shelf<Ledger<Descriptors>>,
     mappings: Shelf<Ledger<Mappings>>,
     threads: Shelf<Ledger<Tasks>>,
@@ -302,6 +311,7 @@ impl Shelves {
         match what {
             Captured::Goroutines(it) => self.goroutines.put(it.at, it.into_owned(), bytes),
             Captured::Heap(it) => self.heap.put(it.at, it.into_owned(), bytes),
+            Captured::DataFiles(it) => self.data_files.put(it.at, it.into_owned(), bytes),
             Captured::Descriptors(it) => self.descriptors.put(it.at, it.into_owned(), bytes),
             Captured::Mappings(it) => self.mappings.put(it.at, it.into_owned(), bytes),
             Captured::Threads(it) => self.threads.put(it.at, it.into_owned(), bytes),
@@ -320,6 +330,7 @@ impl Shelves {
         match kind {
             CaptureKind::Goroutines => self.goroutines.clear(),
             CaptureKind::Heap => self.heap.clear(),
+            CaptureKind::DataFiles => self.data_files.clear(),
             CaptureKind::Descriptors => self.descriptors.clear(),
             CaptureKind::Mappings => self.mappings.clear(),
             CaptureKind::Threads => self.threads.clear(),
@@ -334,6 +345,7 @@ impl Shelves {
     fn choose(&self, captures: &mut Captures) {
         captures.goroutines = self.goroutines.chosen();
         captures.heap = self.heap.chosen();
+        captures.data_files = self.data_files.chosen();
         captures.descriptors = self.descriptors.chosen();
         captures.mappings = self.mappings.chosen();
         captures.threads = self.threads.chosen();

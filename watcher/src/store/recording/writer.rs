@@ -1,6 +1,6 @@
 //! Writes a recording: compressed, beat by beat, up to a size.
 
-use super::{Ending, Entry, Header};
+use super::{Ending, Entry, Header, HostUse};
 use crate::process::printable;
 use crate::reading::Moment;
 use flate2::Compression;
@@ -80,8 +80,8 @@ impl Writer {
     ///
     /// # Errors
     /// Where the file cannot be written to, and where it has become too large. What it holds stays readable.
-    pub fn end_beat(&mut self, at: Moment) -> Result<(), WriterError> {
-        self.line(&Entry::Beat { at })?;
+    pub fn end_beat(&mut self, at: Moment, host: HostUse) -> Result<(), WriterError> {
+        self.line(&Entry::Beat { at, host })?;
         self.flush()?;
         if self.encoder.get_ref().bytes >= self.most_bytes {
             self.line(&Entry::End { because: Ending::Full })?;
