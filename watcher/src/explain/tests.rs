@@ -373,7 +373,8 @@ fn what_is_stored_grows_at_its_place_and_is_no_leak() {
     });
     for (second, kibibytes) in [(0.0, 100), (45.0, 9_100)] {
         let stack = [Frame::new("example.com/shop.(*table).put", "/src/table.go", 42)].into();
-        let sites = Ok(vec![HeapSite { stack, object_bytes: 1024, objects: kibibytes, bytes: kibibytes << 10 }]);
+        let sites =
+            Ok(vec![HeapSite { stack, objects: kibibytes, bytes: kibibytes << 10, object_bytes: 1024 }]);
         let at = moment(second);
         window.captures_mut().heap.push(HeapCapture { at, sites, mapped_bytes: None });
         let written = kibibytes << 9;

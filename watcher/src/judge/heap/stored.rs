@@ -18,17 +18,23 @@ const LEAST_BYTES_PER_SECOND: f64 = 1024.0;
 /// ... and what has nothing to do with what grows, slower than this part of it.
 const LEAST_SHARE: f64 = 0.005;
 
+/// A stack that has grown by less has been met by a handful of samples, of which the runtime takes one in 512 KiB
+/// (`runtime.MemProfileRate`): which stack it is may be chance.
+const LEAST_PLACE_BYTES: u64 = 2 * 1024 * 1024;
+
 /// What is said of a heap, unless it grows with what is stored. `cycles` collections say it.
 pub(super) fn weigh(outcome: Outcome, window: &Window, cycles: usize) -> Outcome {
     let why = match &outcome {
         Outcome::Leaks(finding) => {
             stored(finding.rate.per_second, window).or_else(|| second_look(finding, window))
         }
-        // Stores are filled as unevenly as clients come, and only a series of collections tells growth at all.
+        // Stores are filled as unevenly as clients come. Only a series of collections tells growth at all there, and
+        // only a place says more than that it may be growth.
         Outcome::Undecided(Undecided {
             why: UndecidedWhy::Ambiguous { per_second, slowing: false, .. },
             ..
-        }) if cycles >= SERIES_CYCLES => stored(*per_second, window),
+        }) if cycles >= SERIES_CYCLES => stored(*per_second, window)
+            .filter(|why| matches!(why, UndecidedWhy::Stored { place: Some(_), .. })),
         _ => None,
     };
     why.map_or(outcome, |why| Outcome::Undecided(Undecided { kind: Kind::Heap, why }))
@@ -68,7 +74,10 @@ fn place(captures: &Captures) -> Option<Frame> {
     let module = captures.main_module.as_deref();
     let grown = grown(before, now);
     // Of the runtime's own objects only where nothing else has grown.
-    let lines = grown.iter().filter_map(|site| culprit::line(site.stack, module));
+    let lines = grown
+        .iter()
+        .filter(|site| site.bytes >= LEAST_PLACE_BYTES)
+        .filter_map(|site| culprit::line(site.stack, module));
     lines.min_by_key(|line| culprit::owner(&line.function, module) == Owner::Runtime).cloned()
 }
 
@@ -94,8 +103,9 @@ fn written<'a>(before: &DataFiles, now: &'a DataFiles) -> Vec<(&'a DataFile, u64
 mod tests {
     use super::{SERIES_CYCLES, weigh};
     use crate::judge::simulation::{moment, window};
-    use crate::judge::{Detail, Finding, Kind, Outcome, Rate, Undecided, UndecidedWhy};
+    use crate::judge::{Detail, Finding, Frame, Kind, Outcome, Rate, Undecided, UndecidedWhy};
     use crate::sample::data_files::{DataFile, DataFiles};
+    use crate::sample::heap_sites::{HeapCapture, HeapSite};
 
     fn finding(per_second: f64) -> Finding {
         Finding {
@@ -182,22 +192,29 @@ mod tests {
     }
 
     #[test]
-    fn uneven_growth_is_of_what_is_stored_where_a_series_shows_it() {
-        let why = UndecidedWhy::Ambiguous { per_second: 1e5, slowing: false, need_seconds: 90.0 };
-        let slowing = UndecidedWhy::Ambiguous { per_second: 1e5, slowing: true, need_seconds: 90.0 };
-        for (why, cycles, expected) in
-            [(&why, SERIES_CYCLES, true), (&why, SERIES_CYCLES - 1, false), (&slowing, SERIES_CYCLES, false)]
-        {
+    fn uneven_growth_is_of_what_is_stored_where_a_series_shows_it_and_a_place_is_known() {
+        let uneven = |slowing| UndecidedWhy::Ambiguous { per_second: 1e5, slowing, need_seconds: 90.0 };
+        for (why, cycles, mib, expected) in [
+            (uneven(false), SERIES_CYCLES, 5, true),
+            (uneven(false), SERIES_CYCLES, 1, false),
+            (uneven(false), SERIES_CYCLES - 1, 5, false),
+            (uneven(true), SERIES_CYCLES, 5, false),
+        ] {
             let mut window = window(|_, _| {});
-            for (second, size) in [(0.0, 0), (40.0, 400_000)] {
-                let files = vec![file(1, (0, size))];
-                window.captures_mut().data_files.push(DataFiles { at: moment(second), files });
+            for (second, size, objects) in [(0.0, 0, 0), (40.0, 400_000, mib)] {
+                let at = moment(second);
+                let captures = window.captures_mut();
+                captures.data_files.push(DataFiles { at, files: vec![file(1, (0, size))] });
+                let stack = [Frame::new("example.com/shop.put", "/src/shop.go", 7)].into();
+                let site = HeapSite { stack, objects, bytes: objects << 20, object_bytes: 1 << 20 };
+                captures.heap.push(HeapCapture { at, sites: Ok(vec![site]), mapped_bytes: None });
             }
-            let uneven = Outcome::Undecided(Undecided { kind: Kind::Heap, why: why.clone() });
-            let Outcome::Undecided(said) = weigh(uneven, &window, cycles) else {
+            let outcome = Outcome::Undecided(Undecided { kind: Kind::Heap, why: why.clone() });
+            let Outcome::Undecided(said) = weigh(outcome, &window, cycles) else {
                 panic!("it stays undecided")
             };
-            assert_eq!(matches!(said.why, UndecidedWhy::Stored { .. }), expected, "{why:?} {cycles}");
+            let is_stored = matches!(said.why, UndecidedWhy::Stored { .. });
+            assert_eq!(is_stored, expected, "{why:?} {cycles} {mib}");
         }
     }
 }
