@@ -33,9 +33,17 @@ impl Controller {
         }
     }
 
+    /// A limit that no test reaches.
+    fn much(self) -> u64 {
+        match self {
+            Controller::Memory => 1 << 30,
+            Controller::Pids => 10_000,
+        }
+    }
+
     /// Why no cgroup can be made for it here; `None` where one can.
     pub fn lacking(self) -> Option<String> {
-        Cgroup::new(self, 1 << 30)
+        Cgroup::new(self, self.much())
             .err()
             .map(|error| format!("It needs a cgroup that can be written: {error:#}."))
     }

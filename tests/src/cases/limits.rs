@@ -55,7 +55,7 @@ fn primary_of(diagnosis: &Diagnosis) -> Result<&Finding> {
 
 /// Let it run on until the kernel kills it, and look at the clock.
 fn memory_runs_out() -> Result<()> {
-    let cgroup = Cgroup::new(Controller::Memory, 440 * MIB)?;
+    let cgroup = Cgroup::new(Controller::Memory, 210 * MIB)?;
     let mut program = Running::start(&mut cgroup.run(&clippings(Style::Round, 11.0)?))?;
     thread::sleep(Duration::from_secs(3));
     let (diagnosis, outcome) = agent::diagnose(program.pid(), WINDOW_SECONDS)?;
@@ -154,7 +154,7 @@ fn restarts() -> Result<()> {
     let cgroup = Cgroup::new(Controller::Memory, 192 * MIB)?;
     let mut lives = 0;
     let said = watched(SECONDS + 6, "clippings", || {
-        lives = supervise(&mut cgroup.run(&clippings(Style::Round, 23.0)?), SECONDS, None)?;
+        lives = supervise(&mut cgroup.run(&clippings(Style::Round, 47.0)?), SECONDS, None)?;
         Ok(())
     })?;
     ensure!(lives >= 4, "it was to be restarted three times, and lived {lives} times");
@@ -175,7 +175,7 @@ fn innocent_restarts() -> Result<()> {
     let cgroup = Cgroup::new(Controller::Memory, 192 * MIB)?;
     let life = Some(Duration::from_secs(15));
     let said = watched(SECONDS + 4, "clippings", || {
-        supervise(&mut cgroup.run(&clippings(Style::Square, 23.0)?), SECONDS, life)?;
+        supervise(&mut cgroup.run(&clippings(Style::Square, 47.0)?), SECONDS, life)?;
         Ok(())
     })?;
     let alarms: Vec<_> = said.iter().filter(|it| it.story.is_some() || it.verdict == "leak").collect();

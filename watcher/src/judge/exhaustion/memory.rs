@@ -1,8 +1,9 @@
 //! When memory runs out, and which of its limits is reached first.
 //!
 //! Resident memory does not grow as the live heap does. The collector lets the heap reach the live heap times
-//! 1 + GOGC/100 before it collects (`gcPercentHeapGoal`, `runtime/mgcpacer.go`), so that a leak of a byte costs two
-//! by default. With GOMEMLIMIT it collects ever more often from there on: garbage makes room for what leaks, until
+//! 1 + GOGC/100 before it collects (`gcPercentHeapGoal`, `runtime/mgcpacer.go`). Of that headroom garbage takes what
+//! leaks does not: where next to all that is allocated is garbage, a leak of a byte costs two by default; where all of
+//! it leaks, one. With GOMEMLIMIT it collects ever more often from there on: garbage makes room for what leaks, until
 //! the live heap alone fills the limit. Then the collector runs all the time, and memory grows on with the leak.
 
 use super::{Approach, NONE, State, Times, comes_back, plus};
@@ -132,14 +133,16 @@ pub(super) fn approaches(draw: &MemoryDraw, state: &State<'_>) -> Vec<Approach> 
 
 /// The Go heap as the collector paces it.
 struct GoHeap {
-    /// Bytes that become resident for one that stays live.
-    per_live_byte: f64,
-    live_bytes: f64,
+    /// GOGC / 100.
+    headroom: f64,
+    /// What the last collection found live.
+    marked_bytes: f64,
+    /// Allocated since then.
+    since_bytes: f64,
     /// Spans with and without objects that were not given back.
     resident_bytes: f64,
-    /// What will be resident at the next collection beyond what is now; negative where there is room left by an
-    /// earlier, larger heap.
-    reserve: f64,
+    /// Size at which the next collection is due.
+    goal_bytes: f64,
     /// GOMEMLIMIT.
     limit: Option<u64>,
     /// What counts against it now.
@@ -150,8 +153,7 @@ struct GoHeap {
 
 impl GoHeap {
     fn of(heap: &HeapCounters, window: &Window) -> GoHeap {
-        let live_bytes = heap.marked_bytes.unwrap_or(heap.live_bytes) as f64;
-        let resident_bytes = heap.in_use_bytes.saturating_add(heap.idle_bytes) as f64;
+        let marked = heap.marked_bytes.unwrap_or(heap.live_bytes);
         let gogc = match (heap.gogc_percent, heap.memory_limit_bytes) {
             (Some(percent), _) => f64::from(percent),
             // Off, and the limit alone decides: until there nothing is collected at all.
@@ -159,19 +161,51 @@ impl GoHeap {
             (None, None) => 0.0,
         };
         GoHeap {
-            per_live_byte: 1.0 + gogc / 100.0,
-            live_bytes,
-            resident_bytes,
-            reserve: heap.goal_bytes.map_or(0.0, |goal| goal as f64 - resident_bytes),
+            headroom: gogc / 100.0,
+            marked_bytes: marked as f64,
+            since_bytes: heap.live_bytes.saturating_sub(marked) as f64,
+            resident_bytes: heap.in_use_bytes.saturating_add(heap.idle_bytes) as f64,
+            goal_bytes: heap.goal_bytes.unwrap_or(0) as f64,
             limit: heap.memory_limit_bytes,
             counted_bytes: heap.mapped_bytes as f64,
             allocated_per_second: allocated_per_second(window),
         }
     }
 
-    /// Garbage and free spans, which make room for what leaks once GOMEMLIMIT holds the heap down.
-    fn slack(&self) -> f64 {
-        (self.resident_bytes - self.live_bytes).max(0.0)
+    /// Part of what is allocated that stays live, where so much a second does.
+    fn leaking_part(&self, live_per_second: f64) -> f64 {
+        if self.allocated_per_second > 0.0 {
+            (live_per_second / self.allocated_per_second).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+
+    /// What is live now.
+    fn live_bytes(&self, live_per_second: f64) -> f64 {
+        self.marked_bytes + self.since_bytes * self.leaking_part(live_per_second)
+    }
+
+    /// The heap's size at a collection in relation to what that collection finds live. From one to the next the heap
+    /// grows from `live` to `live * (1 + headroom)`, and what leaks of that is live then.
+    fn peak_over_live(&self, live_per_second: f64) -> f64 {
+        (1.0 + self.headroom) / (1.0 + self.headroom * self.leaking_part(live_per_second))
+    }
+
+    /// Seconds until so many bytes more than now are resident. `None` where nothing grows.
+    fn seconds_to(&self, left: f64, live_per_second: f64, rest_per_second: f64) -> Option<f64> {
+        let peak = self.peak_over_live(live_per_second);
+        let per_second = peak * live_per_second + rest_per_second;
+        if per_second <= 0.0 {
+            return None;
+        }
+        let most = self.resident_bytes + left;
+        let left_at_peaks = most - peak * self.live_bytes(live_per_second);
+        // Where the next collection would come only beyond the limit, mere allocation reaches it.
+        if self.goal_bytes >= most || left_at_peaks <= 0.0 {
+            return Some(left / per_second.max(self.allocated_per_second + rest_per_second));
+        }
+        Some(left_at_peaks / per_second)
     }
 
     /// When the live heap alone fills GOMEMLIMIT. The low end is when the limit first holds the heap down, from where
@@ -179,11 +213,12 @@ impl GoHeap {
     fn when_collector_is_swamped(&self, draw: &MemoryDraw) -> Option<(u64, Times)> {
         let limit = self.limit?;
         let beside = (self.counted_bytes - self.resident_bytes).max(0.0);
-        let left = (limit as f64 - beside - self.live_bytes).max(0.0);
-        let growth = plus(draw.live, draw.stacks);
-        let mut times = Times::of(left, growth)?;
-        let first_felt = (limit as f64 - beside - self.live_bytes * self.per_live_byte).max(0.0);
-        times.low = first_felt / (draw.live.high * self.per_live_byte + draw.stacks.high);
+        let for_heap = limit as f64 - beside;
+        let left = for_heap - self.live_bytes(draw.live.per_second);
+        let mut times = Times::of(left, plus(draw.live, draw.stacks))?;
+        let peak = self.peak_over_live(draw.live.high);
+        let until_felt = (for_heap - peak * self.live_bytes(draw.live.high)).max(0.0);
+        times.low = times.low.min(until_felt / (peak * draw.live.high + draw.stacks.high));
         Some((limit, times))
     }
 }
@@ -204,25 +239,19 @@ fn when_full(left: f64, draw: &MemoryDraw, heap: Option<&GoHeap>, others: Rate) 
     let Some(heap) = heap.filter(|_| draw.live != NONE) else {
         return Times::of(left, plus(draw.live, rest));
     };
-    let resident = plus(times(draw.live, heap.per_live_byte), rest);
-    let (room, reserve) = ((-heap.reserve).max(0.0), heap.reserve.max(0.0));
-    // Where the next collection would come only beyond the limit, mere garbage reaches it.
-    let before_collection = |rate: f64| left / heap.allocated_per_second.max(rate);
-    let at = |left_of_it: f64, rate: f64| match rate {
-        rate if rate <= 0.0 => None,
-        rate if reserve >= left => Some(before_collection(rate)),
-        rate => Some(left_of_it / rate),
-    };
-    let low = at(left - reserve, resident.high)?;
+    let low = heap.seconds_to(left, draw.live.high, rest.high)?;
     let held_down = heap.limit.is_some_and(|limit| limit as f64 - heap.counted_bytes < left);
     let (likely, high) = if held_down {
-        let squeezed = plus(draw.live, rest);
-        let room = left + heap.slack();
+        let garbage = heap.resident_bytes - heap.live_bytes(draw.live.per_second);
+        let room = left + garbage.max(0.0);
         let seconds = |rate: f64| (rate > 0.0).then(|| room / rate);
-        (seconds(squeezed.per_second), seconds(squeezed.low))
+        let squeezed = plus(draw.live, rest);
+        (seconds(squeezed.per_second)?, seconds(squeezed.low))
     } else {
-        (at(left - reserve + room, resident.per_second), at(left + room, resident.low))
+        (
+            heap.seconds_to(left, draw.live.per_second, rest.per_second)?,
+            heap.seconds_to(left, draw.live.low, rest.low),
+        )
     };
-    let likely = likely?;
     Some(Times { likely, low: low.min(likely), high: high.map(|high| high.max(likely)) })
 }

@@ -162,7 +162,13 @@ fn what_others_in_the_cgroup_take_brings_its_limit_nearer() {
 }
 
 /// A Go heap of which `live` MiB are live and `resident` MiB resident; the next collection is due at `goal` MiB.
+/// Next to all that is allocated is garbage.
 fn go_heap(live: u64, resident: u64, goal: u64, limit: Option<u64>) -> Window {
+    go_heap_of(live, resident, goal, limit, 100_000)
+}
+
+/// The same, with so many MiB allocated each second.
+fn go_heap_of(live: u64, resident: u64, goal: u64, limit: Option<u64>, allocated: u64) -> Window {
     window(move |second, sample| {
         let heap = HeapCounters {
             marked_bytes: Some(live << 20),
@@ -171,7 +177,8 @@ fn go_heap(live: u64, resident: u64, goal: u64, limit: Option<u64>) -> Window {
             gogc_percent: Some(100),
             memory_limit_bytes: limit.map(|limit| limit << 20),
             mapped_bytes: (resident + 20) << 20,
-            total_allocated_bytes: second * (50 << 20),
+            live_bytes: resident << 20,
+            total_allocated_bytes: second * (allocated << 20),
             ..HeapCounters::default()
         };
         let counters = GoCounters { goroutines: Some(10), heap: Some(heap), gc_cycles: Some(second) };
@@ -201,8 +208,20 @@ fn a_live_byte_costs_two_and_the_room_of_the_heap_counts() {
         assert!(found.high_seconds.is_some_and(|high| high >= found.in_seconds), "{found:?}");
     }
     // The next collection would come 500 MiB from here, which 50 MiB a second of garbage reach first.
-    let found = time(&go_heap(600, 700, 1200, None), &with_room(400), Kind::Heap, MIB);
+    let found = time(&go_heap_of(600, 700, 1200, None, 50), &with_room(400), Kind::Heap, MIB);
     assert_eq!(said(found), Some((LimitName::HostMemory, 16 << 30, 8.0)));
+}
+
+#[test]
+fn where_all_that_is_allocated_leaks_there_is_no_garbage_beside_it() {
+    // 150 MiB are live, 50 of them since the last collection: 400 MiB last for as many seconds.
+    let found = time(&go_heap_of(100, 150, 200, None, 1), &with_room(400), Kind::Heap, MIB).expect("a limit");
+    assert_eq!(found.in_seconds.round(), 400.0);
+    assert_eq!((found.low_seconds.round(), found.high_seconds.map(f64::round)), (320.0, Some(444.0)));
+    // Half of it leaks: the heap is at most 4/3 of what is live.
+    let found = time(&go_heap_of(100, 150, 200, None, 2), &with_room(400), Kind::Heap, MIB).expect("a limit");
+    let truth = (550.0 - 4.0 / 3.0 * 125.0) / (4.0 / 3.0);
+    assert!((found.in_seconds - truth).abs() < 1.0, "{found:?}, in truth {truth}");
 }
 
 #[test]
@@ -211,10 +230,11 @@ fn gomemlimit_slows_down_and_garbage_makes_room_until_the_end() {
     let window = go_heap(100, 200, 200, Some(320));
     let found = time(&window, &with_room(400), Kind::Heap, MIB).expect("GOMEMLIMIT");
     assert_eq!(said(Some(found)), Some((LimitName::GoMemory, 320 << 20, 200.0)));
-    assert_eq!((found.low_seconds, found.high_seconds), (40.0, Some(250.0)), "felt first at twice 100 MiB");
+    let interval = (found.low_seconds.round(), found.high_seconds.map(f64::round));
+    assert_eq!(interval, (40.0, Some(250.0)), "felt first at twice 100 MiB");
     let end = found.beyond.expect("the host's memory ends it");
     // 400 MiB are free, and 100 MiB of garbage are given up before.
-    assert_eq!((end.limit, end.in_seconds), (LimitName::HostMemory, 500.0));
+    assert_eq!((end.limit, end.in_seconds.round()), (LimitName::HostMemory, 500.0));
     // A limit beyond the host's memory holds nothing down.
     let found = time(&go_heap(100, 200, 200, Some(4_000)), &with_room(400), Kind::Heap, MIB);
     assert_eq!(said(found), Some((LimitName::HostMemory, 16 << 30, 200.0)));
