@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, goroutines, healthy, heap, heap_leaks, leaks, ledger, limits, openers, pulls,
-    retention, strange, views, waiting,
+    births, detection, fixtures, goroutines, healthy, heap, heap_leaks, leaks, ledger, limits, openers,
+    pulls, retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -32,7 +32,8 @@ fn main() -> io::Result<()> {
         .chain(openers::builds())
         .chain(heap_leaks::builds());
     let limits = newest.into_iter().flat_map(limits::builds);
-    let of_one = leaks.chain(healthy).chain(fixtures).chain(goroutines).chain(pulls).chain(strange).chain(limits);
+    let of_one =
+        leaks.chain(healthy).chain(fixtures).chain(goroutines).chain(pulls).chain(strange).chain(limits);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {

@@ -239,7 +239,7 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
 }
 
 /// What each stack has in use beyond what it had, all sizes together: a slice that is appended to has another size
-/// each time.
+/// each time. Those that keep most come first.
 fn grown<'a>(before: &[HeapSite], now: &'a [HeapSite]) -> Vec<Kept<'a>> {
     let before = by_stack(before);
     let grown = by_stack(now).into_iter().map(|(stack, has)| {
@@ -256,7 +256,9 @@ fn grown<'a>(before: &[HeapSite], now: &'a [HeapSite]) -> Vec<Kept<'a>> {
             object_bytes: object_bytes.map(|(size, _)| size),
         }
     });
-    grown.filter(|kept| kept.bytes > 0).collect()
+    let mut grown: Vec<Kept> = grown.filter(|kept| kept.bytes > 0).collect();
+    grown.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.stack.cmp(b.stack)));
+    grown
 }
 
 /// Bytes and objects in use by the size of the objects.
