@@ -160,7 +160,11 @@ async fn watch(
         round.accuse(&target, &kinds, "it was found to grow");
     }
     // At the same time, so that the two can be compared.
-    (observer, ()) = blocking(observer, |observer| observer.capture_all(true, LAST_CAPTURE_BUDGET)).await?;
+    (observer, ()) = blocking(observer, |observer| {
+        observer.measure_memory(LAST_CAPTURE_BUDGET);
+        observer.capture_all(true, LAST_CAPTURE_BUDGET);
+    })
+    .await?;
     for arrival in round.all_within(LAST_PULLS_WITHIN).await {
         observer.note_pulls(arrival);
     }

@@ -10,7 +10,7 @@ use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate, story
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
-use crate::sample::{data_files, goroutines, heap_sites};
+use crate::sample::{anatomy, data_files, goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
 use crate::source::clock;
@@ -163,6 +163,29 @@ impl Observer {
         let newest = self.windows.get(&id).and_then(|window| window.captures().newest());
         let due = newest.is_none_or(|at| clock::now().since_boot.saturating_sub(at.since_boot) >= apart);
         due && self.capture(id)
+    }
+
+    /// Measures what the resident memory of each process consists of, mapping by mapping, for no longer than `budget`,
+    /// one process aside.
+    pub fn measure_memory(&mut self, budget: Duration) {
+        let began = clock::now();
+        let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
+        for id in ids {
+            self.measure_memory_of(id);
+            if clock::now().since_boot.saturating_sub(began.since_boot) >= budget {
+                break;
+            }
+        }
+    }
+
+    fn measure_memory_of(&mut self, id: ProcessId) {
+        let Some(process) = self.proc.open(id.pid).into_seen() else { return };
+        if process.id() != Reading::Seen(id) {
+            return;
+        }
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
+        window.captures_mut().anatomy = anatomy::capture(runtime, &process, id).into_seen();
     }
 
     fn capture(&mut self, id: ProcessId) -> bool {

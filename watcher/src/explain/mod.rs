@@ -18,8 +18,8 @@ pub mod words;
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
 pub use crate::sample::pulls::{EndpointUse, PullCost};
-pub use memory::{MemoryBalance, Part};
 pub use story::{Life, Story};
+pub use memory::{MemoryBalance, Part, anatomy};
 
 use crate::judge::{Judgement, Lacking, What};
 use crate::process::{Container, Target};
@@ -187,14 +187,20 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         findings,
         ruled_out,
         undecided,
-        memory: judgement
-            .memory
-            .as_ref()
-            .map(|memory| memory::balance(memory, judgement.runtime.as_ref(), judgement.mapped_bytes)),
+        memory: memory_of(judgement),
         endpoint: judgement.endpoint.clone(),
         unseen: missing,
         story: judgement.story.as_ref().map(story::explain),
     }
+}
+
+/// By what was measured mapping by mapping, or else by totals.
+fn memory_of(judgement: &Judgement) -> Option<MemoryBalance> {
+    let by_totals = || {
+        let memory = judgement.memory.as_ref()?;
+        Some(memory::balance(memory, judgement.runtime.as_ref(), judgement.mapped_bytes))
+    };
+    judgement.anatomy.as_ref().map(anatomy).or_else(by_totals)
 }
 
 fn process(target: &Target, judgement: &Judgement) -> Process {

@@ -2,12 +2,14 @@
 
 use super::heap::{Heap, HeapCounters, HeapError};
 use super::loaded::Loaded;
+use super::own_memory::{self, OwnMemory};
 use super::profile::{self, Counts, Estimate, HeapProfile, Location, NoProfile};
 use super::runtime::Runtime;
 use super::sampling;
 use super::spans::{Census, Spans};
 use super::symbols::{Frame, StackPc, Symbols};
 use super::{Memory, ReadAt};
+use std::ops::Range;
 
 /// The heap of one process.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +82,20 @@ impl HeapReader {
     /// See [`HeapError`].
     pub fn census(&self, memory: &dyn Memory) -> Result<Census, HeapError> {
         self.spans?.census(memory)
+    }
+
+    /// Which of these mappings, that hold none of the heap's spans, the runtime keeps its own structures in: see
+    /// [`own_memory::reached`].
+    ///
+    /// # Errors
+    /// See [`HeapError`].
+    pub fn reached(
+        &self,
+        memory: &dyn Memory,
+        spans: &[Range<u64>],
+        mappings: &[Range<u64>],
+    ) -> Result<OwnMemory, HeapError> {
+        own_memory::reached(memory, &self.heap?, self.profile.buckets, spans, mappings)
     }
 
     /// Reads the heap profile. A process that had sampled nothing when it was attached to has to be attached to

@@ -15,6 +15,7 @@ pub mod layouts;
 pub mod loaded;
 pub mod locate;
 pub mod moduledata;
+pub mod own_memory;
 pub mod pclntab;
 pub mod poll;
 pub mod profile;

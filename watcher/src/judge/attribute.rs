@@ -61,6 +61,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         memory: newest.and_then(|sample| sample.memory.seen()).copied(),
         runtime: newest.and_then(|sample| sample.runtime.seen()).copied(),
         mapped_bytes: window.captures().heap.last().and_then(|heap| heap.mapped_bytes),
+        anatomy: window.captures().anatomy.clone(),
         lacking: lacking(window).into_iter().chain(lacking_stacks(window.captures())).collect(),
         endpoint: window.captures().pulls.used.clone(),
         sampled: newest.map(|sample| sample.at),

@@ -38,6 +38,7 @@ pub use gaps::{Gap, What};
 use crate::descriptor::DescriptorType;
 use crate::process::Limits;
 use crate::reading::Moment;
+use crate::sample::anatomy::Anatomy;
 use crate::sample::connections::Peer;
 use crate::sample::ledger::{Accounts, Route};
 use crate::sample::memory::Memory;
@@ -82,6 +83,8 @@ pub struct Judgement {
     pub runtime: Option<GoCounters>,
     /// All memory that the Go runtime has mapped, by the newest capture.
     pub mapped_bytes: Option<u64>,
+    /// What resident memory consists of, where it was measured mapping by mapping.
+    pub anatomy: Option<Anatomy>,
     /// What the captures lack.
     pub lacking: Vec<Lacking>,
     /// Where the process's endpoint is and what asking it took; `None` where nothing was asked.

@@ -2,6 +2,7 @@
 
 use super::json;
 use super::threads::who;
+use crate::explain::Part;
 use crate::explain::words::{bytes, percent};
 use crate::process::Target;
 use serde::Serialize;
@@ -25,18 +26,6 @@ pub struct Memory {
     pub swapped_bytes: u64,
     /// What makes this less sure, a sentence each.
     pub remarks: Vec<String>,
-}
-
-/// One part of resident memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
-    /// What it is, in a word or two: a key for programs.
-    pub name: &'static str,
-    /// Its size.
-    pub bytes: u64,
-    /// What that means.
-    #[serde(skip)]
-    pub meaning: &'static str,
 }
 
 /// For people: a line for each part.
@@ -70,12 +59,17 @@ pub fn text(memory: &Memory) -> String {
 /// None that this can cause; what serde reports is passed on.
 pub fn json(memory: &Memory) -> serde_json::Result<String> {
     #[derive(Serialize)]
+    struct PartObject {
+        name: &'static str,
+        bytes: u64,
+    }
+    #[derive(Serialize)]
     struct Object<'a, P: Serialize> {
         schema: &'static str,
         process: P,
         taken: Option<String>,
         rss_bytes: u64,
-        parts: &'a [Part],
+        parts: Vec<PartObject>,
         unexplained_bytes: u64,
         swapped_bytes: u64,
         remarks: &'a [String],
@@ -85,7 +79,7 @@ pub fn json(memory: &Memory) -> serde_json::Result<String> {
         process: json::target(&memory.process),
         taken: json::timestamp(memory.taken),
         rss_bytes: memory.rss_bytes,
-        parts: &memory.parts,
+        parts: memory.parts.iter().map(|part| PartObject { name: part.name, bytes: part.bytes }).collect(),
         unexplained_bytes: memory.unexplained_bytes,
         swapped_bytes: memory.swapped_bytes,
         remarks: &memory.remarks,

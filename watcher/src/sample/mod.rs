@@ -3,6 +3,7 @@
 //! One file per resource holds its type and, where it needs the system, how it is taken from `source`.
 //! [`sweep`] takes the samples of all targets of one beat.
 
+pub mod anatomy;
 pub mod cgroup;
 pub mod children;
 pub mod code;

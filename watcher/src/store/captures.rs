@@ -2,6 +2,7 @@
 
 use crate::reading::Moment;
 use crate::sample::data_files::DataFiles;
+use crate::sample::anatomy::Anatomy;
 use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
@@ -29,6 +30,8 @@ pub struct Captures {
     pub children: Run<Ledger<Tasks>>,
     /// Spans of the heap by the stack that filled them, in programs that record no heap profile.
     pub spans: Run<Ledger<Spans>>,
+    /// What resident memory consists of, measured mapping by mapping: the newest.
+    pub anatomy: Option<Anatomy>,
     /// Ledgers that are not kept of this process, and why.
     pub without_ledger: Vec<(LedgerName, String)>,
     /// What its endpoint said.

@@ -31,7 +31,6 @@ use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -271,18 +270,6 @@ impl GoSubject {
             )
         });
         self.runtime.remarks().iter().map(sentence).chain(others).collect()
-    }
-
-    /// Where the variables of the executable lie.
-    fn variables(&mut self) -> Vec<Range<u64>> {
-        let (_, loaded) = self.runtime.symbols(&self.file, &self.memory);
-        let writable = loaded.image.segments.iter().filter(|segment| segment.writable);
-        writable
-            .map(|segment| {
-                let start = segment.address.wrapping_add(loaded.bias);
-                start..start.saturating_add(segment.memory_bytes)
-            })
-            .collect()
     }
 
     /// The code of the executable, as profiles say where it is mapped.

@@ -19,6 +19,10 @@ const ENTRY_BYTES: u64 = 8;
 pub struct MappingUse {
     /// Its addresses.
     pub range: Range<u64>,
+    /// Its memory may be written.
+    pub is_writable: bool,
+    /// It may be read, written or executed; addresses that are only reserved, and guard pages, may not.
+    pub is_accessible: bool,
     /// File, or the kernel's name for it in brackets, printable form; empty for plain anonymous memory.
     pub name: String,
     /// `Rss`.
@@ -61,8 +65,15 @@ fn heading(line: &[u8]) -> Option<MappingUse> {
     let (start, end) = std::str::from_utf8(words.next()?).ok()?.split_once('-')?;
     let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let range = number(start)?..number(end)?;
-    let name = words.nth(4).unwrap_or_default().trim_ascii();
-    Some(MappingUse { range, name: printable(name), ..MappingUse::default() })
+    let permissions = words.next()?;
+    let name = words.nth(3).unwrap_or_default().trim_ascii();
+    Some(MappingUse {
+        range,
+        is_writable: permissions.get(1) == Some(&b'w'),
+        is_accessible: !permissions.starts_with(b"---"),
+        name: printable(name),
+        ..MappingUse::default()
+    })
 }
 
 /// `Name:   12 kB`.
@@ -120,12 +131,15 @@ Rss:                   4 kB
         let expected = [
             MappingUse {
                 range: 0x40_0000..0x40_1000,
+                is_accessible: true,
                 name: "/usr/bin/a b".to_owned(),
                 resident_bytes: 4096,
                 ..MappingUse::default()
             },
             MappingUse {
                 range: 0xc0_0000_0000..0xc0_0040_0000,
+                is_writable: true,
+                is_accessible: true,
                 name: "[anon: Go: heap]".to_owned(),
                 resident_bytes: 3072 << 10,
                 anonymous_bytes: 3072 << 10,
@@ -134,6 +148,8 @@ Rss:                   4 kB
             },
             MappingUse {
                 range: 0x7f00_0000_0000..0x7f00_0000_1000,
+                is_writable: true,
+                is_accessible: true,
                 resident_bytes: 4096,
                 ..MappingUse::default()
             },

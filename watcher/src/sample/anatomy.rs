@@ -1,0 +1,151 @@
+//! What resident memory consists of at one moment: the kernel's list of mappings, held against the books of the Go
+//! runtime and the marks of the C library.
+//!
+//! Each resident page lies in one mapping, so that whatever a mapping is known to be for is counted exactly. What
+//! remains is anonymous memory of which nothing says whose it is; it is kept apart and given no name. Costs the
+//! kernel a walk over all page tables of the process and us half a microsecond for each span of its heap, so it is
+//! done on suspicion and at the end of a diagnosis only.
+
+mod c_memory;
+mod sums;
+
+use crate::golang::heap_reader::HeapReader;
+use crate::golang::runtime::Runtime;
+use crate::process::ProcessId;
+use crate::reading::{Moment, Reading};
+use crate::source::clock;
+use crate::source::memory::ProcessMemory;
+use crate::source::proc::ProcessDir;
+use std::fs::File;
+use std::ops::Range;
+use sums::Books;
+
+/// Resident memory of one process by what it is for, in bytes. The fields up to `unexplained` add up to the resident
+/// set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anatomy {
+    /// When it was read; `None` before it was.
+    pub at: Option<Moment>,
+    /// Reached by the last collection.
+    pub live: u64,
+    /// Allocated since, dead or alive.
+    pub new: u64,
+    /// Of spans in use, what is free or not yet swept.
+    pub gaps: u64,
+    /// Of the heap, what is free and was not given back.
+    pub idle: u64,
+    /// Goroutine stacks.
+    pub stacks: u64,
+    /// Work lists of the garbage collector.
+    pub collector: u64,
+    /// The runtime's own structures outside its heap.
+    pub runtime: u64,
+    /// Variables of the program and of its libraries.
+    pub variables: u64,
+    /// What C's `malloc` has.
+    pub c_heap: u64,
+    /// Stacks of threads, that of the main thread included; those of goroutines are none.
+    pub thread_stacks: u64,
+    /// Anonymous mappings that are neither the runtime's nor those of the C library.
+    pub anonymous: u64,
+    /// Pages of files.
+    pub files: u64,
+    /// tmpfs, memfd, System V.
+    pub shared: u64,
+    /// Nothing tells what it is for.
+    pub unexplained: u64,
+    /// Spans in use that are not resident: never touched, or swapped out.
+    pub absent: u64,
+    /// Swapped out.
+    pub swapped: u64,
+    /// Of it, freed by MADV_FREE: resident until the kernel needs it.
+    pub lazily_freed: u64,
+    /// Where only a part could be read: why, in a sentence each.
+    pub remarks: Vec<String>,
+}
+
+impl Anatomy {
+    /// The resident set, as the sum over all mappings. `VmRSS` may differ by some hundred KiB: since Linux 6.2 each
+    /// processor counts for itself for a while (`lib/percpu_counter.c`).
+    pub fn rss_bytes(&self) -> u64 {
+        self.parts().into_iter().sum::<u64>() + self.unexplained
+    }
+
+    fn parts(&self) -> [u64; 13] {
+        [
+            self.live,
+            self.new,
+            self.gaps,
+            self.idle,
+            self.stacks,
+            self.collector,
+            self.runtime,
+            self.variables,
+            self.c_heap,
+            self.thread_stacks,
+            self.anonymous,
+            self.files,
+            self.shared,
+        ]
+    }
+}
+
+/// Reads the process whose runtime is attached to, and makes sure that it is still the one with this id afterwards.
+pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<Anatomy> {
+    let anatomy = process.executable().and_then(|file| of_go(runtime, &file, process));
+    anatomy.and_then(|anatomy| {
+        process.id().and_then(|now| if now == id { Reading::Seen(anatomy) } else { Reading::Gone })
+    })
+}
+
+/// The same, with the executable opened already and the process identified by the caller.
+pub fn of_go(runtime: &mut Runtime, file: &File, process: &ProcessDir) -> Reading<Anatomy> {
+    let memory = ProcessMemory::new(process.pid());
+    let reader = HeapReader::attach(runtime, file, &memory);
+    let at = clock::now();
+    let before =
+        reader.counters(&memory).and_then(|counters| reader.census(&memory).map(|census| (counters, census)));
+    let variables = variables(runtime, file, &memory);
+    process.mapping_use().map(|mappings| {
+        let mut remarks = Vec::new();
+        let books = match before {
+            Ok((counters, census)) => {
+                let counters_after = reader.counters(&memory).unwrap_or(counters);
+                Some(Books { counters, census, counters_after, variables })
+            }
+            Err(error) => {
+                remarks.push(format!("The heap could not be read: {error}."));
+                None
+            }
+        };
+        let reach =
+            |spans: &[Range<u64>], mappings: &[Range<u64>]| reader.reached(&memory, spans, mappings).ok();
+        let resident = |ranges: &[Range<u64>]| process.resident_bytes(ranges).into_seen();
+        let looks = sums::Looks { memory: &memory, reach: &reach, resident: &resident };
+        let anatomy = sums::anatomy(&mappings, books.as_ref(), &looks, remarks);
+        Anatomy { at: Some(at), ..anatomy }
+    })
+}
+
+/// The same of a process without a runtime that could be read.
+pub fn of_any(process: &ProcessDir) -> Reading<Anatomy> {
+    let at = clock::now();
+    let memory = ProcessMemory::new(process.pid());
+    process.mapping_use().map(|mappings| {
+        let resident = |ranges: &[Range<u64>]| process.resident_bytes(ranges).into_seen();
+        let looks = sums::Looks { memory: &memory, reach: &|_, _| None, resident: &resident };
+        Anatomy { at: Some(at), ..sums::anatomy(&mappings, None, &looks, Vec::new()) }
+    })
+}
+
+/// Where the variables of the executable lie.
+fn variables(runtime: &mut Runtime, file: &File, memory: &ProcessMemory) -> Vec<Range<u64>> {
+    let (_, loaded) = runtime.symbols(file, memory);
+    let writable = loaded.image.segments.iter().filter(|segment| segment.writable);
+    writable
+        .map(|segment| {
+            let start = segment.address.wrapping_add(loaded.bias);
+            start..start.saturating_add(segment.memory_bytes)
+        })
+        .collect()
+}
