@@ -46,6 +46,8 @@ pub struct Diagnosis {
     pub verdict: String,
     /// What leaks.
     pub findings: Vec<Finding>,
+    /// What its memory is made of; `None` where that could not be read.
+    pub memory: Option<Memory>,
     /// What was not looked at, and why.
     pub unseen: Vec<Unseen>,
     /// What earlier lives of the program show together with this one.
@@ -149,6 +151,15 @@ pub struct Detail {
     pub peer: Option<String>,
     /// Type of descriptor.
     pub fd_type: Option<String>,
+}
+
+/// What resident memory is made of.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Memory {
+    /// All of it.
+    pub rss_bytes: u64,
+    /// What of it nothing explains.
+    pub unexplained_bytes: u64,
 }
 
 /// What was not looked at.

@@ -22,12 +22,20 @@ pub struct Variant {
     pub cgo: bool,
     /// Keep the ELF section headers; without them only the program headers tell where anything is.
     pub section_headers: bool,
+    /// With an endpoint of net/http/pprof: `-tags endpoint`.
+    pub endpoint: bool,
 }
 
 impl Variant {
     /// As `go build` does it, static.
-    pub const PLAIN: Variant =
-        Variant { stripped: false, trimmed: false, pie: false, cgo: false, section_headers: true };
+    pub const PLAIN: Variant = Variant {
+        stripped: false,
+        trimmed: false,
+        pie: false,
+        cgo: false,
+        section_headers: true,
+        endpoint: false,
+    };
     /// As most people ship it: static, stripped, trimmed.
     pub const STRIPPED: Variant = Variant { stripped: true, trimmed: true, ..Variant::PLAIN };
     /// Stripped and position-independent.
@@ -37,6 +45,9 @@ impl Variant {
     /// Stripped of the section headers too.
     pub const HEADERLESS: Variant = Variant { section_headers: false, ..Variant::STRIPPED };
 
+    /// Stripped, with an endpoint.
+    pub const ENDPOINT: Variant = Variant { endpoint: true, ..Variant::STRIPPED };
+
     /// One word for test names and file names.
     pub fn name(&self) -> String {
         let words = [
@@ -44,6 +55,7 @@ impl Variant {
             (self.pie, "pie"),
             (self.cgo, "cgo"),
             (!self.section_headers, "headerless"),
+            (self.endpoint, "endpoint"),
         ];
         let words: Vec<&str> = words.into_iter().filter_map(|(is, word)| is.then_some(word)).collect();
         if words.is_empty() { "plain".to_owned() } else { words.join("-") }
@@ -154,6 +166,9 @@ fn compile_as(
     if variant.stripped {
         go.arg("-ldflags=-s -w");
     }
+    if variant.endpoint {
+        go.args(["-tags", "endpoint"]);
+    }
     go.arg(".");
     for inherited in
         ["GOROOT", "GOFLAGS", "GOOS", "GOARCH", "GOEXPERIMENT", "GODEBUG", "CGO_CFLAGS", "CGO_LDFLAGS"]
@@ -246,7 +261,14 @@ mod tests {
 
     #[test]
     fn variants_have_distinct_names() {
-        let all = [Variant::PLAIN, Variant::STRIPPED, Variant::PIE, Variant::CGO, Variant::HEADERLESS];
+        let all = [
+            Variant::PLAIN,
+            Variant::STRIPPED,
+            Variant::PIE,
+            Variant::CGO,
+            Variant::HEADERLESS,
+            Variant::ENDPOINT,
+        ];
         let names: std::collections::BTreeSet<String> = all.iter().map(Variant::name).collect();
         assert_eq!(names.len(), all.len());
     }

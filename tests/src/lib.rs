@@ -4,6 +4,7 @@
 //! what they need: toolchains and programs built with them, running processes that end with the test, the agent's own
 //! command and its JSON.
 
+pub mod accuracy;
 pub mod agent;
 pub mod answer;
 pub mod attached;
@@ -13,6 +14,7 @@ pub mod cache;
 pub mod case;
 pub mod cases;
 pub mod cgroup;
+pub mod corpus;
 pub mod descriptor_ledger;
 pub mod golang_heap;
 pub mod http;
@@ -32,6 +34,7 @@ pub mod roster;
 pub mod runner;
 pub mod running;
 pub mod sampling;
+pub mod scene;
 pub mod servers;
 pub mod toolchain;
 pub mod under_load;

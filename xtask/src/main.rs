@@ -1,5 +1,6 @@
 //! Automation of this repository; `cargo xtask --help` lists the commands. One file per command.
 
+mod accuracy;
 mod bench;
 mod build_ebpf;
 mod fuzz;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
+    /// Run programs of which it is known what leaks, and print how right the judge is.
+    Accuracy(accuracy::Accuracy),
     /// Measure what a sweep costs, beside a peer on the same processes.
     Bench(bench::Bench),
     /// Compile the kernel programs into the committed object.
@@ -42,6 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
+        Command::Accuracy(accuracy) => accuracy.carry_out(),
         Command::Bench(bench) => bench.carry_out(),
         Command::BuildEbpf { check } => build_ebpf::run(check),
         Command::Fuzz(fuzz) => fuzz.carry_out(),

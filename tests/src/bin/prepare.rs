@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, goroutines, healthy, heap, heap_leaks, leaks, ledger, limits, openers,
-    pulls, retention, strange, views, waiting,
+    births, detection, fixtures, healthy, heap, heap_leaks, leaks, ledger, limits, pulls, retention, strange,
+    views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -20,20 +20,17 @@ fn main() -> io::Result<()> {
         }
     }
     let newest = Toolchain::newest();
-    let leaks = newest.into_iter().flat_map(leaks::builds);
     let healthy = newest.into_iter().flat_map(healthy::builds);
     let fixtures = newest.into_iter().flat_map(fixtures::builds);
-    let goroutines = newest.into_iter().flat_map(goroutines::builds);
     let pulls = newest.into_iter().flat_map(pulls::builds);
     let strange = newest.into_iter().flat_map(strange::builds);
     let of_all = detection::builds()
         .chain(views::builds())
         .chain(heap::builds())
-        .chain(openers::builds())
+        .chain(leaks::builds())
         .chain(heap_leaks::builds());
     let limits = newest.into_iter().flat_map(limits::builds);
-    let of_one =
-        leaks.chain(healthy).chain(fixtures).chain(goroutines).chain(pulls).chain(strange).chain(limits);
+    let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {

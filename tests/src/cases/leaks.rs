@@ -1,158 +1,95 @@
-//! Stripped programs that keep what they should give back are diagnosed with kind and rate; their twins, which do the
-//! same work and give it back, are healthy.
+//! The corpus, on few versions of Go: stripped programs without an endpoint that keep what they should give back are
+//! diagnosed with kind, rate and lines; their twins, which do the same work and give it back, are healthy, and so is
+//! what only looks like a leak.
+
+pub use crate::corpus::expect::{expect_healthy, expect_rate};
 
 use crate::agent;
-use crate::answer::{Diagnosis, Finding};
 use crate::build::Variant;
 use crate::case::Case;
+use crate::corpus::expect::{About, Truth, objections};
+use crate::corpus::{Leaks, Row, rows};
 use crate::need::Need;
-use crate::program::{self, Style};
-use crate::running::Running;
+use crate::program::Style;
+use crate::scene::Scene;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-const WINDOW_SECONDS: u64 = 45;
-const LIFE: Duration = Duration::from_secs(150);
-/// Start-up is over by then, and what is given back after three seconds is in balance.
-const WARM_UP: Duration = Duration::from_secs(6);
-/// RLIMIT_NOFILE of the programs here.
-const DESCRIPTOR_LIMIT: u64 = 4096;
-
-/// A program and what its leaking twin must be called.
-#[derive(Clone, Copy)]
-struct Row {
-    program: &'static str,
-    /// What it needs to have somebody to talk to.
-    peer: Peer,
-    /// Odd numbers, so that a rate is not right by chance.
-    rate_per_second: f64,
-    kind: &'static str,
-    unit: &'static str,
-    state: Option<&'static str>,
-    limit: Option<&'static str>,
-}
-
-#[derive(Clone, Copy)]
-enum Peer {
-    /// Works alone.
-    None,
-    /// Serves; the peer calls it.
-    Caller,
-    /// Calls; the peer serves.
-    Server,
-}
-
-#[rustfmt::skip]
-const ROWS: [Row; 6] = [
-    Row { program: "ingest", peer: Peer::None, rate_per_second: 11.3, kind: "fd", unit: "fds", state: None, limit: Some("RLIMIT_NOFILE") },
-    Row { program: "relay", peer: Peer::Caller, rate_per_second: 7.7, kind: "connection", unit: "connections", state: Some("CLOSE_WAIT"), limit: Some("RLIMIT_NOFILE") },
-    Row { program: "courier", peer: Peer::Server, rate_per_second: 5.9, kind: "connection", unit: "connections", state: Some("ESTABLISHED"), limit: Some("RLIMIT_NOFILE") },
-    Row { program: "signer", peer: Peer::None, rate_per_second: 3.7, kind: "thread", unit: "threads", state: None, limit: None },
-    Row { program: "thumbs", peer: Peer::None, rate_per_second: 4.3, kind: "child", unit: "children", state: None, limit: None },
-    Row { program: "archive", peer: Peer::None, rate_per_second: 9.1, kind: "mapping", unit: "mappings", state: None, limit: None },
-];
+const WINDOW: Duration = Duration::from_secs(45);
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
+    rows()
+        .flat_map(of_row)
+        .chain([Case::new("corpus::wrong_answers", [Need::Root, Need::Go], wrong_answers)])
+        .collect()
+}
+
+fn of_row(row: Row) -> Vec<Case> {
+    let needs: Vec<_> = row.needs().collect();
+    let case = |word: String, style, toolchain| {
+        Case::new(format!("corpus::{}{word}", row.name()), needs.clone(), move || {
+            agrees(row, style, toolchain)
+        })
+    };
     let mut cases = Vec::new();
-    for row in ROWS {
-        let needs = [Need::Go];
-        cases.push(Case::new(format!("diagnose::{}_kept", row.program), needs, move || kept(row)));
+    if row.leaks != Leaks::Never {
+        let older = row.also.iter().filter_map(|minor| Toolchain::minor(*minor));
+        cases.push(case("_kept".to_owned(), Style::Round, None));
         cases
-            .push(Case::new(format!("diagnose::{}_given_back", row.program), needs, move || given_back(row)));
+            .extend(older.map(|older| case(format!("_kept_go1_{}", older.minor), Style::Round, Some(older))));
+    }
+    if row.twin_in_suite {
+        cases.push(case("_given_back".to_owned(), Style::Square, None));
     }
     cases
 }
 
-/// What these cases build with the toolchain that ships.
-pub fn builds(
-    toolchain: &'static Toolchain,
-) -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
-    let programs = ROWS.iter().map(|row| row.program).chain(["ledger"]);
-    programs.map(move |program| (program, toolchain, Variant::STRIPPED))
+/// What these cases build.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    rows().flat_map(|row| {
+        let older = row.also.iter().filter_map(|minor| Toolchain::minor(*minor));
+        older.chain(Toolchain::newest()).map(move |toolchain| (row.program, toolchain, row.variant()))
+    })
 }
 
-fn kept(row: Row) -> Result<()> {
-    let scene = Scene::start(row, Style::Round)?;
-    let (diagnosis, outcome) = agent::diagnose(scene.program.pid(), WINDOW_SECONDS)?;
-    ensure!(diagnosis.verdict == "leak", "want a leak: {diagnosis:#?}");
-    let primary = diagnosis.primary().context("a leak has a primary finding")?;
-    ensure!(primary.kind == row.kind && primary.unit == row.unit, "want {}: {diagnosis:#?}", row.kind);
-    for other in diagnosis.findings.iter().filter(|finding| !finding.primary) {
-        ensure!(other.consequence_of.as_deref() == Some(row.kind), "not explained by it: {other:#?}");
+/// What is said of one of the twins, built with that toolchain or the newest, is what must be said.
+fn agrees(row: Row, style: Style, toolchain: Option<&'static Toolchain>) -> Result<()> {
+    let toolchain = toolchain.or_else(Toolchain::newest).context("no Go toolchain is here")?;
+    let scene = Scene::start(&row, style, toolchain, row.variant(), WINDOW)?;
+    let (diagnosis, outcome) = agent::diagnose(scene.pid(), WINDOW.as_secs())?;
+    let truth = match row.guilt(style, toolchain.minor) {
+        Some(_) => scene.truth(&row, outcome.began, outcome.ended)?,
+        None => Truth::default(),
+    };
+    let objections = objections(&row, style, toolchain.minor, &diagnosis, &truth)?;
+    ensure!(objections.is_empty(), "{objections:#?}: {diagnosis:#?}");
+    Ok(())
+}
+
+/// A right answer is wrong for every other row: nothing here passes whatever is said.
+fn wrong_answers() -> Result<()> {
+    let (mut goroutines, others): (Vec<Row>, Vec<Row>) =
+        rows().filter(|row| row.leaks != Leaks::Never).partition(|row| row.program == "tickets");
+    let asked = goroutines.swap_remove(0);
+    let newest = Toolchain::newest().context("no Go toolchain is here")?;
+    let scene = Scene::start(&asked, Style::Round, newest, asked.variant(), WINDOW)?;
+    let (diagnosis, outcome) = agent::diagnose(scene.pid(), WINDOW.as_secs())?;
+    let truth = scene.truth(&asked, outcome.began, outcome.ended)?;
+    let about = |row: &Row, style| -> Result<Vec<About>> {
+        let objections = objections(row, style, newest.minor, &diagnosis, &truth)?;
+        Ok(objections.into_iter().map(|objection| objection.about).collect())
+    };
+    ensure!(about(&asked, Style::Round)?.is_empty(), "want no objection: {diagnosis:#?}");
+    ensure!(about(&asked, Style::Square)? == [About::FalseAlarm], "its twin is innocent: {diagnosis:#?}");
+    for row in others.iter().filter(|row| row.guilt(Style::Round, newest.minor).is_some()) {
+        let wanted = if row.kind == asked.kind { About::Line } else { About::Kind };
+        ensure!(
+            about(row, Style::Round)?.contains(&wanted),
+            "want {wanted:?} for {}: {diagnosis:#?}",
+            row.name()
+        );
     }
-    ensure!(primary.detail.state.as_deref() == row.state, "want state {:?}: {primary:#?}", row.state);
-    ensure!(!primary.evidence.is_empty(), "a finding says how it knows: {primary:#?}");
-    expect_rate(primary, scene.program.rate_per_second(outcome.began, outcome.ended)?)?;
-    if let Some(limit) = row.limit {
-        expect_exhaustion(primary, limit, &scene.program, outcome.ended)?;
-    }
     Ok(())
-}
-
-fn given_back(row: Row) -> Result<()> {
-    let scene = Scene::start(row, Style::Square)?;
-    let (diagnosis, _) = agent::diagnose(scene.program.pid(), WINDOW_SECONDS)?;
-    expect_healthy(&diagnosis)
-}
-
-/// Fails with all that was said unless the verdict is `healthy`.
-pub fn expect_healthy(diagnosis: &Diagnosis) -> Result<()> {
-    ensure!(diagnosis.verdict == "healthy", "want a healthy process: {diagnosis:#?}");
-    ensure!(diagnosis.findings.is_empty(), "a healthy process has no findings: {diagnosis:#?}");
-    Ok(())
-}
-
-/// Fails unless the rate is within 5 % of the true one.
-pub fn expect_rate(finding: &Finding, truth: f64) -> Result<()> {
-    let said = finding.rate_per_second;
-    ensure!(
-        (said - truth).abs() <= 0.05 * truth,
-        "said {said:.2} per second, in truth {truth:.2}: {finding:#?}"
-    );
-    Ok(())
-}
-
-fn expect_exhaustion(finding: &Finding, limit: &str, program: &Running, ended: SystemTime) -> Result<()> {
-    let exhausts =
-        finding.exhausts.as_ref().with_context(|| format!("it runs into {limit}: {finding:#?}"))?;
-    ensure!(exhausts.limit == limit, "want {limit}: {finding:#?}");
-    let held = program.held_at(ended).context("the program says what it holds")?;
-    let truth = (DESCRIPTOR_LIMIT - held.count) as f64 / finding.rate_per_second;
-    let said = exhausts.in_seconds;
-    ensure!((said - truth).abs() <= 0.05 * truth, "said {said:.0} s, in truth {truth:.0} s: {finding:#?}");
-    Ok(())
-}
-
-/// A program at work, with the peer that it needs.
-struct Scene {
-    program: Running,
-    _peer: Option<Running>,
-}
-
-impl Scene {
-    fn start(row: Row, style: Style) -> Result<Scene> {
-        let executable = program::shipped(row.program)?;
-        let command = |style| {
-            let rate = row.rate_per_second;
-            program::command_with_descriptor_limit(&executable, style, rate, LIFE, DESCRIPTOR_LIMIT)
-        };
-        let (program, peer) = match row.peer {
-            Peer::None => (Running::start(&mut command(style))?, None),
-            Peer::Caller => {
-                let mut program = Running::start(&mut command(style))?;
-                let address = program.address()?;
-                (program, Some(Running::start(command(Style::Square).args(["-call", &address]))?))
-            }
-            Peer::Server => {
-                let mut server = Running::start(&mut command(Style::Square))?;
-                let url = format!("http://{}/", server.address()?);
-                (Running::start(command(style).args(["-url", &url]))?, Some(server))
-            }
-        };
-        thread::sleep(WARM_UP);
-        Ok(Scene { program, _peer: peer })
-    }
 }

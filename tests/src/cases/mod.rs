@@ -8,7 +8,6 @@ pub mod entrances;
 pub mod faults;
 pub mod fds;
 pub mod fixtures;
-pub mod goroutines;
 pub mod healthy;
 pub mod heap;
 pub mod heap_leaks;
@@ -50,7 +49,6 @@ pub fn all() -> Vec<Case> {
         faults::cases(),
         fds::cases(),
         fixtures::cases(),
-        goroutines::cases(),
         privileges::cases(),
         pulls::cases(),
         command::cases(),

@@ -1,0 +1,150 @@
+//! Runs subjects, several at once, and asks the agent about each.
+
+use super::load::Spent;
+use super::{Failure, Measured, Run, Stated, Subject};
+use crate::agent;
+use crate::answer::{Diagnosis, Finding};
+use crate::build;
+use crate::corpus::expect::{Truth, objections, rank};
+use crate::scene::{Scene, WARM_UP};
+use anyhow::{Context, Result};
+use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long each is watched.
+    pub window: Duration,
+    /// How many at once.
+    pub at_once: usize,
+    /// Where to write each diagnosis.
+    pub save_in: PathBuf,
+}
+
+/// Builds what has to be built, then measures; tells `hear` of each as it is done.
+///
+/// Whatever is started ends with it. Should it be killed, the programs end when nobody reads what they print, and the
+/// agents with their windows.
+pub fn measure(
+    subjects: Vec<Subject>,
+    settings: &Settings,
+    mut hear: impl FnMut(&Subject, Result<&Run, &str>),
+) -> Result<Measured> {
+    fs::create_dir_all(&settings.save_in)
+        .with_context(|| format!("create {}", settings.save_in.display()))?;
+    let mut measured = Measured::default();
+    let mut queue = VecDeque::new();
+    for subject in subjects {
+        // Before anybody is watched: a compiler takes every core.
+        match build::build(subject.row.program, subject.toolchain, subject.flavour.variant(&subject.row)) {
+            Ok(_) => queue.push_back(subject),
+            Err(error) => {
+                let why = format!("{error:#}");
+                hear(&subject, Err(&why));
+                measured.failures.push(Failure { subject, why });
+            }
+        }
+    }
+    let queue = Mutex::new(queue);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let workers = u32::try_from(settings.at_once.max(1)).context("so many at once")?;
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        for worker in 0..workers {
+            let (tell, next) = (tell.clone(), &next);
+            scope.spawn(move || {
+                // Staggered, so that not all are judged at the same moment: that is what costs most.
+                thread::sleep((WARM_UP + settings.window) * worker / workers);
+                while let Some(subject) = next() {
+                    let outcome = watch(subject, settings);
+                    if tell.send((subject, outcome)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(tell);
+        for (subject, outcome) in told {
+            match outcome {
+                Ok(run) => {
+                    hear(&subject, Ok(&run));
+                    measured.runs.push(run);
+                }
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    hear(&subject, Err(&why));
+                    measured.failures.push(Failure { subject, why });
+                }
+            }
+        }
+    });
+    Ok(measured)
+}
+
+/// Starts it, watches it, and compares.
+pub fn watch(subject: Subject, settings: &Settings) -> Result<Run> {
+    let Subject { row, style, toolchain, flavour } = subject;
+    let guilt = subject.guilt();
+    let scene = Scene::start(&row, style, toolchain, flavour.variant(&row), settings.window)?;
+    let before = Spent::by_now()?;
+    let seconds = settings.window.as_secs();
+    let (answer, detected) = thread::scope(|scope| {
+        let first = guilt.map(|kind| scope.spawn(|| first_accusation(scene.pid(), kind, settings.window)));
+        let answer = agent::diagnose(scene.pid(), seconds);
+        (answer, first.map(thread::ScopedJoinHandle::join))
+    });
+    let (diagnosis, outcome) = answer?;
+    let busy = Spent::by_now()?.busy_since(before);
+    let detected_after_seconds = match detected {
+        Some(Ok(detected)) => detected?,
+        Some(Err(_)) => anyhow::bail!("the thread that waits for the first accusation panicked"),
+        None => None,
+    };
+    let truth = match guilt {
+        Some(_) => scene.truth(&row, outcome.began, outcome.ended)?,
+        None => Truth::default(),
+    };
+    let saved = settings.save_in.join(subject.name()).with_extension("json");
+    fs::write(&saved, &outcome.stdout).with_context(|| format!("write {}", saved.display()))?;
+    let rightly = diagnosis.primary().filter(|primary| Some(&*primary.kind) == guilt);
+    Ok(Run {
+        subject,
+        rank: rightly.map(|primary| rank(&row, primary)).transpose()?.flatten(),
+        objections: objections(&row, style, toolchain.minor, &diagnosis, &truth)?,
+        findings: stated(&diagnosis, guilt),
+        unexplained: diagnosis.memory.and_then(|memory| {
+            (memory.rss_bytes > 0).then(|| memory.unexplained_bytes as f64 / memory.rss_bytes as f64)
+        }),
+        verdict: diagnosis.verdict,
+        detected_after_seconds,
+        busy,
+        saved,
+    })
+}
+
+/// Each finding, and whether it is right: the cause where it names what leaks, what follows where it says so.
+pub fn stated(diagnosis: &Diagnosis, guilt: Option<&str>) -> Vec<Stated> {
+    let names_it = |finding: &Finding| {
+        let named = if finding.primary { Some(&*finding.kind) } else { finding.consequence_of.as_deref() };
+        guilt.is_some() && named == guilt
+    };
+    let one = |finding: &Finding| Stated { confidence: finding.confidence, is_right: names_it(finding) };
+    diagnosis.findings.iter().map(one).collect()
+}
+
+/// After how many seconds the agent, which goes on watching and judges every few beats, first told of a leak of that
+/// kind. It is asked beside: what a diagnosis says at the end does not tell since when it would have said so.
+fn first_accusation(pid: u32, kind: &str, window: Duration) -> Result<Option<f64>> {
+    let (pid, seconds) = (pid.to_string(), format!("{}s", window.as_secs()));
+    let arguments = ["run", "--pid", &pid, "-i", "1s", "-d", &seconds, "--format", "json"];
+    let outcome = agent::run(&arguments, window + Duration::from_secs(30))?;
+    // Lines of other news have another shape.
+    let told = outcome.stdout.lines().filter_map(|line| serde_json::from_str::<Diagnosis>(line).ok());
+    let mut accusing = told.filter(|it| it.primary().is_some_and(|primary| primary.kind == kind));
+    Ok(accusing.find(|it| it.verdict == "leak").map(|it| it.window_seconds))
+}

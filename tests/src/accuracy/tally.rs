@@ -1,0 +1,156 @@
+//! Counts what came of runs. Pure: no clock, no process, no file.
+
+use super::{Run, Stated};
+use crate::corpus::expect::{About, FIRST};
+use serde::Serialize;
+
+/// Unexplained memory may be this share of the resident.
+pub const MAX_UNEXPLAINED: f64 = 0.02;
+/// Of the leaks this share must have the right line among the first culprits.
+const MIN_LINES: f64 = 0.95;
+
+/// What came of some runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Tally {
+    /// Those that leak.
+    pub leaks: usize,
+    /// Of them: said to leak, whatever it was.
+    pub seen: usize,
+    /// The right kind called the cause.
+    pub right_kind: usize,
+    /// All its lines among the first three culprits.
+    pub right_line: usize,
+    /// One of its lines the very first culprit.
+    pub first_line: usize,
+    /// Rate, state, peer, limit and evidence right too.
+    pub all_right: usize,
+    /// Neither accused nor acquitted.
+    pub undecided_leaks: usize,
+    /// Those that do not leak.
+    pub innocents: usize,
+    /// Of them: accused.
+    pub false_alarms: usize,
+    /// Neither accused nor acquitted.
+    pub undecided_innocents: usize,
+    /// Median seconds until the leak was told, of those of which it was.
+    pub detected_median_seconds: Option<f64>,
+    /// How many were told within the window.
+    pub detected: usize,
+    /// Those whose memory was taken apart.
+    pub memories: usize,
+    /// Of them: those with no more unexplained than [`MAX_UNEXPLAINED`].
+    pub explained: usize,
+    /// The largest unexplained share.
+    pub most_unexplained: Option<f64>,
+}
+
+impl Tally {
+    /// Counts.
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Tally {
+        let mut tally = Tally::default();
+        let mut detections = Vec::new();
+        for run in runs {
+            let objects = |about| run.objections.iter().any(|objection| objection.about == about);
+            let undecided = usize::from(objects(About::Undecided));
+            if run.subject.guilt().is_some() {
+                let is_seen = !objects(About::Missed) && !objects(About::Undecided);
+                let has_kind = is_seen && !objects(About::Kind);
+                tally.leaks += 1;
+                tally.seen += usize::from(is_seen);
+                tally.right_kind += usize::from(has_kind);
+                tally.right_line += usize::from(has_kind && !objects(About::Line));
+                tally.first_line += usize::from(has_kind && run.rank == Some(0));
+                tally.all_right += usize::from(run.objections.is_empty());
+                tally.undecided_leaks += undecided;
+                detections.extend(run.detected_after_seconds);
+            } else {
+                tally.innocents += 1;
+                tally.false_alarms += usize::from(objects(About::FalseAlarm));
+                tally.undecided_innocents += undecided;
+            }
+            if let Some(unexplained) = run.unexplained {
+                tally.memories += 1;
+                tally.explained += usize::from(unexplained <= MAX_UNEXPLAINED);
+                tally.most_unexplained =
+                    Some(tally.most_unexplained.map_or(unexplained, |most| most.max(unexplained)));
+            }
+        }
+        tally.detected = detections.len();
+        tally.detected_median_seconds = median(detections);
+        tally
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    Some((low + high) / 2.0)
+}
+
+/// Findings that state about the same confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bin {
+    /// From this confidence, itself included.
+    pub from: f64,
+    /// To this one; included in the last bin only.
+    pub to: f64,
+    /// How many.
+    pub findings: usize,
+    /// How many of them are right.
+    pub right: usize,
+}
+
+/// The bins: whoever states 0.9 shall be right nine times in ten.
+pub fn calibration(stated: impl IntoIterator<Item = Stated>) -> [Bin; 5] {
+    let bin = |from, to| Bin { from, to, findings: 0, right: 0 };
+    let mut bins = [bin(0.0, 0.5), bin(0.5, 0.7), bin(0.7, 0.8), bin(0.8, 0.9), bin(0.9, 1.0)];
+    for one in stated {
+        if let Some(bin) = bins.iter_mut().rfind(|bin| one.confidence >= bin.from) {
+            bin.findings += 1;
+            bin.right += usize::from(one.is_right);
+        }
+    }
+    bins
+}
+
+/// Something to hold.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Goal {
+    /// In words.
+    pub goal: &'static str,
+    /// What was reached, in words.
+    pub reached: String,
+    /// It is held.
+    pub is_met: bool,
+}
+
+/// The goals.
+pub fn goals(tally: &Tally) -> [Goal; 4] {
+    let of = |part: usize, all: usize| format!("{part} of {all}");
+    let Tally { leaks, innocents, memories, .. } = *tally;
+    [
+        Goal {
+            goal: "right kind as the cause in 100 % of the leaks",
+            reached: of(tally.right_kind, leaks),
+            is_met: tally.right_kind == leaks,
+        },
+        Goal {
+            goal: "right lines among the first three culprits in 95 % of the leaks",
+            reached: of(tally.right_line, leaks),
+            is_met: tally.right_line as f64 >= MIN_LINES * leaks as f64,
+        },
+        Goal {
+            goal: "no false alarm",
+            reached: of(tally.false_alarms, innocents),
+            is_met: tally.false_alarms == 0,
+        },
+        Goal {
+            goal: "at most 2 % of memory unexplained in all",
+            reached: of(tally.explained, memories),
+            is_met: tally.explained == memories && memories == leaks + innocents,
+        },
+    ]
+}
+
+const _: () = assert!(FIRST == 3, "the goals say three");

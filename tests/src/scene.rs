@@ -1,0 +1,93 @@
+//! A program of the corpus at work, with the peer that it needs.
+
+use crate::build::{self, Variant};
+use crate::corpus::expect::Truth;
+use crate::corpus::{Count, Peer, Row};
+use crate::program::{self, Style};
+use crate::running::Running;
+use crate::toolchain::Toolchain;
+use anyhow::Result;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+/// Start-up is over by then, and what is given back after three seconds is in balance.
+pub const WARM_UP: Duration = Duration::from_secs(6);
+/// Programs live this much longer than they are to be watched: a busy machine takes its time.
+const SPARE: Duration = Duration::from_secs(100);
+
+/// A program at work; dropping it ends it and its peer.
+pub struct Scene {
+    program: Running,
+    /// Where the peer serves, if it is the one that does.
+    address: Option<String>,
+    _peer: Option<Running>,
+}
+
+impl Scene {
+    /// Starts one of the twins of `row` so that it can be watched for `watched`, and waits until it is in its stride.
+    pub fn start(
+        row: &Row,
+        style: Style,
+        toolchain: &Toolchain,
+        variant: Variant,
+        watched: Duration,
+    ) -> Result<Scene> {
+        let executable = build::build(row.program, toolchain, variant)?;
+        let command = |style| command(row, &executable, style, watched);
+        let start = |style, more: &[&str]| Running::start(command(style).args(more).args(row.arguments));
+        let aside = |more: &[&str]| Running::start(command(Style::Square).args(more));
+        let (mut program, address, peer) = match row.peer {
+            Peer::None => (start(style, &[])?, None, None),
+            Peer::Caller | Peer::Visitor => {
+                let mut program = start(style, &[])?;
+                let address = program.address()?;
+                let url = format!("http://{address}/");
+                let told = if row.peer == Peer::Caller { ["-call", &*address] } else { ["-url", &*url] };
+                (program, None, Some(aside(&told)?))
+            }
+            Peer::Server => {
+                let mut server = aside(&[])?;
+                let address = server.address()?;
+                let url = format!("http://{address}/");
+                (start(style, &["-url", &url])?, Some(address), Some(server))
+            }
+        };
+        match row.count {
+            Count::Reached(count) if style == Style::Round => {
+                program.holding(count)?;
+            }
+            _ => thread::sleep(WARM_UP),
+        }
+        Ok(Scene { program, address, _peer: peer })
+    }
+
+    /// The program's pid.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
+    /// What is true of it, to compare an answer with that was found between two moments.
+    pub fn truth(&self, row: &Row, from: SystemTime, to: SystemTime) -> Result<Truth> {
+        let rate_per_second = match row.count {
+            Count::Grows => Some(self.program.rate_per_second(from, to)?),
+            Count::Reached(_) => Some(0.0),
+            Count::No => None,
+        };
+        let held = self.program.held_at(to).map(|held| held.count);
+        Ok(Truth { rate_per_second, held, server: self.address.clone() })
+    }
+}
+
+fn command(row: &Row, executable: &Path, style: Style, watched: Duration) -> Command {
+    let (rate, life) = (row.rate_per_second, WARM_UP + watched + SPARE);
+    let mut command = match row.descriptor_limit {
+        Some(limit) => program::command_with_descriptor_limit(executable, style, rate, life, limit),
+        None => program::command(executable, style, rate, life),
+    };
+    if !row.collects {
+        command.env("GOGC", "off");
+    }
+    command
+}

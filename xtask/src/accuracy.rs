@@ -1,0 +1,26 @@
+//! `cargo xtask accuracy`: how right the judge is on programs of which it is known what leaks.
+
+use crate::workspace::{build_watcher, cargo, succeed};
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// `cargo xtask accuracy`.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Accuracy {
+    /// What the program `accuracy` of the tests takes: its `--help` tells.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILTER or OPTIONS")]
+    arguments: Vec<OsString>,
+}
+
+impl Accuracy {
+    /// Prints a table; fails where a goal is missed.
+    pub fn carry_out(self) -> Result<()> {
+        let watcher = build_watcher()?;
+        let mut accuracy = cargo()?;
+        accuracy
+            .args(["run", "--quiet", "--package", "tests", "--bin", "accuracy", "--"])
+            .args(self.arguments);
+        succeed(accuracy.env("WATCHER_BIN", watcher))
+    }
+}
