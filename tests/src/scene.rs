@@ -1,11 +1,9 @@
 //! A program of the corpus at work, with the peer that it needs.
 
-use crate::build::{self, Variant};
 use crate::corpus::expect::Truth;
 use crate::corpus::{Count, Peer, Row};
 use crate::program::{self, Style};
 use crate::running::Running;
-use crate::toolchain::Toolchain;
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
@@ -19,39 +17,39 @@ const SPARE: Duration = Duration::from_secs(100);
 
 /// A program at work; dropping it ends it and its peer.
 pub struct Scene {
+    // Dropped in this order: whoever calls ends before the one who is called, and complains of nothing.
+    _caller: Option<Running>,
     program: Running,
-    /// Where the peer serves, if it is the one that does.
-    address: Option<String>,
-    _peer: Option<Running>,
+    server: Option<Server>,
+}
+
+/// A peer that serves.
+struct Server {
+    address: String,
+    _running: Running,
 }
 
 impl Scene {
-    /// Starts one of the twins of `row` so that it can be watched for `watched`, and waits until it is in its stride.
-    pub fn start(
-        row: &Row,
-        style: Style,
-        toolchain: &Toolchain,
-        variant: Variant,
-        watched: Duration,
-    ) -> Result<Scene> {
-        let executable = build::build(row.program, toolchain, variant)?;
-        let command = |style| command(row, &executable, style, watched);
+    /// Starts one of the twins of `row`, whose executable is given, so that it can be watched for `watched`, and waits
+    /// until it is in its stride.
+    pub fn start(row: &Row, style: Style, executable: &Path, watched: Duration) -> Result<Scene> {
+        let command = |style| command(row, executable, style, watched);
         let start = |style, more: &[&str]| Running::start(command(style).args(more).args(row.arguments));
         let aside = |more: &[&str]| Running::start(command(Style::Square).args(more));
-        let (mut program, address, peer) = match row.peer {
-            Peer::None => (start(style, &[])?, None, None),
+        let (caller, mut program, server) = match row.peer {
+            Peer::None => (None, start(style, &[])?, None),
             Peer::Caller | Peer::Visitor => {
                 let mut program = start(style, &[])?;
                 let address = program.address()?;
                 let url = format!("http://{address}/");
                 let told = if row.peer == Peer::Caller { ["-call", &*address] } else { ["-url", &*url] };
-                (program, None, Some(aside(&told)?))
+                (Some(aside(&told)?), program, None)
             }
             Peer::Server => {
-                let mut server = aside(&[])?;
-                let address = server.address()?;
+                let mut running = aside(&[])?;
+                let address = running.address()?;
                 let url = format!("http://{address}/");
-                (start(style, &["-url", &url])?, Some(address), Some(server))
+                (None, start(style, &["-url", &url])?, Some(Server { address, _running: running }))
             }
         };
         match row.count {
@@ -60,7 +58,7 @@ impl Scene {
             }
             _ => thread::sleep(WARM_UP),
         }
-        Ok(Scene { program, address, _peer: peer })
+        Ok(Scene { _caller: caller, program, server })
     }
 
     /// The program's pid.
@@ -76,7 +74,7 @@ impl Scene {
             Count::No => None,
         };
         let held = self.program.held_at(to).map(|held| held.count);
-        Ok(Truth { rate_per_second, held, server: self.address.clone() })
+        Ok(Truth { rate_per_second, held, server: self.server.as_ref().map(|server| server.address.clone()) })
     }
 }
 

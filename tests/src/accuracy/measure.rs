@@ -10,7 +10,7 @@ use crate::scene::{Scene, WARM_UP};
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub fn measure(
     for subject in subjects {
         // Before anybody is watched: a compiler takes every core.
         match build::build(subject.row.program, subject.toolchain, subject.flavour.variant(&subject.row)) {
-            Ok(_) => queue.push_back(subject),
+            Ok(executable) => queue.push_back((subject, executable)),
             Err(error) => {
                 let why = format!("{error:#}");
                 hear(&subject, Err(&why));
@@ -60,8 +60,8 @@ pub fn measure(
             scope.spawn(move || {
                 // Staggered, so that not all are judged at the same moment: that is what costs most.
                 thread::sleep((WARM_UP + settings.window) * worker / workers);
-                while let Some(subject) = next() {
-                    let outcome = watch(subject, settings);
+                while let Some((subject, executable)) = next() {
+                    let outcome = watch(subject, &executable, settings);
                     if tell.send((subject, outcome)).is_err() {
                         return;
                     }
@@ -87,10 +87,10 @@ pub fn measure(
 }
 
 /// Starts it, watches it, and compares.
-pub fn watch(subject: Subject, settings: &Settings) -> Result<Run> {
-    let Subject { row, style, toolchain, flavour } = subject;
+fn watch(subject: Subject, executable: &Path, settings: &Settings) -> Result<Run> {
+    let Subject { row, style, toolchain, .. } = subject;
     let guilt = subject.guilt();
-    let scene = Scene::start(&row, style, toolchain, flavour.variant(&row), settings.window)?;
+    let scene = Scene::start(&row, style, executable, settings.window)?;
     let before = Spent::by_now()?;
     let seconds = settings.window.as_secs();
     let (answer, detected) = thread::scope(|scope| {
@@ -109,7 +109,7 @@ pub fn watch(subject: Subject, settings: &Settings) -> Result<Run> {
         Some(_) => scene.truth(&row, outcome.began, outcome.ended)?,
         None => Truth::default(),
     };
-    let saved = settings.save_in.join(subject.name()).with_extension("json");
+    let saved = settings.save_in.join(format!("{}.json", subject.name()));
     fs::write(&saved, &outcome.stdout).with_context(|| format!("write {}", saved.display()))?;
     let rightly = diagnosis.primary().filter(|primary| Some(&*primary.kind) == guilt);
     Ok(Run {

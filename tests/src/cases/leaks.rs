@@ -5,7 +5,7 @@
 pub use crate::corpus::expect::{expect_healthy, expect_rate};
 
 use crate::agent;
-use crate::build::Variant;
+use crate::build::{self, Variant};
 use crate::case::Case;
 use crate::corpus::expect::{About, Truth, objections};
 use crate::corpus::{Leaks, Row, rows};
@@ -57,7 +57,7 @@ pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Varia
 /// What is said of one of the twins, built with that toolchain or the newest, is what must be said.
 fn agrees(row: Row, style: Style, toolchain: Option<&'static Toolchain>) -> Result<()> {
     let toolchain = toolchain.or_else(Toolchain::newest).context("no Go toolchain is here")?;
-    let scene = Scene::start(&row, style, toolchain, row.variant(), WINDOW)?;
+    let scene = start(&row, style, toolchain)?;
     let (diagnosis, outcome) = agent::diagnose(scene.pid(), WINDOW.as_secs())?;
     let truth = match row.guilt(style, toolchain.minor) {
         Some(_) => scene.truth(&row, outcome.began, outcome.ended)?,
@@ -68,13 +68,18 @@ fn agrees(row: Row, style: Style, toolchain: Option<&'static Toolchain>) -> Resu
     Ok(())
 }
 
+fn start(row: &Row, style: Style, toolchain: &Toolchain) -> Result<Scene> {
+    let executable = build::build(row.program, toolchain, row.variant())?;
+    Scene::start(row, style, &executable, WINDOW)
+}
+
 /// A right answer is wrong for every other row: nothing here passes whatever is said.
 fn wrong_answers() -> Result<()> {
     let (mut goroutines, others): (Vec<Row>, Vec<Row>) =
         rows().filter(|row| row.leaks != Leaks::Never).partition(|row| row.program == "tickets");
     let asked = goroutines.swap_remove(0);
     let newest = Toolchain::newest().context("no Go toolchain is here")?;
-    let scene = Scene::start(&asked, Style::Round, newest, asked.variant(), WINDOW)?;
+    let scene = start(&asked, Style::Round, newest)?;
     let (diagnosis, outcome) = agent::diagnose(scene.pid(), WINDOW.as_secs())?;
     let truth = scene.truth(&asked, outcome.began, outcome.ended)?;
     let about = |row: &Row, style| -> Result<Vec<About>> {
