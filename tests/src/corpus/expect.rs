@@ -123,6 +123,8 @@ fn guilty(found: &mut Objections, row: &Row, kind: &str, diagnosis: &Diagnosis, 
         let explained = other.consequence_of.as_deref() == Some(kind);
         found.want(explained, || format!("{} is not explained by the {kind}", other.kind));
     }
+    let others = diagnosis.findings.len() - 1;
+    found.want(!row.is_alone || others == 0, || format!("want it alone, said {}", accused(diagnosis)));
     let state = primary.detail.state.as_deref();
     found.want(state == row.state, || format!("want state {:?}, said {state:?}", row.state));
     found.want(!primary.evidence.is_empty(), || "it does not say how it knows".to_owned());

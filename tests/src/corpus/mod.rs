@@ -25,6 +25,8 @@ pub struct Row {
     pub program: &'static str,
     /// What it is told besides its style, rate and life.
     pub arguments: &'static [&'static str],
+    /// A word for its pace, where it is a row of its own.
+    pub pace: Option<&'static str>,
     /// Who talks with it.
     pub peer: Peer,
     /// It has C in it.
@@ -51,6 +53,8 @@ pub struct Row {
     pub exhausts: Option<&'static str>,
     /// Another kind that follows from it, and how many there are of it for each of the first.
     pub brings: Option<(&'static str, f64)>,
+    /// Nothing else may be found beside it, not even as a consequence.
+    pub is_alone: bool,
     /// What of this only root is told.
     pub root: Root,
     /// Older versions of Go with which the host suite asks after the twin that keeps; the newest is always asked.
@@ -109,6 +113,7 @@ const BASE: Row = Row {
     situations: &[],
     program: "",
     arguments: &[],
+    pace: None,
     peer: Peer::None,
     cgo: false,
     rate_per_second: 11.3,
@@ -122,6 +127,7 @@ const BASE: Row = Row {
     count: Count::Grows,
     exhausts: None,
     brings: None,
+    is_alone: false,
     root: Root::ForAll,
     also: &[],
     twin_in_suite: true,
@@ -143,7 +149,7 @@ impl Row {
                 _ => name,
             })
         });
-        [self.program].into_iter().chain(words).collect::<Vec<_>>().join("_")
+        [self.program].into_iter().chain(words).chain(self.pace).collect::<Vec<_>>().join("_")
     }
 
     /// What it is about: the kind of its leak, or `innocent`.

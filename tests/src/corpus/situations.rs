@@ -55,15 +55,12 @@ mod tests {
     use crate::corpus::rows;
     use std::collections::BTreeSet;
 
-    /// Of these the corpus still lacks a program.
-    const UNSHOWN: [u32; 6] = [7, 9, 10, 11, 12, 14];
-
     #[test]
     fn every_situation_that_rows_shall_show_has_one() {
         let shown: BTreeSet<u32> = rows().flat_map(|row| row.situations.iter().copied()).collect();
         let asked = SITUATIONS.into_iter().filter(|(_, _, shown)| *shown == Shown::Row);
         let missing: Vec<u32> = asked.map(|it| it.0).filter(|number| !shown.contains(number)).collect();
-        assert_eq!(missing, UNSHOWN, "what no row shows");
+        assert!(missing.is_empty(), "no row shows {missing:?}");
         assert!(rows().all(|row| !row.situations.is_empty()), "every row is an instance of something");
         assert!(SITUATIONS.into_iter().map(|it| it.0).eq(1..=30));
     }
