@@ -116,9 +116,14 @@ pub fn list() -> Result<List> {
 
 /// `watcher diagnose` of one process over `seconds`, parsed, after checking that verdict and exit status agree.
 pub fn diagnose(pid: u32, seconds: u64) -> Result<(Diagnosis, Outcome)> {
+    diagnose_with(pid, seconds, &[])
+}
+
+/// The same with more arguments.
+pub fn diagnose_with(pid: u32, seconds: u64, more: &[&str]) -> Result<(Diagnosis, Outcome)> {
     let (pid_text, window) = (pid.to_string(), format!("{seconds}s"));
     let arguments = ["diagnose", "--pid", &pid_text, "-d", &window, "-i", "1s", "--format", "json"];
-    let outcome = run(&arguments, Duration::from_secs(seconds + 30))?;
+    let outcome = run(&[&arguments, more].concat(), Duration::from_secs(seconds + 30))?;
     let diagnosis: Diagnosis = outcome.json()?;
     ensure!(diagnosis.schema == "watcher.diagnosis/1", "unknown schema {}", diagnosis.schema);
     ensure!(diagnosis.process.pid == pid, "asked for {pid}, got {}", diagnosis.process.pid);

@@ -54,6 +54,26 @@ pub struct Diagnosis {
     pub story: Option<Story>,
 }
 
+/// The answer of `watcher replay --every TIME --format json`.
+#[derive(Debug, Deserialize)]
+pub struct Replay {
+    /// `watcher.replay/1`.
+    pub schema: String,
+    /// The verdicts on the way, first to last.
+    pub steps: Vec<Step>,
+}
+
+/// A verdict on the way.
+#[derive(Debug, Deserialize)]
+pub struct Step {
+    /// Seconds since the begin of the recording.
+    pub seconds: f64,
+    /// `leak`, `healthy` or `inconclusive`.
+    pub verdict: String,
+    /// Kind of the primary finding.
+    pub kind: Option<String>,
+}
+
 /// The process of a diagnosis.
 #[derive(Debug, Deserialize)]
 pub struct DiagnosedProcess {

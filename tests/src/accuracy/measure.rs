@@ -3,11 +3,11 @@
 use super::load::Spent;
 use super::{Failure, Measured, Run, Stated, Subject};
 use crate::agent;
-use crate::answer::{Diagnosis, Finding};
+use crate::answer::{Diagnosis, Finding, Replay, Step};
 use crate::build;
 use crate::corpus::expect::{Truth, objections, rank};
 use crate::scene::{Scene, WARM_UP};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,23 +92,18 @@ fn watch(subject: Subject, executable: &Path, settings: &Settings) -> Result<Run
     let guilt = subject.guilt();
     let scene = Scene::start(&row, style, executable, settings.window)?;
     let before = Spent::by_now()?;
-    let seconds = settings.window.as_secs();
-    let (answer, detected) = thread::scope(|scope| {
-        let first = guilt.map(|kind| scope.spawn(|| first_accusation(scene.pid(), kind, settings.window)));
-        let answer = agent::diagnose(scene.pid(), seconds);
-        (answer, first.map(thread::ScopedJoinHandle::join))
-    });
-    let (diagnosis, outcome) = answer?;
+    let recording = settings.save_in.join(format!("{}.recording", subject.name()));
+    let recorded = recording.to_str().context("the directory's name is no UTF-8")?;
+    let (diagnosis, outcome) =
+        agent::diagnose_with(scene.pid(), settings.window.as_secs(), &["--record", recorded])?;
     let busy = Spent::by_now()?.busy_since(before);
-    let detected_after_seconds = match detected {
-        Some(Ok(detected)) => detected?,
-        Some(Err(_)) => anyhow::bail!("the thread that waits for the first accusation panicked"),
-        None => None,
-    };
     let truth = match guilt {
         Some(_) => scene.truth(&row, outcome.began, outcome.ended)?,
         None => Truth::default(),
     };
+    // Nothing of it is needed any more, and others need the processor.
+    drop(scene);
+    let accused = accusations(recorded)?;
     let saved = settings.save_in.join(format!("{}.json", subject.name()));
     fs::write(&saved, &outcome.stdout).with_context(|| format!("write {}", saved.display()))?;
     let rightly = diagnosis.primary().filter(|primary| Some(&*primary.kind) == guilt);
@@ -121,7 +116,8 @@ fn watch(subject: Subject, executable: &Path, settings: &Settings) -> Result<Run
             (memory.rss_bytes > 0).then(|| memory.unexplained_bytes as f64 / memory.rss_bytes as f64)
         }),
         verdict: diagnosis.verdict,
-        detected_after_seconds,
+        detected_after_seconds: accused.iter().find(|it| it.kind.as_deref() == guilt).map(|it| it.seconds),
+        accused_on_the_way: !accused.is_empty(),
         busy,
         saved,
     })
@@ -137,14 +133,11 @@ pub fn stated(diagnosis: &Diagnosis, guilt: Option<&str>) -> Vec<Stated> {
     diagnosis.findings.iter().map(one).collect()
 }
 
-/// After how many seconds the agent, which goes on watching and judges every few beats, first told of a leak of that
-/// kind. It is asked beside: what a diagnosis says at the end does not tell since when it would have said so.
-fn first_accusation(pid: u32, kind: &str, window: Duration) -> Result<Option<f64>> {
-    let (pid, seconds) = (pid.to_string(), format!("{}s", window.as_secs()));
-    let arguments = ["run", "--pid", &pid, "-i", "1s", "-d", &seconds, "--format", "json"];
-    let outcome = agent::run(&arguments, window + Duration::from_secs(30))?;
-    // Lines of other news have another shape.
-    let told = outcome.stdout.lines().filter_map(|line| serde_json::from_str::<Diagnosis>(line).ok());
-    let mut accusing = told.filter(|it| it.primary().is_some_and(|primary| primary.kind == kind));
-    Ok(accusing.find(|it| it.verdict == "leak").map(|it| it.window_seconds))
+/// The moments at which a diagnosis that ended then would have said that something leaks: what was seen is judged again
+/// by the second.
+fn accusations(recorded: &str) -> Result<Vec<Step>> {
+    let arguments = ["replay", recorded, "--every", "1s", "--format", "json"];
+    let replay: Replay = agent::run(&arguments, Duration::from_secs(120))?.json()?;
+    ensure!(replay.schema == "watcher.replay/1", "unknown schema {}", replay.schema);
+    Ok(replay.steps.into_iter().filter(|step| step.verdict == "leak").collect())
 }

@@ -60,8 +60,10 @@ pub struct Run {
     pub findings: Vec<Stated>,
     /// Unexplained memory, as a share of the resident; `None` where it is not known.
     pub unexplained: Option<f64>,
-    /// Seconds from the first look until a leak of the right kind was told.
+    /// Seconds after which a diagnosis would first have told of a leak of the right kind.
     pub detected_after_seconds: Option<f64>,
+    /// It would have been accused of something by a diagnosis that ended earlier, or is by this one.
+    pub accused_on_the_way: bool,
     /// How busy the machine was meanwhile: 0 to 1.
     pub busy: Option<f64>,
     /// Where the whole diagnosis lies.

@@ -90,6 +90,7 @@ struct One {
     rank: Option<usize>,
     detected_after_seconds: Option<f64>,
     unexplained: Option<f64>,
+    accused_on_the_way: bool,
     busy: Option<f64>,
 }
 
@@ -180,12 +181,12 @@ impl Report {
     fn table(&self, text: &mut String) {
         let _ = writeln!(
             text,
-            "\n{:<12}|{:^58}|{:^30}|{:^16}|{:^17}",
+            "\n{:<12}|{:^58}|{:^35}|{:^16}|{:^17}",
             "", "leaking", "innocent", "told after", "memory explained"
         );
         let _ = writeln!(
             text,
-            "{:<12}|{:>6}{:>6}{:>8}{:>9}{:>8}{:>9}{:>11} |{:>8}{:>11}{:>10} |{:>8}{:>7} |{:>8}{:>9}",
+            "{:<12}|{:>6}{:>6}{:>8}{:>9}{:>8}{:>9}{:>11} |{:>7}{:>9}{:>8}{:>10} |{:>8}{:>7} |{:>8}{:>9}",
             "",
             "number",
             "seen",
@@ -196,6 +197,7 @@ impl Report {
             "undecided",
             "number",
             "accused",
+            "on way",
             "undecid.",
             "median",
             "of",
@@ -238,7 +240,7 @@ fn line(text: &mut String, name: &str, tally: &Tally) {
         tally.most_unexplained.map_or_else(|| "-".to_owned(), |most| format!("{:.1} %", 100.0 * most));
     let _ = writeln!(
         text,
-        "{:<12}|{:>6}{:>6}{:>8}{:>9}{:>8}{:>9}{:>11} |{:>8}{:>11}{:>10} |{:>8}{:>7} |{:>8}{:>9}",
+        "{:<12}|{:>6}{:>6}{:>8}{:>9}{:>8}{:>9}{:>11} |{:>7}{:>9}{:>8}{:>10} |{:>8}{:>7} |{:>8}{:>9}",
         format!("  {name}"),
         tally.leaks,
         tally.seen,
@@ -249,6 +251,7 @@ fn line(text: &mut String, name: &str, tally: &Tally) {
         tally.undecided_leaks,
         tally.innocents,
         tally.false_alarms,
+        tally.accused_on_the_way,
         tally.undecided_innocents,
         after,
         tally.detected,
@@ -336,6 +339,7 @@ fn one(run: &Run) -> One {
         rank: run.rank,
         detected_after_seconds: run.detected_after_seconds,
         unexplained: run.unexplained,
+        accused_on_the_way: run.accused_on_the_way,
         busy: run.busy,
     }
 }

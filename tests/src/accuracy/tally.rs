@@ -30,6 +30,8 @@ pub struct Tally {
     pub innocents: usize,
     /// Of them: accused.
     pub false_alarms: usize,
+    /// Accused at some moment of the window, had it ended there.
+    pub accused_on_the_way: usize,
     /// Neither accused nor acquitted.
     pub undecided_innocents: usize,
     /// Median seconds until the leak was told, of those of which it was.
@@ -66,6 +68,7 @@ impl Tally {
             } else {
                 tally.innocents += 1;
                 tally.false_alarms += usize::from(objects(About::FalseAlarm));
+                tally.accused_on_the_way += usize::from(run.accused_on_the_way);
                 tally.undecided_innocents += undecided;
             }
             if let Some(unexplained) = run.unexplained {

@@ -30,6 +30,7 @@ fn run(subject: Subject, verdict: &str, objections: &[About]) -> Run {
         findings: Vec::new(),
         unexplained: Some(0.01),
         detected_after_seconds: None,
+        accused_on_the_way: false,
         busy: Some(0.5),
         saved: "x.json".into(),
     }
@@ -143,7 +144,11 @@ fn a_report_says_what_was_missed() {
                 ..leak("leak", &[])
             },
             run(subject("ingest", Style::Round, &OLD), "leak", &[About::Line, About::Detail]),
-            Run { unexplained: Some(0.043), ..innocent("leak", &[About::FalseAlarm]) },
+            Run {
+                unexplained: Some(0.043),
+                accused_on_the_way: true,
+                ..innocent("leak", &[About::FalseAlarm])
+            },
         ],
         failures: vec![Failure {
             subject: subject("ledger", Style::Square, &NEW),
@@ -155,17 +160,17 @@ fn a_report_says_what_was_missed() {
     expect![[r#"
         3 programs, each watched for 45 s, 8 at once on 2 cores. The machine was busy 50 % of a window's time in the median, 50 % at most.
 
-                    |                         leaking                          |           innocent           |   told after   |memory explained 
-                    |number  seen    kind  line ≤3  line 1      all  undecided |  number    accused  undecid. |  median     of |   ≥98 %    worst
+                    |                         leaking                          |             innocent              |   told after   |memory explained 
+                    |number  seen    kind  line ≤3  line 1      all  undecided | number  accused  on way  undecid. |  median     of |   ≥98 %    worst
         by kind
-          fd        |     1     1       1        0       0        0          0 |       0          0         0 |       -      0 |       1    1.0 %
-          goroutine |     1     1       1        1       1        1          0 |       1          1         0 |    12 s      1 |       1    4.3 %
+          fd        |     1     1       1        0       0        0          0 |      0        0       0         0 |       -      0 |       1    1.0 %
+          goroutine |     1     1       1        1       1        1          0 |      1        1       1         0 |    12 s      1 |       1    4.3 %
         by Go
-          1.21      |     1     1       1        0       0        0          0 |       0          0         0 |       -      0 |       1    1.0 %
-          1.27      |     1     1       1        1       1        1          0 |       1          1         0 |    12 s      1 |       1    4.3 %
+          1.21      |     1     1       1        0       0        0          0 |      0        0       0         0 |       -      0 |       1    1.0 %
+          1.27      |     1     1       1        1       1        1          0 |      1        1       1         0 |    12 s      1 |       1    4.3 %
         by build
-          stripped  |     2     2       2        1       1        1          0 |       1          1         0 |    12 s      1 |       2    4.3 %
-          all       |     2     2       2        1       1        1          0 |       1          1         0 |    12 s      1 |       2    4.3 %
+          stripped  |     2     2       2        1       1        1          0 |      1        1       1         0 |    12 s      1 |       2    4.3 %
+          all       |     2     2       2        1       1        1          0 |      1        1       1         0 |    12 s      1 |       2    4.3 %
 
         Recall 100.0 %: 2 of 2 leaks named.
         Precision 66.7 %: 2 of 3 accusations right.
@@ -212,7 +217,7 @@ fn the_json_keeps_its_shape() {
         (
             "all",
             expect![
-                "all_right detected detected_median_seconds explained false_alarms first_line innocents leaks memories most_unexplained right_kind right_line seen undecided_innocents undecided_leaks"
+                "accused_on_the_way all_right detected detected_median_seconds explained false_alarms first_line innocents leaks memories most_unexplained right_kind right_line seen undecided_innocents undecided_leaks"
             ],
         ),
         ("goals", expect!["flavour goals"]),
@@ -221,7 +226,7 @@ fn the_json_keeps_its_shape() {
         (
             "runs",
             expect![
-                "busy detected_after_seconds flavour go is_right keeps kind program rank situations subject unexplained verdict"
+                "accused_on_the_way busy detected_after_seconds flavour go is_right keeps kind program rank situations subject unexplained verdict"
             ],
         ),
     ] {
