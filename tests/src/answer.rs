@@ -42,6 +42,8 @@ pub struct Diagnosis {
     pub process: DiagnosedProcess,
     /// Length of the window.
     pub window_seconds: f64,
+    /// How often it was looked at.
+    pub samples: u64,
     /// `leak`, `healthy` or `inconclusive`.
     pub verdict: String,
     /// What leaks.

@@ -16,6 +16,9 @@ use crate::toolchain::Toolchain;
 use plan::Flavour;
 use std::path::PathBuf;
 
+/// Of the looks that were due this share must have been taken.
+const MIN_LOOKS: f64 = 0.9;
+
 /// One of the twins of a row, built in one way.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
@@ -66,6 +69,8 @@ pub struct Run {
     pub accused_on_the_way: bool,
     /// How busy the machine was meanwhile: 0 to 1.
     pub busy: Option<f64>,
+    /// The share of looks that were due and were taken: 0 to 1.
+    pub looks: f64,
     /// Where the whole diagnosis lies.
     pub saved: PathBuf,
 }
@@ -88,6 +93,13 @@ pub struct Failure {
     pub why: String,
 }
 
+impl Run {
+    /// The agent got to look at it about as often as it was told to. Else the machine was judged and not the judge.
+    pub fn is_honest(&self) -> bool {
+        self.looks >= MIN_LOOKS
+    }
+}
+
 /// All that was measured.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
@@ -95,6 +107,8 @@ pub struct Measured {
     pub runs: Vec<Run>,
     /// What could not be.
     pub failures: Vec<Failure>,
+    /// How often something was asked again since the agent had not got to look often enough.
+    pub asked_again: usize,
 }
 
 #[cfg(test)]

@@ -9,9 +9,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Readings of a machine that is busier than this say less than they should.
-const BUSY: f64 = 0.85;
-
 /// How it was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Circumstances {
@@ -25,6 +22,10 @@ pub struct Circumstances {
     pub median_busy: Option<f64>,
     /// The most, of one window.
     pub most_busy: Option<f64>,
+    /// Programs that were asked again since the agent had not got to look often enough.
+    pub asked_again: usize,
+    /// Programs at which it did not get to look often enough in the end either.
+    pub starved: usize,
 }
 
 /// What came of all runs.
@@ -92,6 +93,7 @@ struct One {
     unexplained: Option<f64>,
     accused_on_the_way: bool,
     busy: Option<f64>,
+    looks: f64,
 }
 
 impl Report {
@@ -107,6 +109,8 @@ impl Report {
                 cores,
                 median_busy: median(busy().collect()),
                 most_busy: busy().max_by(f64::total_cmp),
+                asked_again: measured.asked_again,
+                starved: runs.iter().filter(|run| !run.is_honest()).count(),
             },
             all: Tally::of(runs),
             by_kind: grouped(runs, |run| run.subject.row.about().to_owned()),
@@ -268,13 +272,10 @@ fn busy_words(circumstances: &Circumstances) -> String {
     let (Some(median), Some(most)) = (circumstances.median_busy, circumstances.most_busy) else {
         return String::new();
     };
-    let warning = if median > BUSY {
-        "\nThat is too busy for honest readings: ask again with fewer at once, or on a machine with nothing else to do."
-    } else {
-        ""
-    };
+    let (again, starved) = (circumstances.asked_again, circumstances.starved);
     format!(
-        " The machine was busy {:.0} % of a window's time in the median, {:.0} % at most.{warning}",
+        " The machine was busy {:.0} % of a window's time in the median, {:.0} % at most.\nThe agent did not get to \
+         look every second: {again} times, and the program was asked again; of {starved} nothing better was to be had.",
         100.0 * median,
         100.0 * most
     )
@@ -341,5 +342,6 @@ fn one(run: &Run) -> One {
         unexplained: run.unexplained,
         accused_on_the_way: run.accused_on_the_way,
         busy: run.busy,
+        looks: run.looks,
     }
 }

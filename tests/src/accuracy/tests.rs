@@ -32,6 +32,7 @@ fn run(subject: Subject, verdict: &str, objections: &[About]) -> Run {
         detected_after_seconds: None,
         accused_on_the_way: false,
         busy: Some(0.5),
+        looks: 1.0,
         saved: "x.json".into(),
     }
 }
@@ -154,6 +155,7 @@ fn a_report_says_what_was_missed() {
             subject: subject("ledger", Style::Square, &NEW),
             why: "it ended early".to_owned(),
         }],
+        asked_again: 2,
     };
     let report = Report::of(&measured, Duration::from_secs(45), 8, 2);
     assert!(!report.is_good());
@@ -199,21 +201,21 @@ fn a_report_says_what_was_missed() {
           MISSED  stripped    no false alarm: 1 of 1
           MISSED  stripped    at most 2 % of memory unexplained in all: 2 of 3
     "#]].assert_eq(&report.text());
-    let good = Measured { runs: vec![leak("leak", &[])], failures: Vec::new() };
+    let good = Measured { runs: vec![leak("leak", &[])], ..Measured::default() };
     assert!(Report::of(&good, Duration::from_secs(45), 8, 2).is_good());
     assert!(!Report::of(&Measured::default(), Duration::from_secs(45), 8, 2).is_good());
 }
 
 #[test]
 fn the_json_keeps_its_shape() {
-    let measured = Measured { runs: vec![leak("leak", &[About::Line])], failures: Vec::new() };
+    let measured = Measured { runs: vec![leak("leak", &[About::Line])], ..Measured::default() };
     let json = Report::of(&measured, Duration::from_secs(45), 8, 2).json().unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["schema"], "watcher.accuracy/1");
     expect!["all by_flavour by_go by_kind calibration circumstances goals misses not_measured runs schema"]
         .assert_eq(&keys(&json));
     for (of, keys_of) in [
-        ("circumstances", expect!["at_once cores median_busy most_busy window_seconds"]),
+        ("circumstances", expect!["asked_again at_once cores median_busy most_busy starved window_seconds"]),
         (
             "all",
             expect![
@@ -226,7 +228,7 @@ fn the_json_keeps_its_shape() {
         (
             "runs",
             expect![
-                "accused_on_the_way busy detected_after_seconds flavour go is_right keeps kind program rank situations subject unexplained verdict"
+                "accused_on_the_way busy detected_after_seconds flavour go is_right keeps kind looks program rank situations subject unexplained verdict"
             ],
         ),
     ] {

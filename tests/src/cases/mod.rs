@@ -18,7 +18,6 @@ pub mod limits;
 pub mod mapped;
 pub mod mapping_ledger;
 pub mod modules;
-pub mod openers;
 pub mod privileges;
 pub mod pulls;
 pub mod retention;
@@ -44,7 +43,6 @@ pub fn all() -> Vec<Case> {
         mapped::cases(),
         mapping_ledger::cases(),
         modules::cases(),
-        openers::cases(),
         healthy::cases(),
         faults::cases(),
         fds::cases(),

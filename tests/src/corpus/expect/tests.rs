@@ -32,7 +32,7 @@ fn answer() -> Value {
     json!({
         "schema": "watcher.diagnosis/1",
         "process": {"pid": 7, "start_time": "", "go_version": null, "module": null},
-        "window_seconds": 45.0, "verdict": "leak", "memory": null, "unseen": [],
+        "window_seconds": 45.0, "samples": 46, "story": null, "verdict": "leak", "memory": null, "unseen": [],
         "findings": [cause, finding("goroutine", json!("connection"), 12.0)],
     })
 }
