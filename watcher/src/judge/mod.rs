@@ -18,6 +18,9 @@ pub mod gaps;
 pub mod goroutines;
 pub mod growth;
 pub mod heap;
+pub mod horizons;
+pub mod ladder;
+mod load;
 pub mod mappings;
 pub mod memory;
 pub mod shape;
@@ -34,6 +37,7 @@ pub(crate) mod simulation;
 pub use crate::sample::code::Frame;
 pub use evidence::{Begin, Created, Evidence, Hold};
 pub use gaps::{Gap, What};
+pub use ladder::Ladder;
 
 use crate::descriptor::DescriptorType;
 use crate::process::Limits;
@@ -553,8 +557,18 @@ impl Default for Thresholds {
     }
 }
 
-/// Judges one process.
+/// Judges one process by its window.
 pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judgement {
+    judge_with(window, &Ladder::default(), bounds, thresholds)
+}
+
+/// The same, by what the horizons say of its history as well.
+pub fn judge_with(
+    window: &Window,
+    ladder: &Ladder,
+    bounds: &Bounds,
+    thresholds: &Thresholds,
+) -> Judgement {
     let outcomes = [
         descriptors::judge(window, thresholds),
         connections::judge(window, thresholds),
@@ -564,7 +578,9 @@ pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judge
         goroutines::judge(window, thresholds),
         memory::judge(window, thresholds),
     ];
-    let mut judgement = attribute::weigh(outcomes.into_iter().flatten().collect(), window, bounds);
+    let mut outcomes = outcomes.into_iter().flatten().collect();
+    ladder.amend(&mut outcomes);
+    let mut judgement = attribute::weigh(outcomes, window, bounds);
     corroborate::corroborate(&mut judgement.findings, window.captures());
     judgement
 }

@@ -2,8 +2,10 @@
 //!
 //! When the window is full, every second sample of its older half is dropped: the window keeps reaching back to
 //! the beginning, at a resolution that coarsens with age, and never grows. What is read of single groups (peers,
-//! types, threads) has a bound of its own, since a process decides how many of them there are.
+//! types, threads) has a bound of its own, since a process decides how many of them there are. Beside the samples
+//! stands the [`History`] of their totals, which reaches back for two weeks.
 
+use super::history::{History, Reader};
 use super::Captures;
 use crate::descriptor::DescriptorType;
 use crate::process::ProcessId;
@@ -25,6 +27,8 @@ pub struct Window {
     capacity: usize,
     detail_bytes: usize,
     captures: Captures,
+    reader: Reader,
+    history: History,
 }
 
 /// One number over time, for the moments at which it was read.
@@ -47,6 +51,8 @@ impl Window {
             capacity: capacity.max(8),
             detail_bytes: 0,
             captures: Captures::default(),
+            reader: Reader::default(),
+            history: History::default(),
         }
     }
 
@@ -64,12 +70,18 @@ impl Window {
         if self.samples.len() >= self.capacity {
             self.thin();
         }
+        self.history.push(sample.at, &self.reader.read(&sample));
         self.detail_bytes += new_detail_bytes(self.samples.back(), &sample);
         self.samples.push_back(sample);
         if self.detail_bytes > DETAIL_BYTES {
             self.thin_details();
         }
         true
+    }
+
+    /// The totals of all samples so far, those that are no longer held included.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// What was captured beside the samples.

@@ -1,0 +1,93 @@
+use super::Ladder;
+use crate::judge::Kind;
+use crate::judge::simulation::{Dice, moment};
+use crate::store::History;
+use crate::store::history::{Readings, Signal};
+use std::f64::consts::TAU;
+
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 24.0 * HOUR;
+const BEAT: u32 = 60;
+
+/// Load by the hour of the day: half as much at night as on average, one and a half times as much in the afternoon.
+fn wave(second: f64) -> f64 {
+    1.0 - 0.5 * (second / DAY * TAU).cos()
+}
+
+/// The hours after which goroutines, which `count` tells by second and noise, were believed to grow, and whether they
+/// still are in the end.
+fn told(days: u32, seed: u64, reads_load: bool, count: impl Fn(f64, f64) -> f64) -> (Option<f64>, bool) {
+    let (mut history, mut ladder, mut dice) = (History::default(), Ladder::default(), Dice(seed));
+    let (mut noise, mut load_noise) = (0.0, 0.0);
+    let mut first = None;
+    for second in (0..days * 86_400).step_by(BEAT as usize).map(f64::from) {
+        noise = 0.98 * noise + 0.006 * dice.normal();
+        load_noise = 0.98 * load_noise + 0.006 * dice.normal();
+        let mut readings = Readings::default();
+        readings.set(Signal::Goroutines, (count(second, noise) + 0.02 * dice.normal()).max(0.0).round());
+        if reads_load {
+            readings.set(Signal::Allocation, 2e6 * wave(second) * (1.0 + load_noise));
+        }
+        history.push(moment(second), &readings);
+        ladder.look(&history);
+        if first.is_none() && ladder.alarms().any(|alarm| alarm.kind == Kind::Goroutine) {
+            first = Some(second / HOUR);
+        }
+    }
+    (first, ladder.alarms().next().is_some())
+}
+
+#[test]
+fn one_percent_an_hour_under_daily_waves_is_found_within_a_day() {
+    for seed in 0..20 {
+        let (at, still) = told(2, seed, true, |second, noise| {
+            let leaked = 0.01 * (second - DAY).max(0.0) / HOUR;
+            1_000.0 * (wave(second) * (1.0 + noise) + leaked)
+        });
+        let after = at.map(|hours| hours - 24.0);
+        assert!(after.is_some_and(|hours| (0.0..=24.0).contains(&hours)), "seed {seed}: {at:?}");
+        assert!(still, "seed {seed}: nothing has changed since");
+    }
+}
+
+#[test]
+fn what_follows_load_is_never_accused_whether_load_is_read_or_not() {
+    for seed in 0..20 {
+        let weekday = |second: f64| if (second / DAY) as u32 % 7 >= 5 { 0.6 } else { 1.0 };
+        let count = |second: f64, noise: f64| 400.0 * weekday(second) * wave(second) * (1.0 + noise);
+        assert_eq!(told(8, seed, seed % 2 == 0, count).0, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_doubles_within_minutes_is_found_within_an_hour_or_two() {
+    let (at, _) = told(1, 7, true, |second, _| 50.0 + (second - 6.0 * HOUR).max(0.0) / 2.0);
+    assert!(at.is_some_and(|hours| (6.0..7.5).contains(&hours)), "{at:?}");
+}
+
+#[test]
+fn what_fills_up_and_stays_is_taken_back_or_never_told() {
+    for hours in [0.5, 2.0, 6.0] {
+        let (at, still) = told(3, 3, true, |second, noise| {
+            300.0 * (1.0 - (-second / (hours * HOUR)).exp()) + 20.0 * (1.0 + noise)
+        });
+        assert!(!still, "{hours} h");
+        assert_eq!(at, None, "{hours} h");
+    }
+}
+
+#[test]
+fn a_pause_takes_nothing_back() {
+    let (mut history, mut ladder) = (History::default(), Ladder::default());
+    let mut push = |from: u32, to: u32| {
+        for second in (from..to).step_by(30).map(f64::from) {
+            let mut readings = Readings::default();
+            readings.set(Signal::Goroutines, (10.0 + second / 4.0).round());
+            history.push(moment(second), &readings);
+            ladder.look(&history);
+        }
+        ladder.alarms().count()
+    };
+    assert_eq!(push(0, 3_600), 1);
+    assert_eq!(push(100_000, 100_600), 1);
+}
