@@ -11,6 +11,7 @@ pub mod pulls;
 pub mod record;
 pub mod replay;
 pub mod run;
+mod telling;
 pub mod views;
 
 use anyhow::Context;

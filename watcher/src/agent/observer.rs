@@ -6,7 +6,7 @@ use super::pulls::{self, Arrival};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::health::{Check, Losses};
-use crate::judge::{self, Bounds, Judgement, Kind, Thresholds, corroborate, story, suspicion};
+use crate::judge::{self, Bounds, Judgement, Kind, Ladder, Thresholds, corroborate, story, suspicion};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
@@ -39,7 +39,9 @@ pub struct Observer {
     sweeper: Sweeper,
     windows: HashMap<ProcessId, Window>,
     lives: Lives,
+    ladders: HashMap<ProcessId, Ladder>,
     window_capacity: usize,
+    reach: Option<Duration>,
     losses: Losses,
 }
 
@@ -67,7 +69,9 @@ impl Observer {
             sweeper,
             windows: HashMap::new(),
             lives: Lives::default(),
+            ladders: HashMap::new(),
             window_capacity,
+            reach: None,
             losses: Losses::default(),
         })
     }
@@ -83,6 +87,11 @@ impl Observer {
     /// Goes on as on a kernel that refuses the iterators.
     pub fn without_kernel_tables(&mut self) {
         self.use_kernel = false;
+    }
+
+    /// From the next process on, lets windows forget what is older than this.
+    pub fn keep_for(&mut self, reach: Duration) {
+        self.reach = Some(reach);
     }
 
     /// Looks at every process of the host.
@@ -112,13 +121,16 @@ impl Observer {
             if let Some(life) = ended.and_then(|window| self.life(left, &window)) {
                 self.lives.keep(left.lineage.id, life);
             }
+            self.ladders.remove(&left.id);
             self.watches.forget(left.id);
         }
         for came in &changes.came {
             let mut window = Window::new(came.id, self.window_capacity);
+            window.keep_for(self.reach);
             let module = came.go.as_ref().and_then(|go| go.module_path());
             window.captures_mut().main_module = module.map(Into::into);
             self.windows.insert(came.id, window);
+            self.ladders.insert(came.id, Ladder::new(came.id.pid.unsigned_abs()));
         }
     }
 
@@ -135,8 +147,10 @@ impl Observer {
             if sample.memory.reading == Reading::Gone {
                 continue;
             }
-            if let Some(window) = self.windows.get_mut(&sample.process) {
+            let id = sample.process;
+            if let (Some(window), Some(ladder)) = (self.windows.get_mut(&id), self.ladders.get_mut(&id)) {
                 window.push(sample);
+                ladder.look(window.history());
             }
         }
         sweep.report
@@ -293,8 +307,8 @@ impl Observer {
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.
     pub fn judge(&self, target: &Target) -> Option<Judgement> {
         let bounds = self.bounds(target);
-        let window = self.windows.get(&target.id)?;
-        let mut judgement = judge::judge(window, &bounds, &Thresholds::default());
+        let (window, ladder) = (self.windows.get(&target.id)?, self.ladders.get(&target.id)?);
+        let mut judgement = judge::judge_with(window, ladder, &bounds, &Thresholds::default());
         if let Some(present) = self.life(target, window) {
             let cgroup = window.latest().and_then(|sample| sample.cgroup.seen()?.memory_limit_bytes);
             story::tell(&mut judgement, self.lives.of(target.lineage.id), &present, &bounds, cgroup);
@@ -328,6 +342,11 @@ impl Observer {
         // Counting the tasks of a user takes a pass over all processes.
         let user = target.uid.filter(|_| bounds.limits.user_processes.is_some() && grows_by_tasks());
         Bounds { user_tasks: user.and_then(|uid| self.proc.tasks_of_user(uid)), ..bounds }
+    }
+
+    /// What the horizons say of one process; `None` for one that is not watched.
+    pub fn ladder(&self, id: ProcessId) -> Option<&Ladder> {
+        self.ladders.get(&id)
     }
 
     /// Whether every Go process that is watched has been attached to, or tried.

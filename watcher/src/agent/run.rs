@@ -1,13 +1,13 @@
 //! `watcher run`: the loop that goes on until it is told to stop.
 
-use super::diagnose::explained;
 use super::ledgers;
 use super::observer::Observer;
 use super::pulls::{Arrival, Puller, Round, Settings};
+use super::telling::{Telling, Told};
 use super::{blocking, interruption};
 use crate::config::Config;
 use crate::discover::Changes;
-use crate::explain::{Diagnosis, Kind, Verdict};
+use crate::explain::{self, Diagnosis, Kind, Verdict};
 use crate::health::{Losses, OwnCost};
 use crate::news::{Health, News, What};
 use crate::process::{ProcessId, Target};
@@ -41,6 +41,8 @@ const BEATS_BETWEEN_JUDGEMENTS: u64 = 3;
 const BETWEEN_CAPTURES: Duration = Duration::from_secs(60);
 /// ... and of no more processes in one beat.
 const CAPTURES_PER_BEAT: usize = 4;
+/// A window holds what was seen lately; what was before that is the history's.
+const RECENT: Duration = Duration::from_secs(3_600);
 /// How often the agent tells how it is doing.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     let mut ears = Ears::new(config);
     let (observer, (found, lifecycle)) = blocking(Observer::with_config(config)?, |observer| {
         let lifecycle = observer.take_lifecycle();
+        observer.keep_for(RECENT);
         (observer.discover(), lifecycle)
     })
     .await?;
@@ -180,7 +183,7 @@ struct Agent {
     round: Round,
     /// `None` only while it is lent to the thread that looks.
     observer: Option<Observer>,
-    verdicts: HashMap<ProcessId, Told>,
+    verdicts: HashMap<ProcessId, Telling>,
     beats: u64,
     sweep: SweepReport,
     late: u64,
@@ -220,7 +223,7 @@ impl Agent {
                 let diagnoses: Vec<_> = due
                     .iter()
                     .filter_map(|target| {
-                        let diagnosis = explained(observer, target)?;
+                        let (told, diagnosis) = judged(observer, target)?;
                         if may_leak(&diagnosis, &observer.suspects(target.id)) {
                             observer.watch(target.id, Some(ledgers::TERM));
                         }
@@ -233,8 +236,8 @@ impl Agent {
                             let kinds = observer.rising_of(target.id).into_iter().chain(found).collect();
                             suspects.push((target.clone(), kinds));
                         }
-                        let closer = looks_closer.then(|| explained(observer, target)).flatten();
-                        Some((target.id, closer.unwrap_or(diagnosis)))
+                        let closer = looks_closer.then(|| judged(observer, target)).flatten();
+                        Some((target.id, closer.unwrap_or((told, diagnosis))))
                     })
                     .collect();
                 (changes, sweep, diagnoses, suspects)
@@ -248,9 +251,8 @@ impl Agent {
             self.round.follow_schedule(observer.targets());
         }
         let mut news = self.news_of(&changes);
-        for (id, diagnosis) in diagnoses {
-            let told = Told::of(&diagnosis);
-            if told.is_news_after(self.verdicts.insert(id, told).unwrap_or(Told::NOTHING)) {
+        for (id, (told, diagnosis)) in diagnoses {
+            if self.verdicts.entry(id).or_default().hear(told) {
                 news.push(What::Verdict(Box::new(diagnosis)));
             }
         }
@@ -272,7 +274,7 @@ impl Agent {
         let losses = observer.map(Observer::losses).unwrap_or_default();
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
-            leaking: self.verdicts.values().filter(|told| told.verdict == Verdict::Leak).count(),
+            leaking: self.verdicts.values().filter(|telling| telling.told().verdict == Verdict::Leak).count(),
             sweep_cpu: self.sweep.cpu,
             losses: Losses { late_beats: self.late, ..losses },
             cost: OwnCost {
@@ -285,33 +287,12 @@ impl Agent {
     }
 }
 
-/// What was told of a process last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
-    verdict: Verdict,
-    primary: Option<Kind>,
-    /// Lines of code were named.
-    has_lines: bool,
-}
-
-impl Told {
-    /// "Not decided yet" is what everybody expects of a process that has just been met.
-    const NOTHING: Told = Told { verdict: Verdict::Inconclusive, primary: None, has_lines: false };
-
-    fn of(diagnosis: &Diagnosis) -> Told {
-        let primary = diagnosis.findings.iter().find(|finding| finding.primary);
-        Told {
-            verdict: diagnosis.verdict,
-            primary: primary.map(|finding| finding.kind),
-            has_lines: primary.is_some_and(|finding| !finding.culprits.is_empty()),
-        }
-    }
-
-    /// It says another thing, or now has the line to it.
-    fn is_news_after(self, before: Told) -> bool {
-        (self.verdict, self.primary) != (before.verdict, before.primary)
-            || self.has_lines && !before.has_lines
-    }
+/// One process judged and explained, and what of that may be told; `None` where nothing was seen of it.
+fn judged(observer: &Observer, target: &Target) -> Option<(Told, Diagnosis)> {
+    let judgement = observer.judge(target)?;
+    let diagnosis = explain::explain(&judgement, target, &[]);
+    let told = Told::of(&judgement, &diagnosis, observer.ladder(target.id)?);
+    Some((told, diagnosis))
 }
 
 /// Something seems to grow, and watching it for longer does not yet acquit it.

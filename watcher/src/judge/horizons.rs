@@ -10,9 +10,10 @@
 //! looks in a row, see [`super::ladder`]. What that rate is has to be measured, not computed.
 
 use super::growth::Growth;
-use super::load::adjust;
-use super::trend::Trend;
-use super::{Evidence, Unit, shape};
+use super::load::{Adjusted, adjust};
+use super::rivals::line_fits_best;
+use super::trend::{Trend, lag_one, median, residuals, tail_p};
+use super::{Evidence, Rate, Unit, shape};
 use crate::store::Series;
 use crate::store::history::{LEVELS, Point};
 
@@ -41,20 +42,26 @@ pub struct Horizon {
     bytes: bool,
     /// A trend must explain so many times the noise around it.
     over_noise: f64,
-    /// Standard errors by which the second half must rise faster than [`super::trend::KEEPS_RISING`] says.
-    keeps_rising: f64,
+    test: Test,
     /// How sure totals over it make us.
     confidence: f64,
+}
+
+/// What a rise must pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Test {
+    Steep,
+    Straight,
 }
 
 /// All of them, the shortest first.
 #[rustfmt::skip]
 pub const HORIZONS: [Horizon; 5] = [
-    Horizon { name: "twenty minutes", level: 0, buckets: 20, every: 5, looks: 3, max_p_value: 1e-5, beyond_load: 2.0, whatever_load: Some(4.0), pieces: 100.0, bytes: false, over_noise: 6.0, keeps_rising: 1.3, confidence: 0.65 },
-    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 3, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, bytes: false, over_noise: 6.0, keeps_rising: 1.3, confidence: 0.7 },
-    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 3, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, bytes: false, over_noise: 6.0, keeps_rising: 1.3, confidence: 0.75 },
-    Horizon { name: "a day", level: 2, buckets: 48, every: 2, looks: 3, max_p_value: 1e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, bytes: true, over_noise: 4.0, keeps_rising: 0.5, confidence: 0.75 },
-    Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-4, beyond_load: 0.15, whatever_load: None, pieces: 15.0, bytes: true, over_noise: 5.0, keeps_rising: 1.3, confidence: 0.8 },
+    Horizon { name: "twenty minutes", level: 0, buckets: 20, every: 5, looks: 3, max_p_value: 1e-5, beyond_load: 2.0, whatever_load: Some(4.0), pieces: 100.0, bytes: false, over_noise: 6.0, test: Test::Steep, confidence: 0.65 },
+    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 3, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, bytes: false, over_noise: 6.0, test: Test::Steep, confidence: 0.7 },
+    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 3, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, bytes: false, over_noise: 6.0, test: Test::Steep, confidence: 0.75 },
+    Horizon { name: "a day", level: 2, buckets: 48, every: 2, looks: 3, max_p_value: 3e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, bytes: true, over_noise: 4.0, test: Test::Straight, confidence: 0.75 },
+    Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-4, beyond_load: 0.15, whatever_load: None, pieces: 15.0, bytes: true, over_noise: 5.0, test: Test::Straight, confidence: 0.8 },
 ];
 
 /// Memory must grow by so many bytes.
@@ -62,6 +69,12 @@ const LEAST_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// So many of a horizon's buckets must be there, and the first and the last of them as far apart.
 const SEEN: f64 = 0.75;
+
+/// Standard errors by which the second half must rise faster than a pool that fills would.
+const KEEPS_RISING_Z: f64 = 1.3;
+
+/// Each half of a horizon must hold so much of the rise.
+const LEAST_OF_A_HALF: f64 = 0.2;
 
 /// What a look over a horizon says.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,8 +118,8 @@ impl Horizon {
     /// pace it grows by ever less of what it has become.
     pub fn look(&self, points: &[Point], unit: Unit, from: Option<f64>) -> Look {
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return Look::TooShort };
-        let seconds = last.seconds - first.seconds;
-        if (points.len() as f64) < SEEN * self.buckets as f64 || seconds < SEEN * self.seconds() {
+        let span = last.seconds - first.seconds;
+        if (points.len() as f64) < SEEN * self.buckets as f64 || span < SEEN * self.seconds() {
             return Look::TooShort;
         }
         let middles: Vec<f64> = points.iter().map(|point| point.middle).collect();
@@ -115,38 +128,71 @@ impl Horizon {
         let Some(share) = share else { return Look::Not };
         // Cheap, and most looks end here.
         let lowest = from.map_or(first.low, |from| from.min(first.low));
-        if adjusted.slope * seconds < 0.7 * self.least(unit, lowest, share) {
+        if adjusted.slope * span < 0.7 * self.least(unit, lowest, share) {
             return Look::Not;
         }
-        let series = Series {
-            seconds: points.iter().map(|point| point.seconds).collect(),
-            values: adjusted.values,
-            gaps: 0,
+        let seconds: Vec<f64> = points.iter().map(|point| point.seconds).collect();
+        let judged = match self.test {
+            Test::Steep => self.steep(&seconds, &adjusted),
+            Test::Straight => self.straight(&seconds, &middles, &adjusted, unit),
         };
-        let Some(trend) = Trend::of(&series) else { return Look::Not };
-        let quarters = shape::quarter_rises(&series);
-        let beginning = beginning(&middles, &trend);
+        let Some(Rise { rate, rise, quarters }) = judged else { return Look::Not };
+        // The line's level at the horizon's beginning, at usual load.
+        let beginning = (median(&middles) - rise / 2.0).max(0.0);
         let from = from.map_or(beginning, |from| from.min(beginning));
-        let grows = trend.rise >= self.least(unit, from, share)
-            && trend.rise >= self.over_noise * trend.noise
-            && trend.p_rising < self.max_p_value
-            && trend.rate.low > 0.0
-            && trend.keeps_rising_z >= self.keeps_rising
-            && shape::rises_in_every_quarter(&quarters);
-        if std::env::var("LDBG").is_ok() { eprintln!("{} rise {:.1} least {:.1} noise {:.1} p {:.1e} low {:.2e} kz {:.2} q {:?} beyond {}", self.name, trend.rise, self.least(unit, from, share), trend.noise, trend.p_rising, trend.rate.low, trend.keeps_rising_z, quarters, adjusted.beyond_load); }
-        if !grows {
+        if rise < self.least(unit, from, share) {
             return Look::Not;
         }
         let evidence = vec![
-            Evidence::Rose { from: first.middle, to: last.middle, seconds, samples: points.len() },
+            Evidence::Rose { from: first.middle, to: last.middle, seconds: span, samples: points.len() },
             Evidence::Quarters { rises: quarters },
         ];
-        let growth = Growth { rate: trend.rate, confidence: self.confidence, evidence };
-        Look::Grows { growth, from }
+        Look::Grows { growth: Growth { rate, confidence: self.confidence, evidence }, from }
+    }
+
+    /// Growth by multiples: significant, far beyond noise, and in no part slower.
+    fn steep(&self, seconds: &[f64], adjusted: &Adjusted) -> Option<Rise> {
+        let series = Series { seconds: seconds.to_vec(), values: adjusted.values.clone(), gaps: 0 };
+        let trend = Trend::of(&series)?;
+        let quarters = shape::quarter_rises(&series);
+        let grows = trend.rise >= self.over_noise * trend.noise
+            && trend.p_rising < self.max_p_value
+            && trend.rate.low > 0.0
+            && trend.keeps_rising_z >= KEEPS_RISING_Z
+            && shape::rises_in_every_quarter(&quarters);
+        grows.then_some(Rise { rate: trend.rate, rise: trend.rise, quarters })
+    }
+
+    /// Growth by a fraction, under waves of load: a line explains it, significantly and better than its rivals do.
+    fn straight(&self, seconds: &[f64], values: &[f64], adjusted: &Adjusted, unit: Unit) -> Option<Rise> {
+        let n = values.len() as f64;
+        let span = seconds.last()? - seconds.first()?;
+        let residuals = residuals(seconds, &adjusted.values, adjusted.slope);
+        let noise = (residuals.iter().map(|residual| residual * residual).sum::<f64>() / (n - 3.0)).sqrt();
+        let memory = lag_one(&residuals);
+        let effective = (n * (1.0 - memory) / (1.0 + memory)).clamp(3.0, n);
+        // Moments lie evenly: their deviation is the span over the square root of twelve.
+        let error = noise * (12.0 * adjusted.inflation / effective).sqrt() / span;
+        let rise = adjusted.slope * span;
+        let series = Series { seconds: seconds.to_vec(), values: adjusted.values.clone(), gaps: 0 };
+        let quarters = shape::quarter_rises(&series);
+        let halves = [quarters[0] + quarters[1], quarters[2] + quarters[3]];
+        let grows = rise >= self.over_noise * noise
+            && tail_p(adjusted.slope, error, effective - 2.0) < self.max_p_value
+            && halves.iter().all(|half| *half >= LEAST_OF_A_HALF * rise)
+            && line_fits_best(seconds, values, adjusted.load.as_deref(), unit == Unit::Bytes);
+        let rate = Rate {
+            per_second: adjusted.slope,
+            low: adjusted.slope - 1.96 * error,
+            high: adjusted.slope + 1.96 * error,
+        };
+        grows.then_some(Rise { rate, rise, quarters })
     }
 }
 
-/// The trend's line at the horizon's beginning, at usual load.
-fn beginning(values: &[f64], trend: &Trend) -> f64 {
-    (super::trend::median(values) - trend.rise / 2.0).max(0.0)
+/// A rise that counts.
+struct Rise {
+    rate: Rate,
+    rise: f64,
+    quarters: [f64; 4],
 }

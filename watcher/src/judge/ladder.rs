@@ -94,11 +94,12 @@ impl Ladder {
     pub fn alarms(&self) -> impl Iterator<Item = Alarm<'_>> {
         SERIES.iter().enumerate().filter_map(|(series, (kind, _))| {
             let rungs = self.rungs.iter().enumerate().rev();
-            rungs.filter_map(|(horizon, rungs)| {
-                let growth = rungs[series].believed.as_ref()?;
-                Some(Alarm { kind: *kind, horizon, growth })
-            })
-            .next()
+            rungs
+                .filter_map(|(horizon, rungs)| {
+                    let growth = rungs[series].believed.as_ref()?;
+                    Some(Alarm { kind: *kind, horizon, growth })
+                })
+                .next()
         })
     }
 
@@ -106,8 +107,7 @@ impl Ladder {
     /// knows more of it.
     pub fn amend(&self, outcomes: &mut Vec<Outcome>) {
         for alarm in self.alarms() {
-            let leaks =
-                |it: &Outcome| matches!(it, Outcome::Leaks(finding) if finding.kind == alarm.kind);
+            let leaks = |it: &Outcome| matches!(it, Outcome::Leaks(finding) if finding.kind == alarm.kind);
             if outcomes.iter().any(leaks) {
                 continue;
             }

@@ -30,13 +30,23 @@ pub struct Adjusted {
     pub beyond_load: bool,
     /// Ordinary least squares slope per second, load taken into account.
     pub slope: f64,
+    /// Load as it was taken into account; `None` where it explains nothing.
+    pub load: Option<Vec<f64>>,
+    /// By how much the variance of the slope grows because load and time go together.
+    pub inflation: f64,
 }
 
 /// Takes out of `values` what load explains.
 pub fn adjust(points: &[Point], values: &[f64]) -> Adjusted {
     let seconds: Vec<f64> = points.iter().map(|point| point.seconds).collect();
     let line = Line::through(&seconds, values);
-    let unknown = Adjusted { values: values.to_vec(), beyond_load: false, slope: line.slope };
+    let unknown = Adjusted {
+        values: values.to_vec(),
+        beyond_load: false,
+        slope: line.slope,
+        load: None,
+        inflation: 1.0,
+    };
     let Some(loads) = known(points) else { return unknown };
     let mean = mean(&loads);
     if deviation(&loads) <= LEVEL * mean || mean <= 0.0 {
@@ -50,7 +60,8 @@ pub fn adjust(points: &[Point], values: &[f64]) -> Adjusted {
         return Adjusted { beyond_load: !excused, ..unknown };
     }
     let values = values.iter().zip(&best.load).map(|(value, load)| value - best.per_load * load).collect();
-    Adjusted { values, beyond_load: !excused, slope: best.slope }
+    let inflation = 1.0 / (1.0 - best.shared).max(0.01);
+    Adjusted { values, beyond_load: !excused, slope: best.slope, load: Some(best.load), inflation }
 }
 
 /// Load at each point; a point at which it is not known has that of the one before it.
@@ -97,7 +108,9 @@ struct Fit {
     slope: f64,
     per_load: f64,
     unexplained: f64,
-    /// Part of load's variance that rising with time explains; 0 where it falls.
+    /// Part of load's variance that time explains.
+    shared: f64,
+    /// The same, and 0 where it falls.
     rises_with_time: f64,
     /// Load, less its mean.
     load: Vec<f64>,
@@ -110,12 +123,21 @@ impl Fit {
         let (tv, lv, vv) = (product(&time, &value), product(&load, &value), product(&value, &value));
         let determinant = tt * ll - tl * tl;
         if determinant <= 1e-9 * tt * ll {
-            return Fit { slope: 0.0, per_load: 0.0, unexplained: f64::INFINITY, rises_with_time: 1.0, load };
+            return Fit {
+                slope: 0.0,
+                per_load: 0.0,
+                unexplained: f64::INFINITY,
+                shared: 1.0,
+                rises_with_time: 1.0,
+                load,
+            };
         }
         let per_load = (lv * tt - tv * tl) / determinant;
         let slope = (tv * ll - lv * tl) / determinant;
-        let rises_with_time = if tl > 0.0 { tl * tl / (tt * ll) } else { 0.0 };
-        Fit { slope, per_load, unexplained: (vv - slope * tv - per_load * lv).max(0.0), rises_with_time, load }
+        let shared = tl * tl / (tt * ll);
+        let rises_with_time = if tl > 0.0 { shared } else { 0.0 };
+        let unexplained = (vv - slope * tv - per_load * lv).max(0.0);
+        Fit { slope, per_load, unexplained, shared, rises_with_time, load }
     }
 }
 

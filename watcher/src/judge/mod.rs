@@ -23,9 +23,11 @@ pub mod ladder;
 mod load;
 pub mod mappings;
 pub mod memory;
+mod rivals;
 pub mod shape;
 mod since;
 pub mod story;
+pub mod standing;
 mod survivors;
 pub mod suspicion;
 pub mod threads;
@@ -563,12 +565,7 @@ pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Judge
 }
 
 /// The same, by what the horizons say of its history as well.
-pub fn judge_with(
-    window: &Window,
-    ladder: &Ladder,
-    bounds: &Bounds,
-    thresholds: &Thresholds,
-) -> Judgement {
+pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds: &Thresholds) -> Judgement {
     let outcomes = [
         descriptors::judge(window, thresholds),
         connections::judge(window, thresholds),

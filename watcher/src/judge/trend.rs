@@ -331,7 +331,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 }
 
 /// Autocorrelation of the residuals of a fitted line at lag one, freed of the bias that the fit brings.
-fn lag_one(residuals: &[f64]) -> f64 {
+pub(super) fn lag_one(residuals: &[f64]) -> f64 {
     let n = residuals.len() as f64;
     let mean = residuals.iter().sum::<f64>() / n;
     let total: f64 = residuals.iter().map(|residual| (residual - mean).powi(2)).sum();
@@ -412,7 +412,7 @@ fn ratio_z(value: f64, error: f64) -> f64 {
 }
 
 /// Probability that a t-distributed mean at least this many errors above zero comes of nothing.
-fn tail_p(mean: f64, error: f64, freedom: f64) -> f64 {
+pub(super) fn tail_p(mean: f64, error: f64, freedom: f64) -> f64 {
     if error <= 1e-12 {
         return if mean > 1e-12 { 0.0 } else { 1.0 };
     }

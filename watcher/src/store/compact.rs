@@ -17,7 +17,11 @@ impl Compact {
         if !value.is_finite() || value < 0.0 {
             return Compact::NONE;
         }
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "it is finite and not negative")]
+        #[expect(
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            reason = "it is finite and not negative"
+        )]
         let whole = value.round() as u64;
         if whole < IMPLICIT {
             return Compact(u16::try_from(whole).unwrap_or(u16::MAX));

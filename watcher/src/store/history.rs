@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 mod readings;
 
-pub use readings::{Readings, Reader, SIGNALS, Signal};
+pub use readings::{Reader, Readings, SIGNALS, Signal};
 
 /// Length and number of the buckets, the finest first. Each length is a multiple of the one before it, and each
 /// level reaches farther back than one bucket of the next, which is made of it.

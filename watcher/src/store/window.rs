@@ -5,8 +5,8 @@
 //! types, threads) has a bound of its own, since a process decides how many of them there are. Beside the samples
 //! stands the [`History`] of their totals, which reaches back for two weeks.
 
-use super::history::{History, Reader};
 use super::Captures;
+use super::history::{History, Reader};
 use crate::descriptor::DescriptorType;
 use crate::process::ProcessId;
 use crate::reading::Moment;
@@ -15,6 +15,7 @@ use crate::sample::connections::{ConnectionGroup, Peer};
 use crate::sample::threads::ThreadGroup;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of details that a window keeps, about: those of a thousand small readings, or of five as large as they get.
 const DETAIL_BYTES: usize = 96 * 1024;
@@ -29,6 +30,7 @@ pub struct Window {
     captures: Captures,
     reader: Reader,
     history: History,
+    reach: Option<Duration>,
 }
 
 /// One number over time, for the moments at which it was read.
@@ -53,6 +55,7 @@ impl Window {
             captures: Captures::default(),
             reader: Reader::default(),
             history: History::default(),
+            reach: None,
         }
     }
 
@@ -67,6 +70,7 @@ impl Window {
         if sample.process != self.process || !newer {
             return false;
         }
+        self.forget_before(sample.at);
         if self.samples.len() >= self.capacity {
             self.thin();
         }
@@ -77,6 +81,11 @@ impl Window {
             self.thin_details();
         }
         true
+    }
+
+    /// Lets it forget what is older than this; with `None`, nothing.
+    pub fn keep_for(&mut self, reach: Option<Duration>) {
+        self.reach = reach;
     }
 
     /// The totals of all samples so far, those that are no longer held included.
@@ -92,6 +101,17 @@ impl Window {
     /// The same, to add to.
     pub fn captures_mut(&mut self) -> &mut Captures {
         &mut self.captures
+    }
+
+    fn forget_before(&mut self, now: Moment) {
+        let Some(reach) = self.reach.map(|reach| reach.as_secs_f64()) else { return };
+        let kept = self.samples.len();
+        while self.samples.front().is_some_and(|first| now.seconds_since(&first.at) > reach) {
+            self.samples.pop_front();
+        }
+        if self.samples.len() < kept {
+            self.measure_details();
+        }
     }
 
     fn thin(&mut self) {

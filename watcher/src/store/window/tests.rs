@@ -5,8 +5,10 @@ use crate::reading::Reading;
 use crate::sample::Sample;
 use crate::sample::connections::{ConnectionGroup, ConnectionKey, MAX_GROUPS, Peer, Role};
 use crate::socket::{Family, SocketState, Transport};
+use crate::store::history::Signal;
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn idle(second: f64) -> Sample {
     sample(second, &Beat::default())
@@ -62,6 +64,18 @@ fn a_series_skips_what_was_not_read_or_not_read_anew() {
     assert_eq!(series.values, [10.0, 11.0, 13.0, 15.0]);
     assert_eq!(series.seconds, [0.0, 1.0, 3.0, 5.0]);
     assert_eq!(series.gaps, 2);
+}
+
+#[test]
+fn a_window_that_may_forget_keeps_what_is_recent_and_its_history() {
+    let mut window = Window::new(PROCESS, 64);
+    window.keep_for(Some(Duration::from_secs(600)));
+    for second in (0..4_000).step_by(10) {
+        assert!(window.push(idle(f64::from(second))));
+    }
+    let kept = seconds(&window);
+    assert_eq!((kept[0] >= 3_390.0, kept[kept.len() - 1]), (true, 3_990.0));
+    assert!(window.history().points(1, 72, Signal::Threads).len() >= 13, "the history reaches back");
 }
 
 /// A sample with as many groups of sockets as are kept apart.
