@@ -27,6 +27,7 @@ pub mod market;
 pub mod need;
 pub mod opener;
 pub mod probed;
+pub mod process_weeks;
 pub mod profiles;
 pub mod program;
 pub mod retention;

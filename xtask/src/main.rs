@@ -6,6 +6,7 @@ mod build_ebpf;
 mod fuzz;
 mod run;
 mod servers;
+mod simulate;
 mod test;
 mod tidy;
 mod vm;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::Run),
     /// Watch Debian's servers under load, and fail where one is said to leak.
     Servers(servers::Servers),
+    /// Live simulated weeks of processes: false alarms, and how soon leaks are found.
+    Simulate(simulate::Simulate),
     /// Run every test that this machine allows, and say which it does not.
     Test(test::Test),
     /// Check what compilers do not: forbidden imports, long files, things left undone.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Fuzz(fuzz) => fuzz.carry_out(),
         Command::Run(run) => run.carry_out(),
         Command::Servers(servers) => servers.carry_out(),
+        Command::Simulate(simulate) => simulate.carry_out(),
         Command::Test(test) => test.carry_out(),
         Command::Tidy => tidy::carry_out(),
         Command::Vm(vm) => vm.carry_out(),

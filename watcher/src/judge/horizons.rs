@@ -10,12 +10,12 @@
 //! looks in a row, see [`super::ladder`]. What that rate is has to be measured, not computed.
 
 use super::growth::Growth;
-use super::load::{Adjusted, adjust};
-use super::rivals::line_fits_best;
-use super::trend::{Trend, lag_one, median, residuals, tail_p};
+use super::load::{adjust, known, remembered};
+use super::ramp::Curve;
+use super::trend::{Trend, median};
 use super::{Evidence, Rate, Unit, shape};
-use crate::store::Series;
-use crate::store::history::{LEVELS, Point};
+use crate::store::history::{LEVELS, Point, Signal};
+use crate::store::{History, Series};
 
 /// A horizon.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Horizon {
     pub buckets: usize,
     /// Looks are so many buckets apart.
     pub every: u32,
-    /// Looks in a row that must find growth before it is told, and that must find none before it is taken back.
+    /// Looks in a row that must find growth before it is told.
     pub looks: u8,
     /// One-sided p-value of the trend below which a rise counts.
     max_p_value: f64,
@@ -38,8 +38,6 @@ pub struct Horizon {
     whatever_load: Option<f64>,
     /// The least growth in pieces.
     pieces: f64,
-    /// Whether memory is judged.
-    bytes: bool,
     /// A trend must explain so many times the noise around it.
     over_noise: f64,
     test: Test,
@@ -50,18 +48,19 @@ pub struct Horizon {
 /// What a rise must pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Test {
+    /// It multiplies what there is, beyond anything that was there before. Memory is not judged by it.
     Steep,
-    Straight,
+    /// It goes on at one pace, beside load, and nothing innocent fits as well.
+    Ramp,
 }
 
 /// All of them, the shortest first.
 #[rustfmt::skip]
-pub const HORIZONS: [Horizon; 5] = [
-    Horizon { name: "twenty minutes", level: 0, buckets: 20, every: 5, looks: 3, max_p_value: 1e-5, beyond_load: 2.0, whatever_load: Some(4.0), pieces: 100.0, bytes: false, over_noise: 6.0, test: Test::Steep, confidence: 0.65 },
-    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 3, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, bytes: false, over_noise: 6.0, test: Test::Steep, confidence: 0.7 },
-    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 3, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, bytes: false, over_noise: 6.0, test: Test::Steep, confidence: 0.75 },
-    Horizon { name: "a day", level: 2, buckets: 48, every: 2, looks: 3, max_p_value: 3e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, bytes: true, over_noise: 4.0, test: Test::Straight, confidence: 0.75 },
-    Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-4, beyond_load: 0.15, whatever_load: None, pieces: 15.0, bytes: true, over_noise: 5.0, test: Test::Straight, confidence: 0.8 },
+pub const HORIZONS: [Horizon; 4] = [
+    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 3, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, test: Test::Steep, over_noise: 6.0, confidence: 0.7 },
+    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 3, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, test: Test::Steep, over_noise: 6.0, confidence: 0.75 },
+    Horizon { name: "two days", level: 2, buckets: 96, every: 2, looks: 3, max_p_value: 1e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 4.0, confidence: 0.75 },
+    Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-5, beyond_load: 0.15, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 5.0, confidence: 0.8 },
 ];
 
 /// Memory must grow by so many bytes.
@@ -70,11 +69,24 @@ const LEAST_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// So many of a horizon's buckets must be there, and the first and the last of them as far apart.
 const SEEN: f64 = 0.75;
 
+/// What a process does for the first time within so many seconds before the horizon is warming up: growth by multiples
+/// is believed only of processes that have been seen for longer.
+const WARM_SECONDS: f64 = 12.0 * 3_600.0;
+
+/// Growth by multiples must go beyond the highest value before it by this part of what counts.
+const BEYOND_HIGHEST: f64 = 0.5;
+
+/// A ramp must end beyond the highest level before it, at the same load, by this part of its rise.
+const RAMP_BEYOND_HIGHEST: f64 = 0.3;
+
 /// Standard errors by which the second half must rise faster than a pool that fills would.
 const KEEPS_RISING_Z: f64 = 1.3;
 
-/// Each half of a horizon must hold so much of the rise.
+/// Each half of a ramp must hold so much of the rise.
 const LEAST_OF_A_HALF: f64 = 0.2;
+
+/// Buckets before the horizon that tell what load was: what lags behind it remembers them.
+const LEAD: usize = 24;
 
 /// What a look over a horizon says.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,15 +104,27 @@ pub enum Look {
     TooShort,
 }
 
+/// A rise that counts.
+struct Rise {
+    rate: Rate,
+    rise: f64,
+    quarters: [f64; 4],
+    /// The level before it.
+    level: f64,
+    from: f64,
+    seconds: f64,
+}
+
 impl Horizon {
     /// Seconds that it spans.
     pub fn seconds(&self) -> f64 {
         LEVELS[self.level].0 as f64 * self.buckets as f64
     }
 
-    /// Whether things counted in this unit are judged over it.
-    pub fn judges(&self, unit: Unit) -> bool {
-        self.bytes || unit != Unit::Bytes
+    /// Looks in a row that must find none before what was told is taken back: those of half the horizon.
+    pub fn looks_to_take_back(&self) -> u8 {
+        let half = self.buckets / (2 * self.every as usize);
+        u8::try_from(half).unwrap_or(u8::MAX).max(self.looks)
     }
 
     /// The least growth that counts, from this level on.
@@ -109,90 +133,149 @@ impl Horizon {
         pieces.max(share * level.max(0.0))
     }
 
-    /// Whether a series that kept between these two values may have grown at all; `from` as in [`Horizon::look`].
-    pub fn may_grow(&self, unit: Unit, (low, high): (f64, f64), from: Option<f64>) -> bool {
-        high - low >= self.least(unit, from.map_or(low, |from| from.min(low)), self.beyond_load)
-    }
-
     /// Looks at one series. What was found to grow before is held against the level `from` which it did: at a constant
     /// pace it grows by ever less of what it has become.
-    pub fn look(&self, points: &[Point], unit: Unit, from: Option<f64>) -> Look {
-        let (Some(first), Some(last)) = (points.first(), points.last()) else { return Look::TooShort };
-        let span = last.seconds - first.seconds;
-        if (points.len() as f64) < SEEN * self.buckets as f64 || span < SEEN * self.seconds() {
+    pub fn look(&self, history: &History, signal: Signal, unit: Unit, from: Option<f64>) -> Look {
+        if self.test == Test::Steep && unit == Unit::Bytes {
+            return Look::Not;
+        }
+        let Some((low, high)) = history.range(self.level, self.buckets, signal) else { return Look::TooShort };
+        // Cheap, and most looks end here.
+        if high - low < self.least(unit, from.map_or(low, |from| from.min(low)), self.beyond_load) {
+            return Look::Not;
+        }
+        let with_lead = history.points(self.level, self.buckets + LEAD, signal);
+        let Some(last) = with_lead.last() else { return Look::TooShort };
+        let lead = with_lead.partition_point(|point| point.seconds <= last.seconds - self.seconds());
+        let points = &with_lead[lead..];
+        let Some(first) = points.first() else { return Look::TooShort };
+        if (points.len() as f64) < SEEN * self.buckets as f64
+            || last.seconds - first.seconds < SEEN * self.seconds()
+        {
             return Look::TooShort;
         }
-        let middles: Vec<f64> = points.iter().map(|point| point.middle).collect();
-        let adjusted = adjust(points, &middles);
-        let share = if adjusted.beyond_load { Some(self.beyond_load) } else { self.whatever_load };
-        let Some(share) = share else { return Look::Not };
-        // Cheap, and most looks end here.
-        let lowest = from.map_or(first.low, |from| from.min(first.low));
-        if adjusted.slope * span < 0.7 * self.least(unit, lowest, share) {
-            return Look::Not;
-        }
-        let seconds: Vec<f64> = points.iter().map(|point| point.seconds).collect();
-        let judged = match self.test {
-            Test::Steep => self.steep(&seconds, &adjusted),
-            Test::Straight => self.straight(&seconds, &middles, &adjusted, unit),
+        let found = match self.test {
+            Test::Steep => self.steep(history, points, signal, unit, from),
+            Test::Ramp => self.ramp(history, &with_lead, lead, signal, unit),
         };
-        let Some(Rise { rate, rise, quarters }) = judged else { return Look::Not };
-        // The line's level at the horizon's beginning, at usual load.
-        let beginning = (median(&middles) - rise / 2.0).max(0.0);
-        let from = from.map_or(beginning, |from| from.min(beginning));
-        if rise < self.least(unit, from, share) {
-            return Look::Not;
-        }
+        let Some(found) = found else { return Look::Not };
+        let (to, samples) = (found.level + found.rise, points.len());
         let evidence = vec![
-            Evidence::Rose { from: first.middle, to: last.middle, seconds: span, samples: points.len() },
-            Evidence::Quarters { rises: quarters },
+            Evidence::Rose { from: found.level, to, seconds: found.seconds, samples },
+            Evidence::Quarters { rises: found.quarters },
         ];
-        Look::Grows { growth: Growth { rate, confidence: self.confidence, evidence }, from }
+        let growth = Growth { rate: found.rate, confidence: self.confidence, evidence };
+        Look::Grows { growth, from: found.from }
     }
 
-    /// Growth by multiples: significant, far beyond noise, and in no part slower.
-    fn steep(&self, seconds: &[f64], adjusted: &Adjusted) -> Option<Rise> {
-        let series = Series { seconds: seconds.to_vec(), values: adjusted.values.clone(), gaps: 0 };
+    /// Growth by multiples: significant, far beyond noise, in no part slower, and beyond all that was there before.
+    fn steep(
+        &self,
+        history: &History,
+        points: &[Point],
+        signal: Signal,
+        unit: Unit,
+        from: Option<f64>,
+    ) -> Option<Rise> {
+        let (first, last) = (points.first()?, points.last()?);
+        let seconds = last.seconds - first.seconds;
+        let middles: Vec<f64> = points.iter().map(|point| point.middle).collect();
+        let adjusted = adjust(points, &middles);
+        let share = if adjusted.beyond_load { self.beyond_load } else { self.whatever_load? };
+        let lowest = from.map_or(first.low, |from| from.min(first.low));
+        if adjusted.slope * seconds < 0.7 * self.least(unit, lowest, share) {
+            return None;
+        }
+        let (highest, since) = history.before(first.seconds - self.seconds() / 4.0, signal)?;
+        if first.seconds - since < WARM_SECONDS {
+            return None;
+        }
+        let series = Series {
+            seconds: points.iter().map(|point| point.seconds).collect(),
+            values: adjusted.values,
+            gaps: 0,
+        };
         let trend = Trend::of(&series)?;
         let quarters = shape::quarter_rises(&series);
-        let grows = trend.rise >= self.over_noise * trend.noise
+        let level = (median(&middles) - trend.rise / 2.0).max(0.0);
+        let from = from.map_or(level, |from| from.min(level));
+        // What load explains has to be there all the same.
+        let beyond = median(&middles[middles.len().saturating_sub(6)..]) - highest;
+        let grows = trend.rise >= self.least(unit, from, share)
+            && beyond >= BEYOND_HIGHEST * self.least(unit, highest, share)
+            && trend.rise >= self.over_noise * trend.noise
             && trend.p_rising < self.max_p_value
             && trend.rate.low > 0.0
             && trend.keeps_rising_z >= KEEPS_RISING_Z
             && shape::rises_in_every_quarter(&quarters);
-        grows.then_some(Rise { rate: trend.rate, rise: trend.rise, quarters })
+        grows.then_some(Rise { rate: trend.rate, rise: trend.rise, quarters, level, from, seconds })
     }
 
-    /// Growth by a fraction, under waves of load: a line explains it, significantly and better than its rivals do.
-    fn straight(&self, seconds: &[f64], values: &[f64], adjusted: &Adjusted, unit: Unit) -> Option<Rise> {
-        let n = values.len() as f64;
-        let span = seconds.last()? - seconds.first()?;
-        let residuals = residuals(seconds, &adjusted.values, adjusted.slope);
-        let noise = (residuals.iter().map(|residual| residual * residual).sum::<f64>() / (n - 3.0)).sqrt();
-        let memory = lag_one(&residuals);
-        let effective = (n * (1.0 - memory) / (1.0 + memory)).clamp(3.0, n);
-        // Moments lie evenly: their deviation is the span over the square root of twelve.
-        let error = noise * (12.0 * adjusted.inflation / effective).sqrt() / span;
-        let rise = adjusted.slope * span;
-        let series = Series { seconds: seconds.to_vec(), values: adjusted.values.clone(), gaps: 0 };
+    /// Growth by a fraction, under waves of load.
+    fn ramp(
+        &self,
+        history: &History,
+        points: &[Point],
+        lead: usize,
+        signal: Signal,
+        unit: Unit,
+    ) -> Option<Rise> {
+        let curve = Curve::new(points, lead, unit == Unit::Bytes)?;
+        let ramp = curve.ramp()?;
+        let window = &points[lead..];
+        let middles: Vec<f64> = window[..ramp.begins.max(3)].iter().map(|point| point.middle).collect();
+        let level = median(&middles).max(0.0);
+        let grows = ramp.rise >= self.least(unit, level, self.beyond_load)
+            && ramp.rise >= self.over_noise * ramp.noise
+            && ramp.p_rising < self.max_p_value;
+        if !grows {
+            return None;
+        }
+        let since = window.get(ramp.begins)?.seconds;
+        let series = Series {
+            seconds: window[ramp.begins..].iter().map(|point| point.seconds).collect(),
+            values: ramp.values[ramp.begins..].to_vec(),
+            gaps: 0,
+        };
         let quarters = shape::quarter_rises(&series);
         let halves = [quarters[0] + quarters[1], quarters[2] + quarters[3]];
-        let grows = rise >= self.over_noise * noise
-            && tail_p(adjusted.slope, error, effective - 2.0) < self.max_p_value
-            && halves.iter().all(|half| *half >= LEAST_OF_A_HALF * rise)
-            && line_fits_best(seconds, values, adjusted.load.as_deref(), unit == Unit::Bytes);
-        let rate = Rate {
-            per_second: adjusted.slope,
-            low: adjusted.slope - 1.96 * error,
-            high: adjusted.slope + 1.96 * error,
-        };
-        grows.then_some(Rise { rate, rise, quarters })
+        let newest = &ramp.values[ramp.values.len() - 4..];
+        let highest = self.highest_before(history, signal, since, &ramp.values[..ramp.begins], ramp.load);
+        let grows = halves.iter().all(|half| *half >= LEAST_OF_A_HALF * ramp.rise)
+            && median(newest) - highest >= RAMP_BEYOND_HIGHEST * ramp.rise
+            && curve.is_best(&ramp);
+        let reach = 1.96 * ramp.error;
+        let rate =
+            Rate { per_second: ramp.per_second, low: ramp.per_second - reach, high: ramp.per_second + reach };
+        let seconds = window.last()?.seconds - since;
+        grows.then_some(Rise { rate, rise: ramp.rise, quarters, level, from: level, seconds })
     }
-}
 
-/// A rise that counts.
-struct Rise {
-    rate: Rate,
-    rise: f64,
-    quarters: [f64; 4],
+    /// The highest level, less what load explains of it, before this second: among these values, and in the weeks that
+    /// the coarser buckets hold.
+    fn highest_before(
+        &self,
+        history: &History,
+        signal: Signal,
+        second: f64,
+        within: &[f64],
+        load: Option<(f64, f64)>,
+    ) -> f64 {
+        let highest = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
+        let recent = highest(&mut within.iter().copied());
+        let coarser = self.level + 1;
+        let Some((length, buckets)) = LEVELS.get(coarser).copied() else { return recent };
+        let older = history.points(coarser, buckets, signal);
+        let older: Vec<Point> =
+            older.into_iter().filter(|point| point.seconds + length as f64 / 2.0 <= second).collect();
+        let levels: Vec<f64> = match (load, known(&older)) {
+            (Some((per_load, lag)), Some(loads)) => {
+                let lag = lag * LEVELS[self.level].0 as f64 / length as f64;
+                let loads = remembered(&loads, lag);
+                older.iter().zip(loads).map(|(point, load)| point.middle - per_load * load).collect()
+            }
+            _ => older.iter().map(|point| point.middle).collect(),
+        };
+        recent.max(highest(&mut levels.into_iter()))
+    }
 }

@@ -5,7 +5,7 @@
 //! agent takes nothing back.
 
 use super::growth::{Course, Growth};
-use super::horizons::{HORIZONS, Look};
+use super::horizons::{HORIZONS, Horizon, Look};
 use super::{Kind, Outcome};
 use crate::store::History;
 use crate::store::history::Signal;
@@ -72,19 +72,9 @@ impl Ladder {
                 continue;
             }
             for ((kind, signal), rung) in SERIES.iter().zip(&mut self.rungs[index]) {
-                let unit = kind.unit();
-                if !horizon.judges(unit) {
-                    continue;
-                }
-                let Some(range) = history.range(horizon.level, horizon.buckets, *signal) else { continue };
+                let look = horizon.look(history, *signal, kind.unit(), rung.from);
                 series_looked_at += 1;
-                let look = if horizon.may_grow(unit, range, rung.from) {
-                    let points = history.points(horizon.level, horizon.buckets, *signal);
-                    horizon.look(&points, unit, rung.from)
-                } else {
-                    Look::Not
-                };
-                rung.note(look, horizon.looks);
+                rung.note(look, horizon);
             }
         }
         series_looked_at
@@ -122,21 +112,21 @@ impl Ladder {
 }
 
 impl Rung {
-    fn note(&mut self, look: Look, needed: u8) {
+    fn note(&mut self, look: Look, horizon: &Horizon) {
         match look {
             Look::TooShort => {}
             Look::Grows { growth, from } => {
                 self.from = Some(from);
                 self.found = self.found.saturating_add(1);
                 self.missed = 0;
-                if self.found >= needed || self.believed.is_some() {
+                if self.found >= horizon.looks || self.believed.is_some() {
                     self.believed = Some(growth);
                 }
             }
             Look::Not => {
                 self.missed = self.missed.saturating_add(1);
                 self.found = 0;
-                if self.missed >= needed {
+                if self.missed >= horizon.looks_to_take_back() {
                     self.believed = None;
                 }
                 if self.believed.is_none() {

@@ -19,7 +19,7 @@ const EXPLAINS: f64 = 0.2;
 const COLLINEAR: f64 = 0.5;
 
 /// Lags that are tried, in buckets: with which time constant the past is forgotten.
-const LAGS: [f64; 5] = [0.0, 2.0, 6.0, 12.0, 24.0];
+pub const LAGS: [f64; 8] = [0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.5, 10.0];
 
 /// A series without what load explains of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,10 +30,6 @@ pub struct Adjusted {
     pub beyond_load: bool,
     /// Ordinary least squares slope per second, load taken into account.
     pub slope: f64,
-    /// Load as it was taken into account; `None` where it explains nothing.
-    pub load: Option<Vec<f64>>,
-    /// By how much the variance of the slope grows because load and time go together.
-    pub inflation: f64,
 }
 
 /// Takes out of `values` what load explains.
@@ -44,12 +40,9 @@ pub fn adjust(points: &[Point], values: &[f64]) -> Adjusted {
         values: values.to_vec(),
         beyond_load: false,
         slope: line.slope,
-        load: None,
-        inflation: 1.0,
     };
     let Some(loads) = known(points) else { return unknown };
-    let mean = mean(&loads);
-    if deviation(&loads) <= LEVEL * mean || mean <= 0.0 {
+    if !varies(&loads) {
         return Adjusted { beyond_load: true, ..unknown };
     }
     let fits = LAGS.iter().map(|lag| Fit::of(&seconds, values, remembered(&loads, *lag)));
@@ -60,12 +53,11 @@ pub fn adjust(points: &[Point], values: &[f64]) -> Adjusted {
         return Adjusted { beyond_load: !excused, ..unknown };
     }
     let values = values.iter().zip(&best.load).map(|(value, load)| value - best.per_load * load).collect();
-    let inflation = 1.0 / (1.0 - best.shared).max(0.01);
-    Adjusted { values, beyond_load: !excused, slope: best.slope, load: Some(best.load), inflation }
+    Adjusted { values, beyond_load: !excused, slope: best.slope }
 }
 
 /// Load at each point; a point at which it is not known has that of the one before it.
-fn known(points: &[Point]) -> Option<Vec<f64>> {
+pub fn known(points: &[Point]) -> Option<Vec<f64>> {
     let read = points.iter().filter(|point| point.load.is_some()).count();
     let mut newest = points.iter().find_map(|point| point.load)?;
     let enough = read as f64 >= KNOWN_SHARE * points.len() as f64;
@@ -76,8 +68,14 @@ fn known(points: &[Point]) -> Option<Vec<f64>> {
     enough.then(|| carried.collect())
 }
 
+/// Whether load moves at all.
+pub fn varies(loads: &[f64]) -> bool {
+    let mean = mean(loads);
+    mean > 0.0 && deviation(loads) > LEVEL * mean
+}
+
 /// Load as something remembers it that forgets with this time constant, in buckets.
-fn remembered(loads: &[f64], lag: f64) -> Vec<f64> {
+pub fn remembered(loads: &[f64], lag: f64) -> Vec<f64> {
     let keeps = if lag > 0.0 { (-1.0 / lag).exp() } else { 0.0 };
     let mut level = loads.first().copied().unwrap_or_default();
     let smooth = loads.iter().map(|load| {
@@ -108,9 +106,7 @@ struct Fit {
     slope: f64,
     per_load: f64,
     unexplained: f64,
-    /// Part of load's variance that time explains.
-    shared: f64,
-    /// The same, and 0 where it falls.
+    /// Part of load's variance that rising with time explains; 0 where it falls.
     rises_with_time: f64,
     /// Load, less its mean.
     load: Vec<f64>,
@@ -127,17 +123,15 @@ impl Fit {
                 slope: 0.0,
                 per_load: 0.0,
                 unexplained: f64::INFINITY,
-                shared: 1.0,
                 rises_with_time: 1.0,
                 load,
             };
         }
         let per_load = (lv * tt - tv * tl) / determinant;
         let slope = (tv * ll - lv * tl) / determinant;
-        let shared = tl * tl / (tt * ll);
-        let rises_with_time = if tl > 0.0 { shared } else { 0.0 };
+        let rises_with_time = if tl > 0.0 { tl * tl / (tt * ll) } else { 0.0 };
         let unexplained = (vv - slope * tv - per_load * lv).max(0.0);
-        Fit { slope, per_load, unexplained, shared, rises_with_time, load }
+        Fit { slope, per_load, unexplained, rises_with_time, load }
     }
 }
 

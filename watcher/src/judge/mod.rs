@@ -23,7 +23,7 @@ pub mod ladder;
 mod load;
 pub mod mappings;
 pub mod memory;
-mod rivals;
+mod ramp;
 pub mod shape;
 mod since;
 pub mod story;

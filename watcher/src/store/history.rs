@@ -15,7 +15,7 @@ pub use readings::{Reader, Readings, SIGNALS, Signal};
 
 /// Length and number of the buckets, the finest first. Each length is a multiple of the one before it, and each
 /// level reaches farther back than one bucket of the next, which is made of it.
-pub const LEVELS: [(u64, usize); 5] = [(60, 60), (300, 72), (1_800, 48), (7_200, 84), (21_600, 56)];
+pub const LEVELS: [(u64, usize); 5] = [(60, 60), (300, 72), (1_800, 120), (7_200, 84), (21_600, 56)];
 
 /// Values of one signal that are kept of the minute that is under way.
 const VALUES_OF_A_MINUTE: usize = 60;
@@ -126,6 +126,19 @@ impl History {
             Some((cell.low.value()?, cell.high.value()?))
         })
         .reduce(|(low, high), other| (low.min(other.0), high.max(other.1)))
+    }
+
+    /// The highest value of a signal in whole buckets of half an hour or more before this second after boot, and since
+    /// which second there are any.
+    pub fn before(&self, second: f64, signal: Signal) -> Option<(f64, f64)> {
+        let levels = self.levels.iter().zip(LEVELS).skip(2);
+        let rows = levels.flat_map(|(rows, (length, _))| {
+            let ends = move |row: &&Row| (f64::from(row.bucket) + 1.0) * length as f64 <= second;
+            rows.iter().take_while(ends).filter_map(move |row| {
+                Some((row.cells[signal as usize].high.value()?, f64::from(row.bucket) * length as f64))
+            })
+        });
+        rows.reduce(|(high, since), (other, at)| (high.max(other), since.min(at)))
     }
 
     /// Bytes that it takes.

@@ -1,0 +1,100 @@
+//! Counts of what came of simulated weeks, with the intervals that so many weeks allow.
+
+use super::Week;
+use watcher::judge::horizons::HORIZONS;
+
+/// False alarms of innocent weeks.
+#[derive(Clone, Debug, Default)]
+pub struct FalseAlarms {
+    /// Weeks that were lived.
+    pub weeks: u64,
+    /// Alarms in them.
+    pub alarms: u64,
+    /// The same by horizon.
+    pub by_horizon: [u64; HORIZONS.len()],
+    /// The same by kind, as far as there are any.
+    pub by_kind: std::collections::BTreeMap<String, u64>,
+}
+
+impl FalseAlarms {
+    /// Adds one week.
+    pub fn add(&mut self, week: &Week) {
+        self.weeks += 1;
+        for told in &week.told {
+            self.alarms += 1;
+            self.by_horizon[told.horizon] += 1;
+            *self.by_kind.entry(format!("{:?}", told.kind).to_lowercase()).or_default() += 1;
+        }
+    }
+
+    /// Alarms per thousand weeks, and the 95 % interval of that rate.
+    pub fn per_thousand(&self) -> (f64, f64, f64) {
+        let (low, high) = poisson_interval(self.alarms);
+        let per = 1_000.0 / self.weeks.max(1) as f64;
+        (self.alarms as f64 * per, low * per, high * per)
+    }
+}
+
+/// How soon leaks were found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Weeks that held a leak.
+    pub weeks: u64,
+    /// Hours from its begin to the alarm of its kind, for those that were found.
+    pub hours: Vec<f64>,
+    /// Weeks with an alarm before it began, or of another kind only.
+    pub otherwise: u64,
+}
+
+impl Found {
+    /// Adds one week.
+    pub fn add(&mut self, week: &Week) {
+        self.weeks += 1;
+        let Some(begins) = week.leaks_after else { return };
+        let right = week.told.iter().find(|told| Some(told.kind) == week.leaks && told.hours >= begins);
+        match right {
+            Some(told) => self.hours.push(told.hours - begins),
+            None => self.otherwise += u64::from(!week.told.is_empty()),
+        }
+    }
+
+    /// Part of the leaks that was found within so many hours.
+    pub fn within(&self, hours: f64) -> f64 {
+        self.hours.iter().filter(|found| **found <= hours).count() as f64 / self.weeks.max(1) as f64
+    }
+
+    /// So many of a hundred of those that were found were found within these hours.
+    pub fn percentile(&self, percent: usize) -> Option<f64> {
+        let mut hours = self.hours.clone();
+        hours.sort_by(f64::total_cmp);
+        hours.get(hours.len() * percent / 100).or(hours.last()).copied()
+    }
+}
+
+/// The exact 95 % interval of the mean of a Poisson variable that was so much once (Garwood 1936), by the
+/// approximation of Wilson and Hilferty to the chi-squared distribution.
+pub fn poisson_interval(count: u64) -> (f64, f64) {
+    let k = count as f64;
+    let quantile = |freedom: f64, z: f64| {
+        let part = 2.0 / (9.0 * freedom);
+        freedom * (1.0 - part + z * part.sqrt()).max(0.0).powi(3) / 2.0
+    };
+    let low = if count == 0 { 0.0 } else { quantile(2.0 * k, -1.96) };
+    (low, quantile(2.0 * k + 2.0, 1.96))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::poisson_interval;
+
+    #[test]
+    fn intervals_are_those_of_the_tables() {
+        for (count, low, high) in [(0, 0.0, 3.69), (1, 0.025, 5.57), (10, 4.80, 18.39), (100, 81.4, 121.6)] {
+            let (ours_low, ours_high) = poisson_interval(count);
+            assert!(
+                (ours_low - low).abs() < 0.1 && (ours_high - high).abs() < 0.1,
+                "{count}: {ours_low} {ours_high}"
+            );
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Whether a leak drew a curve: level until some moment and rising ever since, with time or with the work that is done,
+//! beside what load explains.
+//!
+//! Nothing is judged by itself: a ramp is believed only where it fits better than what else may have drawn the curve, up
+//! to three steps, a cache that fills, a wave of a day, each of them beside load with whatever lag suits it best.
+
+use super::load::{LAGS, known, remembered, varies};
+use super::trend::{lag_one, tail_p};
+use crate::store::history::Point;
+use std::f64::consts::TAU;
+
+const DAY_SECONDS: f64 = 86_400.0;
+
+/// Where a ramp may begin, as parts of the whole. Memory fills for hours, so that its ramps must last longer.
+const BEGINS: [f64; 7] = [0.0, 0.2, 0.35, 0.5, 0.625, 0.75, 0.85];
+const LATEST_OF_BYTES: f64 = 0.7;
+
+/// Time constants of caches and pools that fill, as parts of the whole, and when they may begin to.
+const FILLING_PIECES: [f64; 3] = [0.01, 0.03, 0.08];
+const FILLING_BYTES: [f64; 4] = [0.02, 0.05, 0.1, 0.17];
+const FILLING_FROM: [f64; 6] = [0.0, 0.15, 0.3, 0.45, 0.6, 0.75];
+
+/// A step must have so many values before and after it.
+const STEP_MARGIN: usize = 2;
+
+/// So many steps are tried. Each beyond the first must lower what is left unexplained by this factor, since more steps
+/// fit more of any noise.
+const STEPS: usize = 3;
+const WORTH_OF_A_STEP: f64 = 1.12;
+
+/// Where load itself rises so like the ramp that it explains this part of it, the rise may be its doing.
+const COLLINEAR: f64 = 0.5;
+
+/// The ramp that fits best.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ramp {
+    /// The first value of it.
+    pub begins: usize,
+    /// How steep it is.
+    pub per_second: f64,
+    /// Standard error of that, what remembers itself taken into account.
+    pub error: f64,
+    /// How far it rises.
+    pub rise: f64,
+    /// Standard deviation of what neither it nor load explains.
+    pub noise: f64,
+    /// One-sided p-value of "it does not rise".
+    pub p_rising: f64,
+    /// The values less what load explains.
+    pub values: Vec<f64>,
+    /// What one unit of load holds, and with which lag, in buckets; `None` where load explains nothing.
+    pub load: Option<(f64, f64)>,
+    unexplained: f64,
+}
+
+/// A curve and what is known of load beside it.
+pub struct Curve<'a> {
+    seconds: Vec<f64>,
+    values: Vec<f64>,
+    /// The work that was done since the first value, in seconds at mean load; `None` where load does not vary.
+    work: Option<Vec<f64>>,
+    /// What is taken out of everything: the mean, and load with some lag.
+    beside: Vec<Beside>,
+    is_bytes: bool,
+    points: &'a [Point],
+}
+
+/// The mean, and load with one lag or none.
+struct Beside {
+    lag: Option<f64>,
+    load: Vec<f64>,
+    directions: Vec<Vec<f64>>,
+    /// The values, less their part along those.
+    values: Vec<f64>,
+}
+
+impl<'a> Curve<'a> {
+    /// The middles of `points` from the index `from` on; what lies before says what load was. `None` where load is not
+    /// known.
+    pub fn new(points: &'a [Point], from: usize, is_bytes: bool) -> Option<Curve<'a>> {
+        let loads = known(points)?;
+        let window = points.get(from..).filter(|window| window.len() >= 12)?;
+        let values: Vec<f64> = window.iter().map(|point| point.middle).collect();
+        let one = vec![1.0; values.len()];
+        let seconds: Vec<f64> = window.iter().map(|point| point.seconds).collect();
+        let mut beside = vec![Beside::new(None, Vec::new(), vec![one.clone()], &values)];
+        let mut work = None;
+        if varies(&loads) {
+            work = Some(done(&seconds, loads.get(from..)?));
+            beside.extend(LAGS.iter().map(|lag| {
+                let load = remembered(&loads, *lag).split_off(from);
+                let direction = without(load.clone(), &one);
+                Beside::new(Some(*lag), load, vec![one.clone(), direction], &values)
+            }));
+        }
+        Some(Curve { seconds, values, work, beside, is_bytes, points: window })
+    }
+
+    /// The ramp that fits best, whether or not it rises.
+    pub fn ramp(&self) -> Option<Ramp> {
+        let latest = if self.is_bytes { LATEST_OF_BYTES } else { 1.0 };
+        let axes = [Some(&self.seconds), self.work.as_ref()];
+        let axes = || axes.iter().flatten().copied();
+        let coarse = self.beside.iter().flat_map(|beside| {
+            axes().flat_map(move |axis| {
+                let begins = BEGINS.iter().filter(move |begins| **begins <= latest);
+                begins.filter_map(move |begins| {
+                    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a part of an index")]
+                    let at = (begins * (axis.len() - 1) as f64) as usize;
+                    Some((beside, axis, self.one_ramp(beside, axis, at)?))
+                })
+            })
+        });
+        let (beside, axis, best) = coarse.min_by(|a, b| a.2.unexplained.total_cmp(&b.2.unexplained))?;
+        // A steep ramp that begins an hour early fits worse than what never was a ramp.
+        let reach = axis.len() / 12;
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a part of an index")]
+        let last = ((latest.min(0.9)) * (axis.len() - 1) as f64) as usize;
+        let near = best.begins.saturating_sub(reach)..=(best.begins + reach).min(last);
+        let near = near.filter_map(|at| self.one_ramp(beside, axis, at));
+        near.chain([best.clone()]).min_by(|a, b| a.unexplained.total_cmp(&b.unexplained))
+    }
+
+    fn span(&self) -> Option<f64> {
+        let span = self.seconds.last()? - self.seconds.first()?;
+        (span > 0.0).then_some(span)
+    }
+
+    fn one_ramp(&self, beside: &Beside, axis: &[f64], begins: usize) -> Option<Ramp> {
+        let began = axis.get(begins)?;
+        let shape: Vec<f64> = axis.iter().map(|at| (at - began).max(0.0)).collect();
+        let rest = beside.rest(&shape);
+        let (square, along) = (product(&rest, &rest), product(&rest, &beside.values));
+        let whole = product_centred(&shape);
+        if square <= 1e-9 * whole {
+            return None;
+        }
+        let per_second = along / square;
+        let n = self.values.len() as f64;
+        let mut values = self.values.clone();
+        let mut load = None;
+        if let (Some(lag), Some(direction)) = (beside.lag, beside.directions.get(1)) {
+            let left: Vec<f64> =
+                self.values.iter().zip(&shape).map(|(value, at)| value - per_second * at).collect();
+            let per_load = product(&left, direction) / product(direction, direction).max(f64::MIN_POSITIVE);
+            let rises_alike = product(&shape, direction) > 0.0 && square < (1.0 - COLLINEAR) * whole;
+            // Work that is done holds things; it does not free them.
+            if per_load <= 0.0 || rises_alike {
+                return None;
+            }
+            values = values.iter().zip(&beside.load).map(|(value, load)| value - per_load * load).collect();
+            load = Some((per_load, lag));
+        }
+        let residuals: Vec<f64> =
+            beside.values.iter().zip(&rest).map(|(value, at)| value - per_second * at).collect();
+        let unexplained = product(&residuals, &residuals);
+        let noise = (unexplained / (n - 4.0)).sqrt();
+        let memory = lag_one(&residuals);
+        let effective = (n * (1.0 - memory) / (1.0 + memory)).clamp(5.0, n);
+        let error = noise * (n / effective).sqrt() / square.sqrt();
+        let lasts = self.seconds.last()? - self.seconds.get(begins)?;
+        let rise = per_second * shape.last()?;
+        // Per second of work it is the same on average.
+        let by_time = if lasts > 0.0 { shape.last()? / lasts } else { 1.0 };
+        Some(Ramp {
+            begins,
+            per_second: per_second * by_time,
+            error: error * by_time,
+            rise,
+            noise,
+            p_rising: tail_p(per_second, error, effective - 3.0),
+            values,
+            load,
+            unexplained,
+        })
+    }
+
+    /// Whether nothing else fits as well as this ramp.
+    pub fn is_best(&self, ramp: &Ramp) -> bool {
+        let Some(first) = self.seconds.first() else { return false };
+        let Some(span) = self.span() else { return false };
+        let times: Vec<f64> = self.seconds.iter().map(|at| (at - first) / span).collect();
+        let n = times.len();
+        let constants: &[f64] = if self.is_bytes { &FILLING_BYTES } else { &FILLING_PIECES };
+        let fills = constants.iter().flat_map(|constant| FILLING_FROM.iter().map(move |from| (constant, from)));
+        let fill = |(constant, from): (&f64, &f64)| -> Vec<f64> {
+            times.iter().map(|at| 1.0 - (-(at - from).max(0.0) / constant).exp()).collect()
+        };
+        let angle = |point: &Point| point.seconds / DAY_SECONDS * TAU;
+        let waves = [f64::sin as fn(f64) -> f64, f64::cos]
+            .map(|wave| self.points.iter().map(|point| wave(angle(point))).collect::<Vec<f64>>());
+        let rivals = fills.map(fill).map(|shape| vec![shape]);
+        let mut rivals = rivals.chain([waves.to_vec()]);
+        rivals.all(|shapes| {
+            self.beside.iter().all(|beside| beside.unexplained(&shapes) > ramp.unexplained)
+        }) && self.beside.iter().all(|beside| beside.steps(n).all(|left| left > ramp.unexplained))
+    }
+}
+
+impl Beside {
+    fn new(lag: Option<f64>, load: Vec<f64>, directions: Vec<Vec<f64>>, values: &[f64]) -> Beside {
+        let mut beside = Beside { lag, load, directions, values: Vec::new() };
+        beside.values = beside.rest(values);
+        beside
+    }
+
+    fn rest(&self, values: &[f64]) -> Vec<f64> {
+        self.directions.iter().fold(values.to_vec(), |values, direction| without(values, direction))
+    }
+
+    /// What one step leaves unexplained, and two, and three, each found where it fits best beside those before it, and
+    /// weighed by how many they are.
+    fn steps(&self, n: usize) -> impl Iterator<Item = f64> {
+        let step = move |at: usize| -> Vec<f64> { (0..n).map(|index| f64::from(u8::from(index >= at))).collect() };
+        let best = move |known: &[Vec<f64>]| {
+            let candidates = (STEP_MARGIN..=n - STEP_MARGIN).map(|at| {
+                let mut shapes = known.to_vec();
+                shapes.push(step(at));
+                (self.unexplained(&shapes), shapes)
+            });
+            candidates.min_by(|a, b| a.0.total_cmp(&b.0))
+        };
+        let mut shapes: Vec<Vec<f64>> = Vec::new();
+        let mut weight = 1.0;
+        (0..STEPS).map_while(move |_| {
+            let (mut left, mut found) = best(&shapes)?;
+            // The steps before it were found without it: each is looked for once more.
+            for _ in 1..found.len() {
+                found.remove(0);
+                (left, found) = best(&found)?;
+            }
+            shapes = found;
+            let weighed = left * weight;
+            weight *= WORTH_OF_A_STEP;
+            Some(weighed)
+        })
+    }
+
+    /// Sum of the squares of the values that these shapes leave.
+    fn unexplained(&self, shapes: &[Vec<f64>]) -> f64 {
+        let mut seen: Vec<Vec<f64>> = Vec::new();
+        let mut left = self.values.clone();
+        for shape in shapes {
+            let shape = seen.iter().fold(self.rest(shape), |rest, other| without(rest, other));
+            left = without(left, &shape);
+            seen.push(shape);
+        }
+        product(&left, &left)
+    }
+}
+
+/// The work that was done since the first of these seconds, in seconds at mean load.
+fn done(seconds: &[f64], loads: &[f64]) -> Vec<f64> {
+    let mean = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
+    let mut done = 0.0;
+    let mut before = seconds.first().copied().unwrap_or_default();
+    let work = seconds.iter().zip(loads).map(|(second, load)| {
+        done += (second - before) * load / mean.max(f64::MIN_POSITIVE);
+        before = *second;
+        done
+    });
+    work.collect()
+}
+
+/// `values` less their part along `direction`.
+fn without(mut values: Vec<f64>, direction: &[f64]) -> Vec<f64> {
+    let square = product(direction, direction);
+    if square > 1e-18 {
+        let along = product(&values, direction) / square;
+        values.iter_mut().zip(direction).for_each(|(value, direction)| *value -= along * direction);
+    }
+    values
+}
+
+fn product(one: &[f64], other: &[f64]) -> f64 {
+    one.iter().zip(other).map(|(a, b)| a * b).sum()
+}
+
+fn product_centred(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    values.iter().map(|value| (value - mean).powi(2)).sum()
+}

@@ -1,0 +1,37 @@
+//! `cargo xtask simulate`: how often innocent processes are accused in simulated weeks, and how soon leaks are found.
+
+use crate::workspace::{cargo, succeed};
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// `cargo xtask simulate`: ten thousand weeks of innocents, unless asked otherwise. What tuned the judge were weeks
+/// with seeds below 100,000.
+#[derive(clap::Args)]
+pub struct Simulate {
+    /// Weeks of innocent processes.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    weeks: u64,
+    /// Weeks of each leak.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    leaks: u64,
+    /// The first seed; each week has the next one.
+    #[arg(long, value_name = "S", default_value_t = 1_000_000)]
+    seed: u64,
+    /// Where to write the same as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Simulate {
+    /// Prints a table. Nothing depends on the numbers.
+    pub fn carry_out(self) -> Result<()> {
+        let mut simulate = cargo()?;
+        simulate.args(["run", "--quiet", "--release", "--package", "tests", "--bin", "process_weeks", "--"]);
+        simulate.arg(format!("--weeks={}", self.weeks)).arg(format!("--leaks={}", self.leaks));
+        simulate.arg(format!("--seed={}", self.seed));
+        if let Some(file) = self.json {
+            simulate.arg("--json").arg(std::path::absolute(file)?);
+        }
+        succeed(&mut simulate)
+    }
+}
