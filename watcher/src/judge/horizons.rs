@@ -139,7 +139,9 @@ impl Horizon {
         if self.test == Test::Steep && unit == Unit::Bytes {
             return Look::Not;
         }
-        let Some((low, high)) = history.range(self.level, self.buckets, signal) else { return Look::TooShort };
+        let Some((low, high)) = history.range(self.level, self.buckets, signal) else {
+            return Look::TooShort;
+        };
         // Cheap, and most looks end here.
         if high - low < self.least(unit, from.map_or(low, |from| from.min(low)), self.beyond_load) {
             return Look::Not;

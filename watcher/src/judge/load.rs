@@ -36,11 +36,7 @@ pub struct Adjusted {
 pub fn adjust(points: &[Point], values: &[f64]) -> Adjusted {
     let seconds: Vec<f64> = points.iter().map(|point| point.seconds).collect();
     let line = Line::through(&seconds, values);
-    let unknown = Adjusted {
-        values: values.to_vec(),
-        beyond_load: false,
-        slope: line.slope,
-    };
+    let unknown = Adjusted { values: values.to_vec(), beyond_load: false, slope: line.slope };
     let Some(loads) = known(points) else { return unknown };
     if !varies(&loads) {
         return Adjusted { beyond_load: true, ..unknown };
@@ -119,13 +115,7 @@ impl Fit {
         let (tv, lv, vv) = (product(&time, &value), product(&load, &value), product(&value, &value));
         let determinant = tt * ll - tl * tl;
         if determinant <= 1e-9 * tt * ll {
-            return Fit {
-                slope: 0.0,
-                per_load: 0.0,
-                unexplained: f64::INFINITY,
-                rises_with_time: 1.0,
-                load,
-            };
+            return Fit { slope: 0.0, per_load: 0.0, unexplained: f64::INFINITY, rises_with_time: 1.0, load };
         }
         let per_load = (lv * tt - tv * tl) / determinant;
         let slope = (tv * ll - lv * tl) / determinant;

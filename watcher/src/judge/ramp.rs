@@ -105,7 +105,11 @@ impl<'a> Curve<'a> {
             axes().flat_map(move |axis| {
                 let begins = BEGINS.iter().filter(move |begins| **begins <= latest);
                 begins.filter_map(move |begins| {
-                    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a part of an index")]
+                    #[expect(
+                        clippy::cast_sign_loss,
+                        clippy::cast_possible_truncation,
+                        reason = "a part of an index"
+                    )]
                     let at = (begins * (axis.len() - 1) as f64) as usize;
                     Some((beside, axis, self.one_ramp(beside, axis, at)?))
                 })
@@ -182,7 +186,8 @@ impl<'a> Curve<'a> {
         let times: Vec<f64> = self.seconds.iter().map(|at| (at - first) / span).collect();
         let n = times.len();
         let constants: &[f64] = if self.is_bytes { &FILLING_BYTES } else { &FILLING_PIECES };
-        let fills = constants.iter().flat_map(|constant| FILLING_FROM.iter().map(move |from| (constant, from)));
+        let fills =
+            constants.iter().flat_map(|constant| FILLING_FROM.iter().map(move |from| (constant, from)));
         let fill = |(constant, from): (&f64, &f64)| -> Vec<f64> {
             times.iter().map(|at| 1.0 - (-(at - from).max(0.0) / constant).exp()).collect()
         };
@@ -191,9 +196,8 @@ impl<'a> Curve<'a> {
             .map(|wave| self.points.iter().map(|point| wave(angle(point))).collect::<Vec<f64>>());
         let rivals = fills.map(fill).map(|shape| vec![shape]);
         let mut rivals = rivals.chain([waves.to_vec()]);
-        rivals.all(|shapes| {
-            self.beside.iter().all(|beside| beside.unexplained(&shapes) > ramp.unexplained)
-        }) && self.beside.iter().all(|beside| beside.steps(n).all(|left| left > ramp.unexplained))
+        rivals.all(|shapes| self.beside.iter().all(|beside| beside.unexplained(&shapes) > ramp.unexplained))
+            && self.beside.iter().all(|beside| beside.steps(n).all(|left| left > ramp.unexplained))
     }
 }
 
@@ -211,7 +215,8 @@ impl Beside {
     /// What one step leaves unexplained, and two, and three, each found where it fits best beside those before it, and
     /// weighed by how many they are.
     fn steps(&self, n: usize) -> impl Iterator<Item = f64> {
-        let step = move |at: usize| -> Vec<f64> { (0..n).map(|index| f64::from(u8::from(index >= at))).collect() };
+        let step =
+            move |at: usize| -> Vec<f64> { (0..n).map(|index| f64::from(u8::from(index >= at))).collect() };
         let best = move |known: &[Vec<f64>]| {
             let candidates = (STEP_MARGIN..=n - STEP_MARGIN).map(|at| {
                 let mut shapes = known.to_vec();
