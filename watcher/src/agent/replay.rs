@@ -7,7 +7,9 @@ use crate::explain::{self, Diagnosis};
 use crate::judge::{self, Thresholds};
 use crate::process::ProcessId;
 use crate::report::replay::{Course, Step};
-use crate::store::recording::{Entry, Header, HostFacts, HostUse, Override, Played, Reader, RecordingError, Stage};
+use crate::store::recording::{
+    Entry, Header, HostFacts, HostUse, Override, Played, Reader, RecordingError, Stage,
+};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;

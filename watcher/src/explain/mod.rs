@@ -18,8 +18,8 @@ pub mod words;
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
 pub use crate::sample::pulls::{EndpointUse, PullCost};
-pub use story::{Life, Story};
 pub use memory::{MemoryBalance, Part, anatomy};
+pub use story::{Life, Story};
 
 use crate::judge::{Judgement, Lacking, What};
 use crate::process::{Container, Target};

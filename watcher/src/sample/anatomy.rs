@@ -16,13 +16,14 @@ use crate::reading::{Moment, Reading};
 use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::ops::Range;
 use sums::Books;
 
 /// Resident memory of one process by what it is for, in bytes. The fields up to `unexplained` add up to the resident
 /// set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anatomy {
     /// When it was read; `None` before it was.
     pub at: Option<Moment>,

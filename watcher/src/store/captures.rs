@@ -1,8 +1,8 @@
 //! The captures of one process: the first, one between, and the newest of each kind. Never more.
 
 use crate::reading::Moment;
-use crate::sample::data_files::DataFiles;
 use crate::sample::anatomy::Anatomy;
+use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};

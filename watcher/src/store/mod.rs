@@ -2,9 +2,9 @@
 //! history of its totals over weeks.
 
 pub mod captures;
-pub mod lives;
 mod compact;
 pub mod history;
+pub mod lives;
 pub mod pulls;
 pub mod recording;
 pub mod window;

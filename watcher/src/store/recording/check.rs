@@ -54,7 +54,9 @@ pub fn captured(captured: &Captured<'_>) -> Result<(), &'static str> {
         Captured::Goroutines(capture) => goroutines(capture),
         Captured::Heap(capture) => {
             let sites = capture.sites.as_deref().unwrap_or_default();
-            bounded(sites.iter().map(|site| (&*site.stack, site.bytes.max(site.objects).max(site.object_bytes))))
+            bounded(
+                sites.iter().map(|site| (&*site.stack, site.bytes.max(site.objects).max(site.object_bytes))),
+            )
         }
         Captured::DataFiles(it) => {
             if it.files.len() > MAX_DATA_FILES {

@@ -3,6 +3,7 @@
 use super::{CaptureKind, Captured, Entry};
 use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
+use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
@@ -33,6 +34,7 @@ struct About {
     without_ledger: Vec<(LedgerName, String)>,
     no_runtime: Option<String>,
     endpoint: Option<EndpointUse>,
+    anatomy: Option<Anatomy>,
 }
 
 impl Journal {
@@ -80,11 +82,12 @@ impl Written {
             without_ledger: captures.without_ledger.clone(),
             no_runtime: captures.no_runtime.clone(),
             endpoint: captures.pulls.used.clone(),
+            anatomy: captures.anatomy.clone(),
         };
         if self.about != about {
             self.about = about.clone();
-            let About { without_ledger, no_runtime, endpoint } = about;
-            news.push(Entry::About { process, without_ledger, no_runtime, endpoint });
+            let About { without_ledger, no_runtime, endpoint, anatomy } = about;
+            news.push(Entry::About { process, without_ledger, no_runtime, endpoint, anatomy });
         }
         let mut new = New { written: &mut self.captures, anew: Vec::new(), captured: Vec::new() };
         new.of(CaptureKind::Goroutines, &captures.goroutines, |it| Captured::Goroutines(Cow::Borrowed(it)));

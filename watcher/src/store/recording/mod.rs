@@ -22,6 +22,7 @@ pub use writer::{Writer, WriterError};
 use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
 use crate::sample::Sample;
+use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
@@ -119,6 +120,9 @@ pub enum Entry<'a> {
         no_runtime: Option<String>,
         /// Its endpoint and what asking took; `None` where nothing was asked.
         endpoint: Option<EndpointUse>,
+        /// What its memory consists of; `None` where that was not looked at.
+        #[serde(default)]
+        anatomy: Option<Anatomy>,
     },
     /// All that was read in one beat has been written.
     Beat {

@@ -85,7 +85,16 @@ impl Stage {
     pub fn new(header: Header, limits: Override, window_capacity: usize) -> Stage {
         let now = header.began;
         let processes = BTreeMap::new();
-        Stage { header, limits, window_capacity, processes, left: Vec::new(), now, host_use: HostUse::default(), held_bytes: 0 }
+        Stage {
+            header,
+            limits,
+            window_capacity,
+            processes,
+            left: Vec::new(),
+            now,
+            host_use: HostUse::default(),
+            held_bytes: 0,
+        }
     }
 
     /// The header of the recording.
@@ -147,12 +156,13 @@ impl Stage {
             Entry::Anew { process, captures } => {
                 self.change(process, |played| captures.iter().for_each(|kind| played.begin_anew(*kind)))
             }
-            Entry::About { process, without_ledger, no_runtime, endpoint } => {
+            Entry::About { process, without_ledger, no_runtime, endpoint, anatomy } => {
                 self.change(process, |played| {
                     let captures = played.window.captures_mut();
                     captures.without_ledger = without_ledger;
                     captures.no_runtime = no_runtime;
                     captures.pulls.used = endpoint;
+                    captures.anatomy = anatomy;
                 })
             }
             Entry::Beat { at, host } => {
