@@ -27,7 +27,6 @@ pub fn cases() -> Vec<Case> {
     vec![
         Case::new("limits::memory_of_a_cgroup_runs_out_when_said", [Need::Go, memory], memory_runs_out),
         Case::new("limits::tasks_of_a_cgroup", [Need::Go, Need::Cgroup(Controller::Pids)], tasks),
-        Case::new("limits::address_space", [Need::Go], address_space),
         Case::new("limits::gomemlimit_slows_down_and_does_not_end", [Need::Go], gomemlimit),
         Case::new("limits::restarts_are_one_story", [Need::Go, memory], restarts),
         Case::new("limits::restarts_without_growth_are_none", [Need::Go, memory], innocent_restarts),
@@ -88,19 +87,6 @@ fn tasks() -> Result<()> {
     ensure!(said.limit == "pids.max", "want pids.max: {primary:#?}");
     let truth = left / primary.rate_per_second;
     ensure!((said.in_seconds / truth - 1.0).abs() <= 0.2, "said {said:?}, in truth {truth:.0} s");
-    Ok(())
-}
-
-fn address_space() -> Result<()> {
-    let inner = clippings(Style::Round, 11.0)?;
-    let mut command = Command::new("prlimit");
-    command.arg(format!("--as={}", 6 << 30)).arg(inner.get_program()).args(inner.get_args());
-    let program = Running::start(&mut command)?;
-    thread::sleep(Duration::from_secs(3));
-    let (diagnosis, _) = agent::diagnose(program.pid(), WINDOW_SECONDS)?;
-    let said = exhausts(primary_of(&diagnosis)?)?;
-    ensure!(said.limit == "RLIMIT_AS", "want RLIMIT_AS: {diagnosis:#?}");
-    ensure!(said.in_seconds > 60.0, "much of it is free: {said:?}");
     Ok(())
 }
 
