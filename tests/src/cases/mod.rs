@@ -11,6 +11,7 @@ pub mod fixtures;
 pub mod healthy;
 pub mod heap;
 pub mod heap_leaks;
+pub mod innocents;
 pub mod kernel;
 pub mod leaks;
 pub mod ledger;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Case> {
         command::cases(),
         heap::cases(),
         heap_leaks::cases(),
+        innocents::cases(),
         kernel::cases(),
         ledger::cases(),
         views::cases(),

@@ -151,6 +151,58 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
                 format!("{short} come and go"),
             )
         }
+        SteadyWhy::LiveHeapFilled { flat_seconds, level } => {
+            let (level, flat) = (quantity(level, unit), duration(flat_seconds));
+            (
+                format!(
+                    "{} was filled and has stayed at about {level} for {flat}: warm-up, or a cache that is full.",
+                    subject(kind)
+                ),
+                format!("live heap level at {level}"),
+            )
+        }
+        SteadyWhy::HeldByLimit { limit, level, live, cycles } => {
+            let (limit, level, live) = (quantity(limit, unit), quantity(level, unit), quantity(live, unit));
+            let cycles = counted(cycles, "collection", "collections");
+            (
+                format!(
+                    "The memory limit of {limit} (GOMEMLIMIT) holds it: the runtime takes up to {level}, {cycles} \
+                     kept it there, and the last one found {live} live."
+                ),
+                format!("held at {level} by GOMEMLIMIT"),
+            )
+        }
+        SteadyWhy::NotReturned { idle, in_use } => {
+            let (idle, in_use) = (quantity(idle, unit), quantity(in_use, unit));
+            (
+                format!(
+                    "{idle} of the heap are free and not yet given back to the system, {in_use} are in use: the heap \
+                     was larger once, and its memory stays resident for a while."
+                ),
+                format!("{idle} of heap free, not returned"),
+            )
+        }
+        SteadyWhy::HeapSawtooth { live, peak, gogc_percent, cycles } => {
+            let (live, peak) = (quantity(live, unit), quantity(peak, unit));
+            let cycles = counted(cycles, "collection", "collections");
+            let setting = gogc_percent.map_or("GOGC=off".to_owned(), |percent| format!("GOGC={percent}"));
+            (
+                format!(
+                    "The heap rises to {peak} and falls back to {live} at each of {cycles} ({setting}): a sawtooth."
+                ),
+                format!("heap a sawtooth, {live} live"),
+            )
+        }
+        SteadyWhy::PageCache { from, to } => {
+            let (from, to) = (quantity(from, Unit::Bytes), quantity(to, Unit::Bytes));
+            (
+                format!(
+                    "Resident pages of mapped files rose from {from} to {to} by being read: no more is mapped than \
+                     before, and the kernel takes such pages back when it needs memory."
+                ),
+                format!("page cache {to}"),
+            )
+        }
         SteadyWhy::OutsideGo { low, high } => {
             let range = range(low, high, unit);
             (format!("{} stayed within {range}.", subject(kind)), format!("outside the Go heap {range}"))

@@ -4,6 +4,8 @@
 //! of decides. The live heap is judged after each collection, see [`super::heap`]; what the runtime has not mapped
 //! is native. Where the runtime is not read, memory that stays where it is acquits, and growth is undecided.
 
+mod innocents;
+
 use super::growth::{Course, course};
 use super::survivors::{Book, LEAST_BYTES};
 use super::{
@@ -24,11 +26,14 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     if outside.values.len() >= thresholds.min_samples {
         outcomes = told_apart(window, outcomes, &outside, thresholds);
     }
+    outcomes = outcomes.into_iter().map(|outcome| innocents::named(outcome, window)).collect();
     for (name, series) in [
         (MemoryPart::File, part(|memory| memory.file_bytes)),
         (MemoryPart::Shared, part(|memory| memory.shmem_bytes)),
     ] {
-        outcomes.extend(paged(name, course(&series, Unit::Bytes, thresholds)));
+        let growth = paged(name, course(&series, Unit::Bytes, thresholds));
+        let read = || innocents::page_cache(window).filter(|_| name == MemoryPart::File).map(Outcome::Steady);
+        outcomes.extend(growth.map(|growth| read().unwrap_or(growth)));
     }
     outcomes
 }
@@ -66,7 +71,13 @@ fn told_apart(
 ) -> Vec<Outcome> {
     let of_kind =
         |kind| move |outcome: &&Outcome| matches!(outcome, Outcome::Steady(steady) if steady.kind == kind);
-    let heap = heap::judge(window, thresholds)
+    // Where collections cover too little of the window for a verdict of their own, memory as a whole may show enough.
+    let by_collections = heap::judge(window, thresholds).filter(|outcome| {
+        let too_short =
+            matches!(outcome, Outcome::Undecided(one) if matches!(one.why, UndecidedWhy::TooShort { .. }));
+        !(too_short && together.iter().any(|outcome| of_kind(Kind::Heap)(&outcome)))
+    });
+    let heap = by_collections
         .or_else(|| heap::has_risen(window).then(|| Outcome::Undecided(heap::too_few(window))))
         .or_else(|| together.iter().find(of_kind(Kind::Heap)).cloned())
         .or_else(|| (!together.is_empty()).then(|| Outcome::Undecided(heap::too_few(window))));

@@ -395,6 +395,49 @@ pub enum SteadyWhy {
         /// The longest that one lived, where it is known.
         longest_seconds: Option<f64>,
     },
+    /// The live heap was filled and has stopped growing: warm-up, a cache that is full.
+    LiveHeapFilled {
+        /// For so many seconds it has not risen.
+        flat_seconds: f64,
+        /// The value at which it stays.
+        level: f64,
+    },
+    /// The heap grows up to the limit that was set, and the collector holds it there.
+    HeldByLimit {
+        /// GOMEMLIMIT in bytes.
+        limit: f64,
+        /// Most memory that the runtime had mapped.
+        level: f64,
+        /// What the last collection found live.
+        live: f64,
+        /// Collections that were seen.
+        cycles: usize,
+    },
+    /// The heap was larger: most of it is free and was not given back to the system.
+    NotReturned {
+        /// Free bytes that are kept.
+        idle: f64,
+        /// Bytes in use.
+        in_use: f64,
+    },
+    /// The heap rises between collections and falls back at each.
+    HeapSawtooth {
+        /// What the last collection found live.
+        live: f64,
+        /// Most that was allocated before a collection ended.
+        peak: f64,
+        /// GOGC; `None` where it is off.
+        gogc_percent: Option<u32>,
+        /// Collections that were seen.
+        cycles: usize,
+    },
+    /// Pages of mapped files came by being read; no more is mapped than before.
+    PageCache {
+        /// Resident bytes of files at first.
+        from: f64,
+        /// ... and at last.
+        to: f64,
+    },
     /// Memory outside the Go heap stays.
     OutsideGo {
         /// Least bytes seen.
