@@ -30,6 +30,7 @@ pub mod probed;
 pub mod process_weeks;
 pub mod profiles;
 pub mod program;
+pub mod recordings;
 pub mod retention;
 pub mod roster;
 pub mod runner;

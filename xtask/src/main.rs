@@ -4,6 +4,7 @@ mod accuracy;
 mod bench;
 mod build_ebpf;
 mod fuzz;
+mod record_fixtures;
 mod run;
 mod servers;
 mod simulate;
@@ -32,6 +33,8 @@ enum Command {
     },
     /// Feed every parser with garbled input.
     Fuzz(fuzz::Fuzz),
+    /// Make the recordings anew that the judge is tested with. Needs root and Go.
+    RecordFixtures(record_fixtures::RecordFixtures),
     /// Build the agent and run it on this host as root.
     Run(run::Run),
     /// Watch Debian's servers under load, and fail where one is said to leak.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.carry_out(),
         Command::BuildEbpf { check } => build_ebpf::run(check),
         Command::Fuzz(fuzz) => fuzz.carry_out(),
+        Command::RecordFixtures(fixtures) => fixtures.carry_out(),
         Command::Run(run) => run.carry_out(),
         Command::Servers(servers) => servers.carry_out(),
         Command::Simulate(simulate) => simulate.carry_out(),
