@@ -78,7 +78,7 @@ fn another_limit_gives_another_end() {
         primary(&replayed).unwrap().exhausts.clone().unwrap()
     };
     let host = heap(Override { host_memory_bytes: Some(1 << 30), ..Override::default() });
-    assert_eq!(host.limit, "memory of the host");
+    assert_eq!(host.limit, "host memory");
     assert!(host.in_seconds < heap(Override::default()).in_seconds);
 }
 

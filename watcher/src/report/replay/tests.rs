@@ -28,7 +28,8 @@ fn people_read_when_the_verdict_changed() {
               30 s  healthy
               40 s  leak (connection)
               50 s  leak (connection)  main.poll /src/main.go:42
-        leak (connection) after 20 s, to stay after 40 s, judged 7 times."#]].assert_eq(on_the_way);
+        leak (connection) after 20 s, to stay after 40 s, judged 7 times."#]]
+    .assert_eq(on_the_way);
 }
 
 #[test]
@@ -70,5 +71,6 @@ fn programs_read_when_the_verdict_was_first_what_it_is_in_the_end() {
               "verdict": "leak"
             }
           ]
-        }"#]].assert_eq(&serde_json::to_string_pretty(&short).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&short).unwrap());
 }

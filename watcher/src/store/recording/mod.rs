@@ -15,7 +15,7 @@ pub mod stage;
 pub mod writer;
 
 pub use journal::Journal;
-pub use reader::{Reader, RecordingError};
+pub use reader::{Bounds, Reader, RecordingError};
 pub use stage::{Override, Played, Stage};
 pub use writer::{Writer, WriterError};
 

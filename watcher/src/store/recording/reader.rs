@@ -8,18 +8,31 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// No line is longer: 65,536 goroutines one by one and their stacks.
-const MAX_LINE_BYTES: usize = 64 << 20;
-/// Readings resemble each other, but not more than this: so many bytes come of one that is packed...
-const MAX_RATIO: u64 = 300;
-/// ... beyond the first ones.
-const FREE_BYTES: u64 = 64 << 20;
 /// A message repeats no more of a line than this.
 const MAX_QUOTED_CHARS: usize = 160;
+
+/// How much a recording may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// No line is longer.
+    pub line_bytes: usize,
+    /// Readings resemble each other, but not more than this: so many bytes come of one that is packed...
+    pub ratio: u64,
+    /// ... beyond the first ones.
+    pub free_bytes: u64,
+}
+
+impl Default for Bounds {
+    /// A line has room for 65,536 goroutines one by one and their stacks.
+    fn default() -> Self {
+        Bounds { line_bytes: 64 << 20, ratio: 300, free_bytes: 64 << 20 }
+    }
+}
 
 /// A recording that is being read.
 pub struct Reader<R> {
     lines: BufReader<GzDecoder<Counted<R>>>,
+    bounds: Bounds,
     header: Header,
     line: u64,
     line_bytes: usize,
@@ -76,9 +89,18 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// Where it is no recording, or none of this version.
     pub fn new(recording: R) -> Result<Self, RecordingError> {
+        Reader::within(recording, Bounds::default())
+    }
+
+    /// The same with other bounds.
+    ///
+    /// # Errors
+    /// As [`Reader::new`].
+    pub fn within(recording: R, bounds: Bounds) -> Result<Self, RecordingError> {
         let unpacked = GzDecoder::new(Counted { inner: recording, bytes: 0 });
         let mut reader = Reader {
             lines: BufReader::new(unpacked),
+            bounds,
             header: Header {
                 schema: String::new(),
                 watcher: String::new(),
@@ -183,12 +205,12 @@ impl<R: Read> Reader<R> {
             line.extend_from_slice(&available[..taken]);
             self.lines.consume(taken);
             self.unpacked += taken as u64;
-            if self.unpacked
-                > FREE_BYTES.saturating_add(self.lines.get_ref().get_ref().bytes.saturating_mul(MAX_RATIO))
-            {
+            let packed = self.lines.get_ref().get_ref().bytes;
+            let most = self.bounds.free_bytes.saturating_add(packed.saturating_mul(self.bounds.ratio));
+            if self.unpacked > most {
                 return Err(self.refused("it unpacks to more than any recording does"));
             }
-            if line.len() > MAX_LINE_BYTES {
+            if line.len() > self.bounds.line_bytes {
                 return Err(self.refused("it is longer than any line of a recording"));
             }
             if end.is_some() {

@@ -397,16 +397,16 @@ fn bombs_are_refused_before_they_go_off() {
     let path = place.path().join("recording");
     recorded(&path, &[]);
     let head = unpacked(&fs::read(&path).unwrap()).lines().next().unwrap().to_owned() + "\n";
-    let spread = |line: &[u8], times: usize| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(head.as_bytes()).unwrap();
-        (0..times).for_each(|_| encoder.write_all(line).unwrap());
-        encoder.finish().unwrap()
+    let spread = |line: &[u8], times: usize| packed(&[head.as_bytes(), &line.repeat(times)].concat());
+    let bounds = Bounds { line_bytes: 1 << 12, ratio: 20, free_bytes: 1 << 15 };
+    let refused = |recording: &[u8]| {
+        let mut reader = Reader::within(recording, bounds).unwrap();
+        std::iter::repeat_with(|| reader.next_entry()).find_map(Result::err).unwrap().to_string()
     };
-    let long = play(&spread(&[b' '; 1 << 16], 2 << 10)[..]).unwrap_err();
-    assert!(long.starts_with("line 2: it "), "{long}");
-    let beat = b"{\"beat\":{\"at\":[2000000000000,0,0]}}                                      \n";
-    let many = play(&spread(&beat.repeat(1 << 9), 6 << 9)[..]).unwrap_err();
+    let long = refused(&spread(b" ", 1 << 13));
+    assert_eq!(long, "line 2: it is longer than any line of a recording");
+    let beat = b"{\"beat\":{\"at\":[2000000000000,0,0]}}\n";
+    let many = refused(&spread(beat, 1 << 14));
     assert!(many.ends_with("it unpacks to more than any recording does"), "{many}");
 }
 
