@@ -87,7 +87,8 @@ fn a_pause_takes_nothing_back() {
     let mut push = |from: u32, to: u32| {
         for second in (from..to).step_by(30).map(f64::from) {
             let mut readings = Readings::default();
-            readings.set(Signal::Goroutines, (10.0 + (second - 14.0 * HOUR).max(0.0) / 4.0).round());
+            readings.set(Signal::Goroutines, (50.0 + (second - 14.0 * HOUR).max(0.0) / 2.0).round());
+            readings.set(Signal::Allocation, 2e6 * wave(second));
             history.push(moment(second), &readings);
             ladder.look(&history);
         }

@@ -1,4 +1,4 @@
-use super::{Course, Step, json_line, text};
+use super::{Course, Layout, Step, json_line, text};
 use crate::explain::tests::diagnosed;
 use crate::explain::{Culprit, Frame};
 use crate::judge::simulation::window;
@@ -19,7 +19,7 @@ fn course() -> Course {
 
 #[test]
 fn people_read_when_the_verdict_changed() {
-    let text = text(&course(), false);
+    let text = text(&course(), Layout::PLAIN);
     let (on_the_way, _) = text.split_once("\n\n").unwrap();
     expect![[r#"
         poller (pid 812), verdicts on the way:

@@ -1,5 +1,5 @@
 use super::{
-    Ending, Entry, Header, HostFacts, Journal, Override, Reader, SCHEMA, Stage, Writer, WriterError,
+    Ending, Entry, Header, HostFacts, HostUse, Journal, Override, Reader, SCHEMA, Stage, Writer, WriterError,
 };
 use crate::judge::simulation::{Beat, PROCESS, moment, sample};
 use crate::process::{GoProgram, Limits, Lineage, Target};
@@ -114,7 +114,9 @@ fn happen(what: &Happening, second: f64, target: &mut Target, window: &mut Windo
         }),
         Happening::Heap(sites) => captures.heap.push(HeapCapture {
             at,
-            sites: sites.clone().map(|bytes| vec![HeapSite { stack: stack("main.keep"), objects: 1, bytes }]),
+            sites: sites.clone().map(|bytes| {
+                vec![HeapSite { stack: stack("main.keep"), objects: 1, bytes, object_bytes: 48 }]
+            }),
             mapped_bytes: None,
         }),
         Happening::Mapping(count) => captures.mappings.push(Ledger {
@@ -173,7 +175,7 @@ fn recorded(path: &Path, happened: &[Happening]) -> (Target, Window) {
         for entry in journal.news(&target, &window) {
             writer.add(&entry).unwrap();
         }
-        writer.end_beat(moment(second.into())).unwrap();
+        writer.end_beat(moment(second.into()), HostUse::default()).unwrap();
     }
     writer.finish().unwrap();
     (target, window)
@@ -270,7 +272,7 @@ fn all_of_a_beat_is_in_the_file_when_it_ends() {
     for second in [1.0, 2.0, 3.0] {
         assert!(window.push(sample(second, &Beat::default())));
         journal.news(&target, &window).iter().for_each(|entry| writer.add(entry).unwrap());
-        writer.end_beat(moment(second)).unwrap();
+        writer.end_beat(moment(second), HostUse::default()).unwrap();
         // As though the writer were killed now.
         let (stage, ended) = play(fs::File::open(&path).unwrap()).unwrap();
         assert_eq!((stage.seconds(), ended), (second, None));
@@ -283,7 +285,9 @@ fn a_recording_has_a_size_and_a_disk_has_one() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("recording");
     let mut writer = Writer::create(&path, &header(), 300).unwrap();
-    let full = (0..100).find_map(|second| writer.end_beat(moment(f64::from(second))).err()).unwrap();
+    let full = (0..100)
+        .find_map(|second| writer.end_beat(moment(f64::from(second)), HostUse::default()).err())
+        .unwrap();
     assert!(matches!(full, WriterError::Full { most_bytes: 300, .. }), "{full}");
     drop(writer);
     assert_eq!(play(fs::File::open(&path).unwrap()).unwrap().1, Some(Ending::Full));
@@ -398,7 +402,7 @@ fn bombs_are_refused_before_they_go_off() {
     recorded(&path, &[]);
     let head = unpacked(&fs::read(&path).unwrap()).lines().next().unwrap().to_owned() + "\n";
     let spread = |line: &[u8], times: usize| packed(&[head.as_bytes(), &line.repeat(times)].concat());
-    let bounds = Bounds { line_bytes: 1 << 12, ratio: 20, free_bytes: 1 << 15 };
+    let bounds = super::reader::Bounds { line_bytes: 1 << 12, ratio: 20, free_bytes: 1 << 15 };
     let refused = |recording: &[u8]| {
         let mut reader = Reader::within(recording, bounds).unwrap();
         std::iter::repeat_with(|| reader.next_entry()).find_map(Result::err).unwrap().to_string()
