@@ -422,7 +422,7 @@ pub enum SteadyWhy {
     },
     /// The heap rises between collections and falls back at each.
     HeapSawtooth {
-        /// What the last collection found live.
+        /// Most that a collection found live.
         live: f64,
         /// Most that was allocated before a collection ended.
         peak: f64,

@@ -55,6 +55,7 @@ fn outcome(judgement: &Judgement) -> String {
         .map(|it| format!("grows by {:.2} MiB/s, {:.2}", it.rate.per_second / MIB, it.confidence))
         .chain(steady.map(|it| match it.why {
             SteadyWhy::LiveHeap { cycles, .. } => format!("stays over {cycles}"),
+            SteadyWhy::LiveHeapFilled { .. } => "was filled".to_owned(),
             _ => "memory stays".to_owned(),
         }))
         .chain(undecided.map(|it| match it.why {
@@ -101,7 +102,7 @@ fn many_collections_are_a_series() {
     for (name, live, expected) in [
         ("slow leak", (|t| 20.0 + 0.1 * t) as fn(f64) -> f64, "grows by 0.10 MiB/s, 0.85"),
         ("level", |t| 20.0 + 0.2 * (t * 7.0 % 5.0), "stays over 45"),
-        ("plateau", |t| 10.0 + t.min(15.0), "stays over 45"),
+        ("plateau", |t| 10.0 + t.min(15.0), "was filled"),
         ("sawtooth", |t| 10.0 + t % 9.0, "stays over 45"),
     ] {
         assert_eq!(outcome(&judged(&collected(&every_second(live)))), expected, "{name}");

@@ -60,6 +60,7 @@ fn reason(window: &Window) -> Option<SteadyWhy> {
         return Some(SteadyWhy::NotReturned { idle, in_use });
     }
     let peak = highest(|counters| counters.heap.map(|heap| heap.live_bytes));
+    let live = highest(|counters| counters.heap.and_then(|heap| heap.marked_bytes));
     if cycles >= 2 && live > 0.0 && peak >= TOOTH * live && peak - live >= WORTH_NAMING_BYTES {
         return Some(SteadyWhy::HeapSawtooth { live, peak, gogc_percent: heap.gogc_percent, cycles });
     }
@@ -84,6 +85,8 @@ pub(super) fn page_cache(window: &Window) -> Option<Steady> {
     let addresses = series(|memory| memory.virtual_bytes).values;
     let (from, to) = (*pages.first()?, *pages.last()?);
     let mapped_meanwhile = addresses.last()? - addresses.first()?;
-    let only_read = to > from && mapped_meanwhile <= MAPPED_MEANWHILE * (to - from);
+    // A process whose address space cannot hold them was not read right.
+    let only_read =
+        to > from && *addresses.first()? >= to && mapped_meanwhile <= MAPPED_MEANWHILE * (to - from);
     only_read.then_some(Steady { kind: Kind::Mapping, why: SteadyWhy::PageCache { from, to } })
 }
