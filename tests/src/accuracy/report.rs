@@ -273,9 +273,15 @@ fn busy_words(circumstances: &Circumstances) -> String {
         return String::new();
     };
     let (again, starved) = (circumstances.asked_again, circumstances.starved);
+    let hungry = match (again, starved) {
+        (0, 0) => String::new(),
+        _ => format!(
+            "\nIt was too busy for the agent to look every second {again} times, and those programs were asked again; \
+             {starved} answers below are still of such a time."
+        ),
+    };
     format!(
-        " The machine was busy {:.0} % of a window's time in the median, {:.0} % at most.\nThe agent did not get to \
-         look every second: {again} times, and the program was asked again; of {starved} nothing better was to be had.",
+        " The machine was busy {:.0} % of a window's time in the median, {:.0} % at most.{hungry}",
         100.0 * median,
         100.0 * most
     )

@@ -148,6 +148,7 @@ fn a_report_says_what_was_missed() {
             Run {
                 unexplained: Some(0.043),
                 accused_on_the_way: true,
+                looks: 0.5,
                 ..innocent("leak", &[About::FalseAlarm])
             },
         ],
@@ -161,7 +162,7 @@ fn a_report_says_what_was_missed() {
     assert!(!report.is_good());
     expect![[r#"
         3 programs, each watched for 45 s, 8 at once on 2 cores. The machine was busy 50 % of a window's time in the median, 50 % at most.
-        The agent did not get to look every second: 2 times, and the program was asked again; of 1 nothing better was to be had.
+        It was too busy for the agent to look every second 2 times, and those programs were asked again; 1 answers below are still of such a time.
 
                     |                         leaking                          |             innocent              |   told after   |memory explained 
                     |number  seen    kind  line ≤3  line 1      all  undecided | number  accused  on way  undecid. |  median     of |   ≥98 %    worst

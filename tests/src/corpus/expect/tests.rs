@@ -24,7 +24,7 @@ fn answer() -> Value {
         })
     };
     let mut cause = finding("connection", Value::Null, 6.0);
-    cause["exhausts"] = json!({"limit": "RLIMIT_NOFILE", "in_seconds": 640.0});
+    cause["exhausts"] = json!({"limit": "RLIMIT_NOFILE", "in_seconds": 640.0, "low": 600.0, "high": 700.0});
     cause["detail"] = json!({"state": "ESTABLISHED", "peer": "127.0.0.1:7", "fd_type": null});
     cause["evidence"] = json!(["270 opened at this stack, none closed"]);
     let culprit = |line: u32| json!({"function": "main.poll", "file": format!("parcels/courier/{file}"), "line": line, "share": 0.9});
