@@ -159,7 +159,11 @@ fn each_message(mut bytes: &[u8], each: &mut impl FnMut(SockDiagMessage)) -> io:
         match NetlinkMessage::<SockDiagMessage>::deserialize(message).map(|message| message.payload) {
             Ok(NetlinkPayload::InnerMessage(message)) => each(message),
             Ok(NetlinkPayload::Done(_)) => return Ok(true),
-            Ok(NetlinkPayload::Error(error)) => return Err(refusal(error.to_io())),
+            Ok(NetlinkPayload::Error(error)) => {
+                // Negative, as the kernel returns them; `to_io` of the crate overflows on the lowest number.
+                let number = error.raw_code().checked_neg().unwrap_or_default();
+                return Err(refusal(io::Error::from_raw_os_error(number)));
+            }
             Ok(_) | Err(_) => {}
         }
         // Messages begin at multiples of four.
@@ -270,6 +274,20 @@ mod tests {
         peer: Option<SocketAddr>,
     ) -> Socket {
         Socket { family, transport, state, local: Some(local), peer, path: None }
+    }
+
+    #[test]
+    fn a_refusal_may_have_any_number() {
+        const ERROR: u16 = 2;
+        for number in [i32::MIN, i32::MIN + 1, -13, 0, i32::MAX] {
+            let mut datagram = 36_u32.to_ne_bytes().to_vec();
+            datagram.extend(ERROR.to_ne_bytes());
+            datagram.resize(16, 0);
+            datagram.extend(number.to_ne_bytes());
+            datagram.resize(36, 0);
+            let error = each_message(&datagram, &mut |_| ()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(number.checked_neg().unwrap_or(0)));
+        }
     }
 
     #[test]
