@@ -3,6 +3,8 @@
 //! Every process has a load, with a wave of a day, a weekend, days that differ, and noise that remembers; its totals
 //! follow that load more or less, and one or several of them do what the scene is about. All parameters are drawn.
 
+#![expect(clippy::cast_sign_loss, reason = "shares of a whole and counts of days are never negative")]
+
 use super::BEAT;
 use super::dice::{Dice, Drift};
 use std::f64::consts::TAU;

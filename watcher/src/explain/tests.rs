@@ -188,10 +188,9 @@ fn memory_and_a_filling_pool() {
             not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
             not Thread: OS threads stayed at 8. [threads 8]
             not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-            not Mapping: Memory mappings stayed at 60. [mappings 60]
-            not Mapping: Resident pages of mapped files rose from 10 MiB to 32.5 MiB by being read: no more is mapped than before, and the kernel takes such pages back when it needs memory. [page cache 32.5 MiB]
             perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; 90 s should decide.
             perhaps Heap: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
+            perhaps Mapping: Resident pages of mapped files grow by 512 KiB per second; reading through a mapped file does that, and the kernel takes them back when it needs to.
             perhaps Native: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
             next: Watch for longer: --duration 90s.
             next: Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a rise that ends is none.

@@ -158,9 +158,9 @@ impl History {
         }
         self.append(0, current, cells);
         let (now, then) = (current * LEVELS[0].0, next * LEVELS[0].0);
-        for level in 1..LEVELS.len() {
-            let bucket = now / LEVELS[level].0;
-            if then / LEVELS[level].0 > bucket {
+        for (level, (seconds, _)) in LEVELS.into_iter().enumerate().skip(1) {
+            let bucket = now / seconds;
+            if then / seconds > bucket {
                 let cells = self.summary(level, bucket);
                 self.append(level, bucket, cells);
             }

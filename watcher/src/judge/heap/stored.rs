@@ -125,9 +125,12 @@ mod tests {
         DataFile { identity: (8, 1, inode), position, size, name: format!("{inode}.wal").into() }
     }
 
+    /// Inode, and position and size at first and at last.
+    type Seen = (u64, Option<(u64, u64)>, (u64, u64));
+
     /// What a heap that grows by this rate is, in a process with these files: inode, position and size at both ends
     /// of 40 seconds.
-    fn weighed(per_second: f64, files: &[(u64, Option<(u64, u64)>, (u64, u64))]) -> String {
+    fn weighed(per_second: f64, files: &[Seen]) -> String {
         let mut window = window(|_, _| {});
         let looks = &mut window.captures_mut().data_files;
         let before = files.iter().filter_map(|(inode, before, _)| Some(file(*inode, (*before)?))).collect();

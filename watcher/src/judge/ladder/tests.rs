@@ -58,7 +58,7 @@ fn one_percent_an_hour_under_daily_waves_is_found_within_a_day() {
 fn what_follows_load_is_never_accused_whether_load_is_read_or_not() {
     for seed in 0..6 {
         let load: fn(f64) -> f64 =
-            |second| wave(second) * if (second / DAY) as u32 % 7 >= 5 { 0.6 } else { 1.0 };
+            |second| wave(second) * if (second / DAY).floor() % 7.0 >= 5.0 { 0.6 } else { 1.0 };
         let count = |second: f64, noise: f64| 400.0 * load(second) * (1.0 + noise);
         assert_eq!(told(8, seed, Some(load).filter(|_| seed % 2 == 0), count).0, None, "seed {seed}");
     }
@@ -83,12 +83,13 @@ fn what_fills_up_and_stays_is_taken_back_or_never_told() {
 
 #[test]
 fn a_pause_takes_nothing_back() {
-    let (mut history, mut ladder) = (History::default(), Ladder::default());
+    let (mut history, mut ladder, mut dice) = (History::default(), Ladder::default(), Dice(7));
     let mut push = |from: u32, to: u32| {
-        for second in (from..to).step_by(30).map(f64::from) {
+        for second in (from..to).step_by(BEAT as usize).map(f64::from) {
             let mut readings = Readings::default();
-            readings.set(Signal::Goroutines, (50.0 + (second - 14.0 * HOUR).max(0.0) / 2.0).round());
-            readings.set(Signal::Allocation, 2e6 * wave(second));
+            let grown = (second - 14.0 * HOUR).max(0.0) / 2.0;
+            readings.set(Signal::Goroutines, (50.0 + grown + dice.normal().abs()).round());
+            readings.set(Signal::Allocation, 2e6 * wave(second) * (1.0 + 0.01 * dice.normal()));
             history.push(moment(second), &readings);
             ladder.look(&history);
         }

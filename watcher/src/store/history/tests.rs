@@ -15,7 +15,7 @@ fn history(seconds: u32, beat: usize, value: impl Fn(f64) -> f64) -> History {
 
 #[test]
 fn a_bucket_tells_troughs_from_peaks() {
-    let history = history(3_600, 10, |second| if (second / 10.0) as u64 % 6 == 3 { 90.0 } else { 20.0 });
+    let history = history(3_600, 10, |second| if (second / 10.0).floor() % 6.0 == 3.0 { 90.0 } else { 20.0 });
     let hour = history.points(0, 60, Signal::Goroutines);
     assert!(hour.len() >= 59);
     assert!(hour[1..].iter().all(|point| point.low == 20.0 && point.middle == 20.0 && point.high == 90.0));

@@ -82,6 +82,10 @@ pub struct HostUse {
 /// Any line behind the first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them at a time, on its way to or from the file"
+)]
 pub enum Entry<'a> {
     /// A process that is watched, when it was first seen and whenever something about it has changed.
     Process(Cow<'a, Target>),
