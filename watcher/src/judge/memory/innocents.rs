@@ -90,3 +90,6 @@ pub(super) fn page_cache(window: &Window) -> Option<Steady> {
         to > from && *addresses.first()? >= to && mapped_meanwhile <= MAPPED_MEANWHILE * (to - from);
     only_read.then_some(Steady { kind: Kind::Mapping, why: SteadyWhy::PageCache { from, to } })
 }
+
+#[cfg(test)]
+mod tests;
