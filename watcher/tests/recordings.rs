@@ -77,7 +77,9 @@ fn another_limit_gives_another_end() {
         let replayed = replayed("catalog-kept", &Settings { limits, ..Settings::default() });
         primary(&replayed).unwrap().exhausts.clone().unwrap()
     };
-    let host = heap(Override { host_memory_bytes: Some(1 << 30), ..Override::default() });
+    let header = replayed("catalog-kept", &Settings::default()).header;
+    let less = header.host.memory_bytes.map(|bytes| bytes - (4 << 30));
+    let host = heap(Override { host_memory_bytes: less, ..Override::default() });
     assert_eq!(host.limit, "host memory");
     assert!(host.in_seconds < heap(Override::default()).in_seconds);
 }

@@ -39,7 +39,7 @@ pub struct Override {
     pub cgroup_memory_bytes: Option<u64>,
     /// `pids.max` of the cgroup.
     pub cgroup_pids: Option<u64>,
-    /// Memory of the host.
+    /// Memory of the host; what is in use of it is that of the recording.
     pub host_memory_bytes: Option<u64>,
     /// Tasks that the host can hold.
     pub host_tasks: Option<u64>,
@@ -119,7 +119,13 @@ impl Stage {
 
     /// What of the host was in use then.
     pub fn host_use(&self) -> HostUse {
-        self.host_use
+        let mut host = self.host_use;
+        // What others use stays what it was, however much there is.
+        if let (Some(other), Some(own)) = (self.limits.host_memory_bytes, self.header.host.memory_bytes) {
+            let left = |available| other.saturating_sub(own.saturating_sub(available));
+            host.available_bytes = host.available_bytes.map(left);
+        }
+        host
     }
 
     /// Seconds from the begin of the recording to the last beat.
