@@ -1,6 +1,8 @@
 //! What the judge says of programs at work, as they were recorded once: each must have the verdict, the kind, the line
 //! and the limit that `tests/recordings/table.toml` expects. It takes seconds and needs neither root nor Go.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what is wrong with a fixture has to end the test")]
+
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
