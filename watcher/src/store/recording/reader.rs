@@ -46,9 +46,9 @@ pub struct Reader<R> {
 pub enum RecordingError {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
-    Read(#[source] io::Error),
-    /// Another kind of file.
-    #[error("it is no recording of watcher")]
+    Read(io::Error),
+    /// Another kind of file, or one of which not even the first line can be read.
+    #[error("it is no recording of watcher, or is damaged at its begin")]
     NoRecording,
     /// Nothing of it was written.
     #[error("the recording is empty: its recorder ended before the first line was written")]

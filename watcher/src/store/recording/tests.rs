@@ -381,7 +381,10 @@ fn what_cannot_be_is_refused_with_its_line() {
             r#"it is a recording of form "watcher.recording/2", and this watcher reads "watcher.recording/1" only: use watcher 9.0.0"#
         ]],
     );
-    check(&[r#"{"schema":"watcher.diagnosis/1"}"#], &expect!["it is no recording of watcher"]);
+    check(
+        &[r#"{"schema":"watcher.diagnosis/1"}"#],
+        &expect!["it is no recording of watcher, or is damaged at its begin"],
+    );
     check(&[], &expect!["the recording is empty: its recorder ended before the first line was written"]);
 }
 

@@ -27,20 +27,20 @@ pub struct Writer {
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
     /// The file could not be made.
-    #[error("cannot record into {path}: {source}")]
+    #[error("cannot record into {path}: {error}")]
     Create {
         /// Which.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file could not be written to.
-    #[error("cannot write on to {path}: {source}")]
+    #[error("cannot write on to {path}: {error}")]
     Write {
         /// Which.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// It has become as large as it may.
     #[error("{path} has reached {most_bytes} bytes, the most that it may have")]
@@ -60,7 +60,7 @@ impl Writer {
     /// Where the file cannot be made or written to.
     pub fn create(path: &Path, header: &Header, most_bytes: u64) -> Result<Writer, WriterError> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let file = file.map_err(|source| WriterError::Create { path: path.to_owned(), source })?;
+        let file = file.map_err(|error| WriterError::Create { path: path.to_owned(), error })?;
         let encoder = GzEncoder::new(Counted { inner: file, bytes: 0 }, Compression::new(6));
         let mut writer = Writer { encoder, path: path.to_owned(), most_bytes };
         writer.line(header)?;
@@ -99,22 +99,22 @@ impl Writer {
         self.line(&Entry::End { because: Ending::Done })?;
         let path = self.path;
         let file = self.encoder.finish().and_then(|file| file.inner.sync_data().map(|()| file.bytes));
-        file.map_err(|source| WriterError::Write { path, source })
+        file.map_err(|error| WriterError::Write { path, error })
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), WriterError> {
-        let mut line = to_line(value).map_err(io::Error::from).map_err(|source| self.failed(source))?;
+        let mut line = to_line(value).map_err(io::Error::from).map_err(|error| self.failed(error))?;
         line.push(b'\n');
-        self.encoder.write_all(&line).map_err(|source| self.failed(source))
+        self.encoder.write_all(&line).map_err(|error| self.failed(error))
     }
 
     fn flush(&mut self) -> Result<(), WriterError> {
         // All of it can be unpacked after this, though the stream goes on.
-        self.encoder.flush().map_err(|source| self.failed(source))
+        self.encoder.flush().map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, source: io::Error) -> WriterError {
-        WriterError::Write { path: self.path.clone(), source }
+    fn failed(&self, error: io::Error) -> WriterError {
+        WriterError::Write { path: self.path.clone(), error }
     }
 }
 
