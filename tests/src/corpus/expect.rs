@@ -193,7 +193,7 @@ fn exhaustion(found: &mut Objections, row: &Row, primary: &Finding, truth: &Trut
 /// The place of a line among the culprits, from 0.
 fn place(row: &Row, text: &str, finding: &Finding) -> Result<Option<usize>> {
     let (file, line) = row.line(text)?;
-    let file = format!("/{file}");
+    let file = format!("/{}/{file}", row.program);
     Ok(finding.culprits.iter().position(|it| it.file.ends_with(&file) && it.line == line))
 }
 
