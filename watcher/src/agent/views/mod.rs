@@ -198,17 +198,34 @@ impl Subject {
             return Err(ViewError::Left { who: who() });
         }
         match self.process.executable_identity() {
-            Reading::Gone => return Err(ViewError::Left { who: who() }),
+            Reading::Gone => return Err(self.gone()),
             identity if identity.seen() != self.executable.as_ref() => {
                 return Err(ViewError::Replaced { who: who() });
             }
             _ => {}
         }
         match (auxiliary_vector(self.proc.path(), self.target.id.pid), &self.vector) {
-            (Reading::Gone, Some(_)) => Err(ViewError::Left { who: who() }),
+            (Reading::Gone, Some(_)) => Err(self.gone()),
             (Reading::Seen(now), Some(before)) if now != *before => Err(ViewError::Replaced { who: who() }),
             _ => Ok(()),
         }
+    }
+
+    /// Its memory was not there. Where it has an executable, now or in a moment, it has not exited: the memory was that
+    /// of the program before, and between two programs there is none.
+    fn gone(&self) -> ViewError {
+        let who = who(&self.target);
+        let is_there = || {
+            let same = self.process.id().into_seen() == Some(self.target.id);
+            same && self.process.executable_identity().into_seen().is_some()
+        };
+        for _ in 0..3 {
+            if is_there() {
+                return ViewError::Replaced { who };
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ViewError::Left { who }
     }
 
     /// Attaches to its runtime.
@@ -220,7 +237,7 @@ impl Subject {
         let Some(go) = &self.target.go else { return Err(ViewError::NotGo { who }) };
         let unreadable = |reading: Reading<()>| match reading {
             Reading::Denied => denied(who.clone(), self.may_trace),
-            Reading::Gone => ViewError::Left { who: who.clone() },
+            Reading::Gone => self.gone(),
             _ => ViewError::Executable { who: who.clone(), why: String::new() },
         };
         let code = match go_code::find(self.proc.path(), self.target.id, &self.process, go) {
