@@ -223,7 +223,7 @@ impl Subject {
             if is_there() {
                 return ViewError::Replaced { who };
             }
-            std::thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
         ViewError::Left { who }
     }
