@@ -54,10 +54,8 @@ fn reason(window: &Window) -> Option<SteadyWhy> {
     if let Some(SteadyWhy::Plateau { flat_seconds, level }) = filled(window) {
         return Some(SteadyWhy::LiveHeapFilled { flat_seconds, level });
     }
-    let idle = heap.idle_bytes as f64;
-    if idle >= WORTH_NAMING_BYTES && idle >= heap.in_use_bytes as f64 {
-        let in_use = heap.in_use_bytes as f64;
-        return Some(SteadyWhy::NotReturned { idle, in_use });
+    if let Some(why) = not_returned(window) {
+        return Some(why);
     }
     let peak = highest(|counters| counters.heap.map(|heap| heap.live_bytes));
     let live = highest(|counters| counters.heap.and_then(|heap| heap.marked_bytes));
@@ -65,6 +63,16 @@ fn reason(window: &Window) -> Option<SteadyWhy> {
         return Some(SteadyWhy::HeapSawtooth { live, peak, gogc_percent: heap.gogc_percent, cycles });
     }
     None
+}
+
+/// Memory that was free at each of the newest looks. What one collection frees and the program fills again before the
+/// next is free for a moment too, and is the gap of a saw.
+fn not_returned(window: &Window) -> Option<SteadyWhy> {
+    let heaps: Vec<_> = window.samples().filter_map(|it| counters(it)?.heap).collect();
+    let newest = heaps.get(heaps.len() / 2..)?;
+    let idle = newest.iter().map(|heap| heap.idle_bytes).min()? as f64;
+    let in_use = newest.iter().map(|heap| heap.in_use_bytes).max()? as f64;
+    (idle >= WORTH_NAMING_BYTES && idle >= in_use).then_some(SteadyWhy::NotReturned { idle, in_use })
 }
 
 /// The live heap rose and has stopped.

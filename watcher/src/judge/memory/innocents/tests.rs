@@ -53,6 +53,12 @@ fn which_innocent_it_is() {
     let idle = |idle_bytes| move |second| HeapCounters { idle_bytes, ..saw(second, 30) };
     assert_eq!(told(idle(90)), Some("not returned"));
     assert_eq!(told(idle(10)), None);
+    // What a collection frees is used again until the next: free right after one, and at the last look by chance.
+    let swept = |second| HeapCounters { idle_bytes: 100 - saw(second, 100).in_use_bytes, ..saw(second, 100) };
+    assert_eq!(told(swept), Some("a sawtooth"));
+    // A burst half way through the window, and free ever since.
+    let burst = |second| HeapCounters { idle_bytes: if second < 20 { 0 } else { 90 }, ..saw(second, 30) };
+    assert_eq!(told(burst), Some("not returned"));
     // Live bytes that fall from collection to collection are the foot of no saw.
     let falling = |second: u64| HeapCounters { marked_bytes: Some(100 - second), ..saw(second, 100) };
     assert_eq!(told(falling), None);
