@@ -48,6 +48,8 @@ pub struct Diagnosis {
     pub verdict: String,
     /// What leaks.
     pub findings: Vec<Finding>,
+    /// What does not, and why.
+    pub steady: Vec<Steady>,
     /// What its memory is made of; `None` where that could not be read.
     pub memory: Option<Memory>,
     /// What was not looked at, and why.
@@ -87,6 +89,15 @@ pub struct DiagnosedProcess {
     pub go_version: Option<String>,
     /// Main module.
     pub module: Option<String>,
+}
+
+/// One resource that does not leak.
+#[derive(Debug, Deserialize)]
+pub struct Steady {
+    /// `fd`, `connection`, `thread`, `child`, `mapping`, …
+    pub kind: String,
+    /// In a sentence.
+    pub why: String,
 }
 
 /// One resource that leaks.

@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, healthy, heap, heap_leaks, leaks, ledger, limits, pulls, retention, strange,
-    views, waiting,
+    births, detection, fixtures, healthy, heap, heap_leaks, innocents, leaks, ledger, limits, pulls,
+    retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -32,7 +32,7 @@ fn main() -> io::Result<()> {
     let limits = newest.into_iter().flat_map(limits::builds);
     let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
-    let of_all = of_all.chain(waiting::builds());
+    let of_all = of_all.chain(waiting::builds()).chain(innocents::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;

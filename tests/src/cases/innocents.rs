@@ -47,6 +47,14 @@ const ROWS: [Row; 12] = [
     Row { season: "fair", minor: 21, rate: 20, after: 3, verdicts: HEALTHY, says: "sockets" },
 ];
 
+/// What these cases build.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    let seasons = ROWS.map(|row| ("seasons", row.minor, Variant::STRIPPED)).into_iter();
+    let others = BUILT.map(|(name, minor, variant, _, _)| (name, minor, variant));
+    let here = |(name, minor, variant)| Some((name, toolchain(minor)?, variant));
+    seasons.chain(others).filter_map(here)
+}
+
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let rows = ROWS.map(|row| {
@@ -80,10 +88,14 @@ fn innocent(row: Row) -> Result<()> {
 }
 
 fn start(name: &str, minor: u32, variant: Variant, arguments: &[&str], rate: u32) -> Result<Running> {
-    let toolchain = Toolchain::minor(minor).or_else(Toolchain::newest).context("no Go toolchain is here")?;
+    let toolchain = toolchain(minor).context("no Go toolchain is here")?;
     let executable = build::build(name, toolchain, variant)?;
     let mut command = Command::new(executable);
     Running::start(command.args(arguments).args(["-for=150s", "-rate", &rate.to_string()]))
+}
+
+fn toolchain(minor: u32) -> Option<&'static Toolchain> {
+    Toolchain::minor(minor).or_else(Toolchain::newest)
 }
 
 #[derive(Deserialize)]

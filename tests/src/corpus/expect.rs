@@ -1,6 +1,6 @@
 //! Compares what was said of a program with what had to be said.
 
-use super::{Root, Row};
+use super::{Leaks, Root, Row};
 use crate::answer::{Diagnosis, Finding};
 use crate::program::Style;
 use anyhow::{Result, ensure};
@@ -61,7 +61,7 @@ pub fn objections(
     let mut found = Objections::default();
     match row.guilt(style, minor) {
         Some(kind) => guilty(&mut found, row, kind, diagnosis, truth)?,
-        None => innocent(&mut found, diagnosis),
+        None => innocent(&mut found, row, diagnosis),
     }
     Ok(found.0)
 }
@@ -89,9 +89,13 @@ pub fn expect_rate(finding: &Finding, truth: f64) -> Result<()> {
     Ok(())
 }
 
-fn innocent(found: &mut Objections, diagnosis: &Diagnosis) {
+fn innocent(found: &mut Objections, row: &Row, diagnosis: &Diagnosis) {
     match &*diagnosis.verdict {
-        "healthy" => {}
+        // A twin has no name of its own: what its row says is said of the one that leaks.
+        "healthy" => found.want(
+            row.leaks != Leaks::Never || diagnosis.steady.iter().any(|it| it.why.contains(row.says)),
+            || format!("want {:?} among the reasons: {:?}", row.says, diagnosis.steady),
+        ),
         "leak" => found.note(About::FalseAlarm, format!("innocent, and said to leak {}", accused(diagnosis))),
         verdict => found.note(About::Undecided, format!("innocent, and said to be {verdict}")),
     }

@@ -145,7 +145,7 @@ impl Row {
         let words = self.arguments.iter().map(|argument| {
             let argument = argument.trim_start_matches('-');
             argument.split_once('=').map_or(argument, |(name, value)| match name {
-                "way" | "lane" => value,
+                "way" | "lane" | "season" => value,
                 _ => name,
             })
         });

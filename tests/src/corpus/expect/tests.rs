@@ -32,7 +32,7 @@ fn answer() -> Value {
     json!({
         "schema": "watcher.diagnosis/1",
         "process": {"pid": 7, "start_time": "", "go_version": null, "module": null},
-        "window_seconds": 45.0, "samples": 46, "story": null, "verdict": "leak", "memory": null, "unseen": [],
+        "window_seconds": 45.0, "samples": 46, "story": null, "verdict": "leak", "memory": null, "unseen": [], "steady": [],
         "findings": [cause, finding("goroutine", json!("connection"), 12.0)],
     })
 }
@@ -111,4 +111,20 @@ fn an_innocent_twin_must_be_acquitted() {
     assert_eq!(about("leak", None), [About::FalseAlarm]);
     assert_eq!(about("healthy", None), [About::FalseAlarm]);
     assert_eq!(about("inconclusive", Some(json!([]))), [About::Undecided]);
+}
+
+#[test]
+fn an_innocent_is_named_for_what_it_is() {
+    let row = rows().find(|row| row.name() == "seasons_flood").unwrap();
+    let objected = |why: &str| {
+        let mut answer = answer();
+        answer["verdict"] = json!("healthy");
+        answer["findings"] = json!([]);
+        answer["steady"] = json!([{"kind": "heap", "why": why}]);
+        let diagnosis: Diagnosis = serde_json::from_value(answer).unwrap();
+        objections(&row, Style::Square, 27, &diagnosis, &truth()).unwrap()
+    };
+    assert_eq!(objected("It rises to 100 MiB between collections (GOGC=400)."), []);
+    let found = objected("It stayed at 4 MiB.");
+    assert!(matches!(&*found, [one] if one.about == About::Detail && one.sentence.contains("GOGC=400")));
 }
