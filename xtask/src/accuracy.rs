@@ -1,6 +1,6 @@
 //! `cargo xtask accuracy`: how right the judge is on programs of which it is known what leaks.
 
-use crate::workspace::{build_watcher, cargo, succeed};
+use crate::workspace::{cargo, prepare_to_watch, succeed};
 use anyhow::Result;
 use std::ffi::OsString;
 
@@ -16,7 +16,7 @@ pub struct Accuracy {
 impl Accuracy {
     /// Prints a table; fails where a goal is missed.
     pub fn carry_out(self) -> Result<()> {
-        let watcher = build_watcher()?;
+        let watcher = prepare_to_watch()?;
         let mut accuracy = cargo()?;
         accuracy
             .args(["run", "--quiet", "--package", "tests", "--bin", "accuracy", "--"])

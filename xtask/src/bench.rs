@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what watching costs the watcher and the watched, side by side with the alternatives.
 
-use crate::workspace::{build_watcher, cargo, succeed};
+use crate::workspace::{cargo, prepare_to_watch, succeed};
 use anyhow::Result;
 
 /// `cargo xtask bench`: a sweep over many processes beside a peer's, unless another is asked for.
@@ -29,7 +29,7 @@ pub struct Bench {
 impl Bench {
     /// Prints a table. Nothing depends on the numbers: a slow machine fails nothing.
     pub fn carry_out(self) -> Result<()> {
-        let watcher = build_watcher()?;
+        let watcher = prepare_to_watch()?;
         let (bin, argument) = if self.goroutines {
             ("goroutines", None)
         } else if self.churn {

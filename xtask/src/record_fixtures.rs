@@ -1,6 +1,6 @@
 //! `cargo xtask record-fixtures`: records programs at work into `tests/recordings`, as its table says.
 
-use crate::workspace::{build_watcher, cargo, succeed};
+use crate::workspace::{cargo, prepare_to_watch, succeed};
 use anyhow::Result;
 
 /// `cargo xtask record-fixtures`.
@@ -13,7 +13,7 @@ pub struct RecordFixtures {
 impl RecordFixtures {
     /// Needs root and Go. `cargo test --test recordings` says afterwards what the judge makes of them.
     pub fn carry_out(self) -> Result<()> {
-        let watcher = build_watcher()?;
+        let watcher = prepare_to_watch()?;
         let mut record = cargo()?;
         record
             .args(["run", "--quiet", "--package", "tests", "--bin", "record_fixtures", "--"])

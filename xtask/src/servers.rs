@@ -1,6 +1,6 @@
 //! `cargo xtask servers`: Debian's servers under load, watched all the time: is any of them said to leak?
 
-use crate::workspace::{build_watcher, cargo, succeed};
+use crate::workspace::{cargo, prepare_to_watch, succeed};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ pub struct Servers {
 impl Servers {
     /// Prints a table; fails where a server is said to leak.
     pub fn carry_out(self) -> Result<()> {
-        let watcher = build_watcher()?;
+        let watcher = prepare_to_watch()?;
         let mut servers = cargo()?;
         servers.args([
             "run",

@@ -5,7 +5,7 @@
 //! Anybody else gets the tests that work without, and reads which were left out and why.
 
 use crate::vm::Vm;
-use crate::workspace::{build_watcher, cargo, is_root, succeed};
+use crate::workspace::{cargo, is_root, prepare_to_watch, succeed};
 use anyhow::Result;
 use std::io::{self, Write};
 use std::path::Path;
@@ -40,7 +40,7 @@ impl Test {
     pub fn carry_out(self) -> Result<()> {
         succeed(cargo()?.args(["test", "--"]).args(&self.filter))?;
         succeed(cargo()?.args(["test", "--package", "tests", "--lib", "--"]).args(&self.filter))?;
-        let watcher = build_watcher()?;
+        let watcher = prepare_to_watch()?;
         if is_root() {
             install_packages()?;
         } else {

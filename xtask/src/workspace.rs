@@ -39,6 +39,23 @@ pub fn build_watcher() -> Result<PathBuf> {
     Ok(target_directory()?.join("release/watcher"))
 }
 
+/// Builds the agent, and brings what real programs are watched with: as root, the kernel's list of tracepoints.
+pub fn prepare_to_watch() -> Result<PathBuf> {
+    let watcher = build_watcher()?;
+    if is_root() && is_empty(Path::new(TRACEFS)) {
+        succeed(Command::new("mount").args(["-t", "tracefs", "nodev", TRACEFS]))?;
+    }
+    Ok(watcher)
+}
+
+/// Where the kernel expects its list of tracepoints to be mounted.
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// It is a directory, and nothing is mounted on it.
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// Where cargo puts what it builds.
 pub fn target_directory() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);

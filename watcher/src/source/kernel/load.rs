@@ -8,7 +8,7 @@ use super::ledger::LEDGER_MAPS;
 use super::offsets::OFFSETS;
 use super::probes::{Capabilities, Outcome, Probe, ProbeName, explain_types, unasked};
 use super::tables::{Passes, agrees, restricts};
-use super::{Kernel, memory};
+use super::{Kernel, memory, tracefs};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
 use std::collections::HashMap;
@@ -177,6 +177,8 @@ impl Loading {
             .ok_or(ProgramError::UnexpectedProgramType)
             .and_then(|program| hook.load(program, self.types.as_ref()));
         match loaded {
+            // Loaded is not attached: that takes the number of the tracepoint.
+            Ok(()) if matches!(hook, Hook::TryTracepoint) => tracefs::system_calls(),
             Ok(()) => Outcome::Works,
             Err(error) => self.capabilities.explain_program(&error),
         }

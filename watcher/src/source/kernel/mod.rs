@@ -22,6 +22,7 @@ mod memory;
 mod offsets;
 pub mod probes;
 mod tables;
+mod tracefs;
 
 use aya::Ebpf;
 use aya::maps::{PerCpuArray, RingBuf};

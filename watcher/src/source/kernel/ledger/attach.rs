@@ -2,6 +2,7 @@
 
 use crate::source::kernel::facts::Facts;
 use crate::source::kernel::probes::{Outcome, ProbeName};
+use crate::source::kernel::tracefs;
 use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
@@ -110,6 +111,9 @@ impl<'a> Attaching<'a> {
     fn load(&mut self, name: &str, hook: Hook) -> Result<&mut Program, Outcome> {
         if self.hidden.contains(name) {
             return Err(Outcome::Refused { why: format!("The kernel refused the program {name}.") });
+        }
+        if let (Hook::Calls(_), missing @ Outcome::NotAsked { .. }) = (hook, tracefs::system_calls()) {
+            return Err(missing);
         }
         if !matches!(hook, Hook::Calls(_) | Hook::Instructions) && self.types.is_none() {
             let types = aya::Btf::parse_file(&self.facts.types, Endianness::default());
