@@ -27,6 +27,12 @@ const SPAN_BYTES: usize = 0x98;
 const BATCH: usize = 1024;
 /// Pieces in which variables are read: one that cannot be read costs no other.
 const PIECE_BYTES: u64 = 4096;
+/// Arenas that are looked up in their map: 1 TiB of heap.
+const MAX_ARENAS: usize = 1 << 14;
+/// Arenas by which the map of them is recognised: it leads to what is known of one of these.
+const TELLING_ARENAS: usize = 8;
+/// Blocks that are noted: 64 GiB of structures.
+const MAX_BLOCKS: usize = 1 << 20;
 /// Buckets of the profile that are followed: each chunk of memory for them holds hundreds.
 const MAX_BUCKETS: usize = 1 << 14;
 /// `buckHashSize` pointers.
@@ -55,6 +61,8 @@ pub struct OwnMemory {
     /// Length of mappings that were reached and that the runtime does not count as mapped: the map of arenas, of which
     /// a page or two are ever touched.
     pub uncounted_bytes: u64,
+    /// There was more than is followed: arenas of the heap, or places. What they lead to is missing.
+    pub is_cut: bool,
 }
 
 /// Mappings, and what of them the runtime's books lead to.
@@ -67,6 +75,7 @@ struct Reached<'a> {
     /// Ranges whose both ends are known.
     exact: Vec<Range<u64>>,
     uncounted_bytes: u64,
+    is_cut: bool,
 }
 
 /// Tells for each of `mappings`, which ascend and hold no heap, whether the runtime keeps structures of its own in
@@ -85,7 +94,7 @@ pub fn reached(
 ) -> Result<OwnMemory, HeapError> {
     let is_reached = vec![false; mappings.len()];
     let (near, exact) = (BTreeSet::new(), Vec::new());
-    let mut reached = Reached { mappings, is_reached, near, exact, uncounted_bytes: 0 };
+    let mut reached = Reached { mappings, is_reached, near, exact, uncounted_bytes: 0, is_cut: false };
     if !mappings.is_empty() {
         reached.by_heap(memory, heap, spans);
         reached.by_spans(memory, heap)?;
@@ -111,7 +120,12 @@ impl Reached<'_> {
                 None => places.push(range),
             }
         }
-        OwnMemory { is_reached: self.is_reached, places, uncounted_bytes: self.uncounted_bytes }
+        OwnMemory {
+            is_reached: self.is_reached,
+            places,
+            uncounted_bytes: self.uncounted_bytes,
+            is_cut: self.is_cut,
+        }
     }
 
     /// The mapping that holds an address.
@@ -125,7 +139,12 @@ impl Reached<'_> {
     fn mark(&mut self, address: u64) {
         if let Some(index) = self.holder(address) {
             self.is_reached[index] = true;
-            self.near.insert(address / BLOCK_BYTES);
+            let block = address / BLOCK_BYTES;
+            if self.near.len() < MAX_BLOCKS {
+                self.near.insert(block);
+            } else {
+                self.is_cut |= !self.near.contains(&block);
+            }
         }
     }
 
@@ -140,33 +159,44 @@ impl Reached<'_> {
     /// From the words of `mheap_`, and from the map of arenas that one of them points to.
     fn by_heap(&mut self, memory: &dyn Memory, heap: &Heap, spans: &[Range<u64>]) {
         let all_spans = heap.sweep_generation_address().wrapping_add(8);
-        let mut arenas: Vec<u64> = spans
-            .iter()
-            .flat_map(|span| span.start / ARENA_BYTES..span.end.div_ceil(ARENA_BYTES))
-            .map(|arena| arena.wrapping_add(ARENA_BASE / ARENA_BYTES))
-            .filter(|arena| *arena < ARENA_MAP_ENTRIES)
-            .collect();
-        arenas.dedup();
+        let arenas = arenas(spans);
+        self.is_cut |= arenas.len() > MAX_ARENAS;
+        let arenas = &arenas[..arenas.len().min(MAX_ARENAS)];
         let before = all_spans.saturating_sub(BEFORE_ALL_SPANS);
         for word in variables(memory, before, BEFORE_ALL_SPANS) {
             self.mark_whole(word, PAGE_BITMAP_BYTES);
         }
+        let mut is_known = false;
         for word in variables(memory, all_spans, BEHIND_ALL_SPANS) {
-            let Some(index) = self.holder(word) else { continue };
-            let map = word..word.saturating_add(ARENA_MAP_ENTRIES * 8);
-            if map.end > self.mappings[index].end {
+            if !is_known && self.is_arena_map(memory, word, arenas) {
+                is_known = true;
+                self.by_arena_map(memory, word, arenas, spans);
+            } else {
                 self.mark(word);
-                continue;
             }
+        }
+    }
+
+    /// Has room for an entry for each arena, and that of one of the first leads on.
+    fn is_arena_map(&self, memory: &dyn Memory, map: u64, arenas: &[u64]) -> bool {
+        let Some(index) = self.holder(map) else { return false };
+        map.saturating_add(ARENA_MAP_ENTRIES * 8) <= self.mappings[index].end
+            && arenas.iter().take(TELLING_ARENAS).any(|arena| {
+                word_at(memory, map + arena * 8).is_some_and(|metadata| self.holder(metadata).is_some())
+            })
+    }
+
+    fn by_arena_map(&mut self, memory: &dyn Memory, map: u64, arenas: &[u64], spans: &[Range<u64>]) {
+        if let Some(index) = self.holder(map) {
             self.is_reached[index] = true;
-            self.uncounted_bytes = ARENA_MAP_ENTRIES * 8;
-            for arena in &arenas {
-                let entry = map.start + arena * 8;
-                if let Some(metadata) = word_at(memory, entry).filter(|metadata| *metadata != 0) {
-                    let page = entry / PIECE_BYTES * PIECE_BYTES;
-                    self.exact.push(page..page + PIECE_BYTES);
-                    self.by_arena(memory, metadata, *arena, spans);
-                }
+        }
+        self.uncounted_bytes = ARENA_MAP_ENTRIES * 8;
+        for arena in arenas {
+            let entry = map + arena * 8;
+            if let Some(metadata) = word_at(memory, entry).filter(|metadata| *metadata != 0) {
+                let page = entry / PIECE_BYTES * PIECE_BYTES;
+                self.exact.push(page..page + PIECE_BYTES);
+                self.by_arena(memory, metadata, *arena, spans);
             }
         }
     }
@@ -258,6 +288,24 @@ impl Reached<'_> {
     }
 }
 
+/// Numbers of the arenas that `spans` lie in, ascending, as the runtime counts them: no more than one beyond what is
+/// looked up.
+fn arenas(spans: &[Range<u64>]) -> Vec<u64> {
+    let mut arenas = Vec::new();
+    for span in spans {
+        for arena in span.start / ARENA_BYTES..span.end.div_ceil(ARENA_BYTES) {
+            let arena = arena.wrapping_add(ARENA_BASE / ARENA_BYTES);
+            if arenas.len() > MAX_ARENAS || arena >= ARENA_MAP_ENTRIES {
+                return arenas;
+            }
+            if arenas.last() != Some(&arena) {
+                arenas.push(arena);
+            }
+        }
+    }
+    arenas
+}
+
 /// Words of the program's variables in a range; what cannot be read of it is left out.
 fn variables(memory: &dyn Memory, start: u64, length: u64) -> Vec<u64> {
     let start = start / PIECE_BYTES * PIECE_BYTES;
@@ -279,4 +327,101 @@ fn word_at(memory: &dyn Memory, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     memory.read(address, &mut bytes).ok()?;
     Some(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recorded::Recorded;
+    use super::super::{Memory, Unreadable};
+    use super::{ARENA_MAP_ENTRIES, CHUNK_BYTES, Heap, MAX_ARENAS, OwnMemory, arenas, reached};
+    use std::cell::Cell;
+    use std::ops::Range;
+
+    const CONTROLLER: u64 = 0x50_0000;
+    const VARIABLES: u64 = 0x60_0000;
+    const ALL_SPANS: u64 = VARIABLES + 0x1_0208;
+    const LIST: u64 = 0x70_0000;
+    const SPANS: u64 = 0x80_0000;
+    const HEAP: u64 = 0xc0_0000_0000;
+    const METADATA: u64 = 0x7f00_0000_0000;
+    /// Has room for a map of arenas, and is none.
+    const DECOY: u64 = 0x7f00_1000_0000;
+    const MAP: u64 = 0x7f00_4000_0000;
+    const MAP_BYTES: u64 = ARENA_MAP_ENTRIES * 8;
+    /// Entry of the heap's first arena.
+    const ENTRY: u64 = MAP + ((HEAP + (1 << 47)) >> 26) * 8;
+    const MIB: u64 = 1 << 20;
+
+    /// Counts what is read.
+    struct Counted(Recorded, Cell<u64>);
+
+    impl Memory for Counted {
+        fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+            self.1.set(self.1.get() + 1);
+            self.0.read(address, buffer)
+        }
+    }
+
+    fn memory() -> Recorded {
+        let minimum = 4 << 20;
+        let mut controller = [0_u64; 64];
+        (controller[0], controller[1], controller[2]) = (100, i64::MAX.cast_unsigned(), minimum);
+        (controller[0x48 / 8], controller[(0x48 + 0xc8) / 8]) = (minimum, 8 * 8192);
+        let mut variables = vec![0; 0x2_0000 / 8];
+        let all_spans = usize::try_from(ALL_SPANS - VARIABLES).unwrap() / 8;
+        variables[all_spans - 1..][..5].copy_from_slice(&[2, LIST, 8, 8, 8]);
+        variables[all_spans + 40..][..3].copy_from_slice(&[DECOY, MAP, DECOY + 8]);
+        let spans: Vec<u64> = (0..8).map(|index| SPANS + index * 0x100).collect();
+        let mut span = vec![0; 8 * 0x100 / 8];
+        // `gcmarkBits` of one of them.
+        span[0x40 / 8] = METADATA + 3 * MIB;
+        Recorded::new()
+            .with_words(CONTROLLER, &controller)
+            .with_words(VARIABLES, &variables)
+            .with_words(LIST, &spans)
+            .with_words(SPANS, &span)
+            .with_words(METADATA, &[SPANS, SPANS])
+            .with_words(ENTRY, &[METADATA])
+            .with(DECOY, &vec![0; 1 << 25])
+    }
+
+    fn found(memory: &dyn Memory, spans: &[Range<u64>]) -> OwnMemory {
+        let heap = Heap::locate(memory, CONTROLLER, ALL_SPANS, Some(26)).unwrap();
+        let mappings = [
+            SPANS..SPANS + 0x1000,
+            METADATA..METADATA + 4 * MIB,
+            METADATA + 5 * MIB..METADATA + 6 * MIB,
+            DECOY..DECOY + MAP_BYTES,
+            MAP..MAP + MAP_BYTES,
+        ];
+        reached(memory, &heap, None, spans, &mappings).unwrap()
+    }
+
+    #[test]
+    fn the_books_lead_to_what_the_runtime_has() {
+        let own = found(&memory(), &[HEAP..HEAP + 8 * 8192]);
+        assert_eq!(own.is_reached, [true, true, false, true, true]);
+        assert_eq!((own.uncounted_bytes, own.is_cut), (MAP_BYTES, false));
+        let page = ENTRY / 4096 * 4096;
+        let places = own.places;
+        assert!(places.contains(&(page..page + 4096)), "{places:x?}");
+        for address in [SPANS, METADATA, METADATA + 3 * MIB] {
+            let place = places.iter().find(|place| place.contains(&address)).unwrap();
+            assert!(place.end - place.start <= 3 * CHUNK_BYTES, "{place:x?}");
+        }
+    }
+
+    #[test]
+    fn spans_that_claim_all_addresses_do_not_make_it_work_without_end() {
+        let memory = Counted(memory(), Cell::new(0));
+        let before = found(&memory, &[HEAP..HEAP + 8192]);
+        let usual = memory.1.replace(0);
+        let own = found(&memory, &[HEAP..1 << 47]);
+        assert!(own.is_cut && !before.is_cut);
+        assert_eq!(own.is_reached, before.is_reached);
+        assert!(memory.1.get() < usual + 2 * MAX_ARENAS as u64, "{} reads", memory.1.get());
+        assert_eq!(arenas(&[0..1 << 47]).len(), MAX_ARENAS + 1);
+        assert_eq!(arenas(&[0..1, 8192..1 << 26, (1 << 26) + 1..u64::MAX]).len(), MAX_ARENAS + 1);
+        assert_eq!(arenas(&[1 << 47..u64::MAX]), [0; 0]);
+    }
 }

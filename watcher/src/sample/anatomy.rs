@@ -17,9 +17,16 @@ use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
 use sums::Books;
+
+/// Pages of which it is asked whether they are resident, in one anatomy: those of 512 GiB. The kernel is done with them in
+/// about a second.
+const MAX_PAGES: u64 = 1 << 27;
+/// x86-64's; others are not read.
+const PAGE_BYTES: u64 = 4096;
 
 /// Resident memory of one process by what it is for, in bytes. The fields up to `unexplained` add up to the resident
 /// set.
@@ -121,10 +128,11 @@ pub fn of_go(runtime: &mut Runtime, file: &File, process: &ProcessDir) -> Readin
         };
         let reach =
             |spans: &[Range<u64>], mappings: &[Range<u64>]| reader.reached(&memory, spans, mappings).ok();
-        let resident = |ranges: &[Range<u64>]| process.resident_bytes(ranges).into_seen();
+        let pages = Pages::new(process);
+        let resident = |ranges: &[Range<u64>]| pages.resident_bytes(ranges);
         let looks = sums::Looks { memory: &memory, reach: &reach, resident: &resident };
         let anatomy = sums::anatomy(&mappings, books.as_ref(), &looks, remarks);
-        Anatomy { at: Some(at), ..anatomy }
+        pages.remark(Anatomy { at: Some(at), ..anatomy })
     })
 }
 
@@ -133,10 +141,48 @@ pub fn of_any(process: &ProcessDir) -> Reading<Anatomy> {
     let at = clock::now();
     let memory = ProcessMemory::new(process.pid());
     process.mapping_use().map(|mappings| {
-        let resident = |ranges: &[Range<u64>]| process.resident_bytes(ranges).into_seen();
+        let pages = Pages::new(process);
+        let resident = |ranges: &[Range<u64>]| pages.resident_bytes(ranges);
         let looks = sums::Looks { memory: &memory, reach: &|_, _| None, resident: &resident };
-        Anatomy { at: Some(at), ..sums::anatomy(&mappings, None, &looks, Vec::new()) }
+        pages.remark(Anatomy { at: Some(at), ..sums::anatomy(&mappings, None, &looks, Vec::new()) })
     })
+}
+
+/// Asks which pages are resident, as long as they are not too many: a process may map all addresses that there are.
+struct Pages<'a> {
+    process: &'a ProcessDir,
+    left: Cell<u64>,
+    refused: Cell<u64>,
+}
+
+impl Pages<'_> {
+    fn new(process: &ProcessDir) -> Pages<'_> {
+        Pages { process, left: Cell::new(MAX_PAGES), refused: Cell::new(0) }
+    }
+
+    /// How much of these ranges is resident; `None` where that cannot be read, or would be too much.
+    fn resident_bytes(&self, ranges: &[Range<u64>]) -> Option<u64> {
+        let pages = ranges
+            .iter()
+            .map(|range| range.end.div_ceil(PAGE_BYTES).saturating_sub(range.start / PAGE_BYTES))
+            .fold(0, u64::saturating_add);
+        let Some(left) = self.left.get().checked_sub(pages) else {
+            self.refused.set(self.refused.get().saturating_add(pages));
+            return None;
+        };
+        self.left.set(left);
+        self.process.resident_bytes(ranges).into_seen()
+    }
+
+    fn remark(&self, mut anatomy: Anatomy) -> Anatomy {
+        if self.refused.get() > 0 {
+            anatomy.remarks.push(format!(
+                "{} GiB of addresses were not asked for what of them is resident: they are too many.",
+                self.refused.get().saturating_mul(PAGE_BYTES).div_ceil(1 << 30),
+            ));
+        }
+        anatomy
+    }
 }
 
 /// Where the variables of the executable lie.
@@ -149,4 +195,26 @@ fn variables(runtime: &mut Runtime, file: &File, memory: &ProcessMemory) -> Vec<
             start..start.saturating_add(segment.memory_bytes)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Anatomy, MAX_PAGES, Pages};
+    use crate::source::proc::ProcRoot;
+
+    #[test]
+    fn no_more_pages_are_asked_for_than_a_process_of_some_size_has() {
+        let own = ProcRoot::host().unwrap().open(std::process::id().cast_signed()).into_seen().unwrap();
+        let pages = Pages::new(&own);
+        let touched = vec![1_u8; 1 << 16];
+        let start = (touched.as_ptr().addr() as u64).next_multiple_of(4096);
+        let whole = start..start + (8 << 10);
+        assert_eq!(pages.resident_bytes(std::slice::from_ref(&whole)), Some(8 << 10));
+        assert_eq!(pages.remark(Anatomy::default()), Anatomy::default());
+        assert_eq!(pages.resident_bytes(&[whole.clone(), 1 << 46..1 << 47]), None);
+        assert_eq!(pages.resident_bytes(&[0..u64::MAX, 0..u64::MAX]), None);
+        assert_eq!(pages.left.get(), MAX_PAGES - 2, "what was refused costs nothing");
+        assert_eq!(pages.resident_bytes(&[whole]), Some(8 << 10));
+        assert_eq!(pages.remark(Anatomy::default()).remarks.len(), 1);
+    }
 }

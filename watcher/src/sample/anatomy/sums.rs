@@ -6,7 +6,6 @@ use crate::golang::heap::HeapCounters;
 use crate::golang::own_memory::OwnMemory;
 use crate::golang::spans::Census;
 use crate::source::proc::MappingUse;
-use std::collections::HashSet;
 use std::ops::Range;
 
 /// `heapArenaBytes` on 64-bit Linux: addresses are given to the heap in blocks of it.
@@ -76,7 +75,8 @@ pub(super) fn anatomy(
     remarks: Vec<String>,
 ) -> Anatomy {
     let mut anatomy = Anatomy { remarks, ..Anatomy::default() };
-    let arenas = books.map(arenas).unwrap_or_default();
+    let spans = books.map(|books| Spans::of(books, mappings)).unwrap_or_default();
+    let arenas = arenas(&spans.mapped);
     let (mut in_arenas, mut named_bytes) = (0, 0);
     let mut unnamed = Unnamed::default();
     let mut before: Option<&MappingUse> = None;
@@ -113,29 +113,71 @@ pub(super) fn anatomy(
     }
     match books {
         Some(books) => {
-            in_the_heap(in_arenas, books, looks, &mut anatomy);
-            outside_the_heap(&unnamed, books, named_bytes, looks, &mut anatomy);
+            in_the_heap(in_arenas, books, &spans, looks, &mut anatomy);
+            outside_the_heap(&unnamed, books, &spans, named_bytes, looks, &mut anatomy);
         }
         None => anatomy.unexplained += in_arenas + unnamed.resident.iter().sum::<u64>(),
     }
     anatomy
 }
 
-fn arenas(books: &Books) -> HashSet<u64> {
-    let ranges = books.census.ranges.iter();
-    ranges.flat_map(|range| range.start / ARENA_BYTES..range.end.div_ceil(ARENA_BYTES)).collect()
+/// Where the heap's spans lie. The list of spans is the process's own, and may name any addresses; what is mapped is
+/// the kernel's word.
+#[derive(Clone, Debug, Default)]
+struct Spans {
+    /// As far as they lie in mappings; ascending.
+    mapped: Vec<Range<u64>>,
+    /// As far as those have anything in memory.
+    touched: Vec<Range<u64>>,
+    /// What is listed and lies in no mapping.
+    unmapped_bytes: u64,
+}
+
+impl Spans {
+    fn of(books: &Books, mappings: &[MappingUse]) -> Spans {
+        let listed = &books.census.ranges;
+        let of = |mappings: Vec<&MappingUse>| {
+            let ranges: Vec<Range<u64>> = mappings.into_iter().map(|mapping| mapping.range.clone()).collect();
+            common(listed, &ranges)
+        };
+        let mapped = of(mappings.iter().collect());
+        let touched = of(mappings.iter().filter(|mapping| mapping.resident_bytes > 0).collect());
+        Spans { unmapped_bytes: length(listed).saturating_sub(length(&mapped)), mapped, touched }
+    }
+}
+
+fn length(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().fold(0, |sum, range| sum.saturating_add(range.end.saturating_sub(range.start)))
+}
+
+/// Whole arenas that spans lie in, ascending, neighbours joined.
+fn arenas(spans: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut arenas: Vec<Range<u64>> = Vec::new();
+    for span in spans {
+        let start = span.start / ARENA_BYTES * ARENA_BYTES;
+        let end = span.end.div_ceil(ARENA_BYTES).saturating_mul(ARENA_BYTES);
+        match arenas.last_mut().filter(|last| start <= last.end) {
+            Some(last) => last.end = last.end.max(end),
+            None => arenas.push(start..end),
+        }
+    }
+    arenas
 }
 
 fn place(
     mapping: &MappingUse,
     before: Option<&MappingUse>,
     books: Option<&Books>,
-    arenas: &HashSet<u64>,
+    arenas: &[Range<u64>],
 ) -> Place {
     let (name, range) = (mapping.name.as_str(), &mapping.range);
     let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
-    let in_arena =
-        || (range.start / ARENA_BYTES..range.end.div_ceil(ARENA_BYTES)).any(|arena| arenas.contains(&arena));
+    // A mapping that only shares an arena with spans is the heap's as well: addresses are given to it arena by arena.
+    let in_arena = || {
+        let (start, end) = (range.start / ARENA_BYTES * ARENA_BYTES, range.end);
+        let first = arenas.partition_point(|arena| arena.end <= start);
+        arenas.get(first).is_some_and(|arena| arena.start < end)
+    };
     // The kernel maps what a file's variables take beyond the file behind it.
     let follows_a_file = || {
         before.is_some_and(|before| {
@@ -208,10 +250,16 @@ fn of_the_library(unnamed: &mut Unnamed, looks: &Looks, anatomy: &mut Anatomy) {
 }
 
 /// Splits what is resident of the heap's addresses.
-fn in_the_heap(in_arenas: u64, books: &Books, looks: &Looks, anatomy: &mut Anatomy) {
+fn in_the_heap(in_arenas: u64, books: &Books, spans: &Spans, looks: &Looks, anatomy: &mut Anatomy) {
     let Books { counters, census, .. } = books;
-    let in_use = books.in_use_bytes();
-    let resident = (looks.resident)(&census.ranges);
+    if spans.unmapped_bytes > 0 {
+        anatomy.remarks.push(format!(
+            "{} MiB of what the runtime lists as its heap lie in no mapping, and are left out.",
+            spans.unmapped_bytes.div_ceil(1 << 20),
+        ));
+    }
+    let in_use = books.in_use_bytes().saturating_sub(spans.unmapped_bytes);
+    let resident = (looks.resident)(&spans.touched);
     if resident.is_none() {
         let remark =
             "Which pages of the heap are resident could not be read: all of its spans are taken to be.";
@@ -244,16 +292,23 @@ fn in_the_heap(in_arenas: u64, books: &Books, looks: &Looks, anatomy: &mut Anato
 fn outside_the_heap(
     unnamed: &Unnamed,
     books: &Books,
+    spans: &Spans,
     named_bytes: u64,
     looks: &Looks,
     anatomy: &mut Anatomy,
 ) {
-    let Books { counters, census, .. } = books;
-    let heap_bytes = books.in_use_bytes().saturating_add(counters.idle_bytes);
+    let Books { counters, .. } = books;
+    let heap_bytes =
+        books.in_use_bytes().saturating_sub(spans.unmapped_bytes).saturating_add(counters.idle_bytes);
     let own = counters.mapped_bytes.saturating_sub(heap_bytes).saturating_sub(named_bytes);
     let mut all: Vec<Range<u64>> = unnamed.ranges.iter().chain(&unnamed.reserved).cloned().collect();
     all.sort_by_key(|range| range.start);
-    let reached = (looks.reach)(&census.ranges, &all).unwrap_or_default();
+    let reached = (looks.reach)(&spans.mapped, &all).unwrap_or_default();
+    if reached.is_cut {
+        let remark = "The runtime's own structures are too many to follow all of them: some of its memory counts \
+                      as nobody's.";
+        anatomy.remarks.push(remark.to_owned());
+    }
     let is_reached = |range: &Range<u64>| {
         let Ok(index) = all.binary_search_by_key(&range.start, |one| one.start) else { return false };
         let leads_here = |index: usize| reached.is_reached.get(index) == Some(&true);

@@ -75,7 +75,7 @@ fn taken(mappings: &[MappingUse], books: Option<&Books>) -> Anatomy {
     let reach = |_: &[Range<u64>], mappings: &[Range<u64>]| {
         let place = HIGH..HIGH + 2 * MIB;
         let is_reached = mappings.iter().map(|mapping| mapping.start == HIGH).collect();
-        Some(OwnMemory { is_reached, places: Vec::from([place]), uncounted_bytes: 0 })
+        Some(OwnMemory { is_reached, places: Vec::from([place]), uncounted_bytes: 0, is_cut: false })
     };
     let resident = |ranges: &[Range<u64>]| {
         let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
@@ -119,6 +119,38 @@ fn what_goes_beyond_the_runtimes_own_count_is_not_its() {
     // was found one is resident.
     let anatomy = taken(&mappings(), Some(&books(30 * MIB)));
     assert_eq!((anatomy.runtime, anatomy.anonymous, anatomy.unexplained), (2 * MIB, 11 * MIB, 3 * MIB));
+}
+
+#[test]
+fn spans_that_lie_in_no_mapping_are_left_out() {
+    let whole = taken(&mappings(), Some(&books(33 * MIB)));
+    let mut books = books(33 * MIB);
+    let behind = books.census.ranges[1].end;
+    books.census.ranges[1].end = 1 << 47;
+    books.census.heap_bytes += (1 << 47) - behind;
+    let mut with_false_span = taken(&mappings(), Some(&books));
+    assert!(with_false_span.remarks[0].contains("lie in no mapping"), "{:?}", with_false_span.remarks);
+    with_false_span.remarks.clear();
+    // What is left of it are the 10 MiB of the mapping behind the last span that is one, and the mappings above.
+    assert_eq!(with_false_span.rss_bytes(), whole.rss_bytes());
+    assert!(with_false_span.absent < 64 * MIB, "{with_false_span:?}");
+}
+
+#[test]
+fn addresses_that_nobody_has_touched_are_not_asked_for() {
+    let mut mappings = mappings();
+    mappings.insert(4, mapping(HEAP + 64 * MIB..HEAP + (1 << 40), "", 0, 0));
+    let mut books = books(33 * MIB);
+    books.census.ranges.push(HEAP + 64 * MIB..HEAP + (1 << 40));
+    let asked = std::cell::Cell::new(0);
+    let resident = |ranges: &[Range<u64>]| {
+        asked.set(asked.get() + ranges.iter().map(|range| range.end - range.start).sum::<u64>());
+        Some(0)
+    };
+    let looks = Looks { memory: &Nothing, reach: &|_, _| None, resident: &resident };
+    let anatomy = anatomy(&mappings, Some(&books), &looks, Vec::new());
+    assert_eq!(asked.get(), 21 * MIB);
+    assert_eq!(anatomy.remarks, [""; 0]);
 }
 
 #[test]
