@@ -22,7 +22,7 @@ const RETRY_CHUNK: usize = 16;
 const PASSES: usize = 4;
 /// Copied of a stack at first; most parked goroutines use less.
 const SHALLOW_STACK_BYTES: u64 = 1024;
-/// Copied of a stack that turned out to be deeper.
+/// Copied of a stack that turned out to be deeper. Of one that is deeper still the innermost frames are kept.
 const DEEP_STACK_BYTES: u64 = 256 * 1024;
 /// Deep stacks that are read together: bounds the buffer.
 const DEEP_CHUNK: usize = 32;
@@ -152,7 +152,8 @@ pub struct Effort {
     pub given_up: u64,
     /// Goroutines that ran on a processor each time.
     pub running: u64,
-    /// Goroutines whose structure or stack could not be read.
+    /// Goroutines whose structure or stack could not be read, and what is listed as one and does not point to itself
+    /// as they do.
     pub unreadable: u64,
     /// Stacks that were walked to their root.
     pub complete_stacks: u64,
@@ -188,6 +189,8 @@ struct Fields {
     /// The wait reason and the bytes behind it. Among them is `trackingSeq`, which the runtime counts up each time
     /// the goroutine stops running (`casgstatus` in `runtime/proc.go`, Go 1.17 to 1.27).
     history: [u8; 16],
+    /// `sched.g` of whatever lives is the goroutine itself (`newproc1` in `runtime/proc.go`).
+    own_address: u64,
 }
 
 impl Fields {
@@ -214,6 +217,7 @@ impl Fields {
             start_pc: word(layout.start_pc)?,
             id: word(layout.goid)?,
             history: array_at(bytes, layout.wait_reason())?,
+            own_address: word(layout.sched_g())?,
         })
     }
 
@@ -226,6 +230,7 @@ impl Fields {
         same_place
             && self.history == other.history
             && self.status == other.status
+            && self.own_address == other.own_address
             && (self.low, self.high) == (other.low, other.high)
             && (self.id, self.start_pc, self.go_pc) == (other.id, other.start_pc, other.go_pc)
     }
@@ -330,6 +335,10 @@ impl Collector<'_> {
                 self.effort.dead += 1;
                 continue;
             };
+            if fields.own_address != *address {
+                self.again_or_lost(*address);
+                continue;
+            }
             let Start { sp, is_syscall, .. } = fields.start;
             let is_parked = match status {
                 Status::Running => is_syscall,
@@ -405,11 +414,11 @@ impl Collector<'_> {
             // A walk that ends early may have met a moment that the comparison did not.
             Walk::Incomplete(_) | Walk::Lost if !self.is_last_pass => self.again.push(address),
             Walk::Complete(id) => self.record(address, structure, fields, Some(id), StackReading::Complete),
-            Walk::Incomplete(id) => {
+            Walk::NeedsMore(_) if !was_deep => self.deep.push(address),
+            Walk::Incomplete(id) | Walk::NeedsMore(id) => {
                 self.record(address, structure, fields, Some(id), StackReading::Incomplete);
             }
-            Walk::NeedsMore if !was_deep => self.deep.push(address),
-            Walk::NeedsMore | Walk::Lost => {
+            Walk::Lost => {
                 self.record(address, structure, fields, None, StackReading::Incomplete);
             }
         }

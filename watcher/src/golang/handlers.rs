@@ -10,28 +10,38 @@ use memchr::memmem::Finder;
 const HANDLER: &[u8] = b"\0net/http/pprof.Index\0";
 /// Read at once.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Larger executables are searched up to here.
-const MAX_BYTES: u64 = 2 << 30;
+/// As much of an executable is searched, all of its segments together.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Whether the executable holds the handlers.
 ///
 /// # Errors
 /// Where it is no executable, or cannot be read.
 pub fn offers_pprof(file: &(impl ReadAt + ?Sized)) -> Result<bool, ImageError> {
+    offers_within(file, MAX_BYTES)
+}
+
+fn offers_within(file: &(impl ReadAt + ?Sized), mut most_bytes: u64) -> Result<bool, ImageError> {
     let image = Image::read(file)?;
     let finder = Finder::new(HANDLER);
     // The names are data; linkers of C may put what is only read beside the code.
     let (code, data): (Vec<_>, Vec<_>) = image.segments.iter().partition(|segment| segment.executable);
     for segment in data.into_iter().chain(code) {
-        if holds(file, segment, &finder)? {
+        if holds(file, segment, &finder, &mut most_bytes)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn holds(file: &(impl ReadAt + ?Sized), segment: &Segment, finder: &Finder<'_>) -> Result<bool, ImageError> {
-    let end = segment.file_offset.saturating_add(segment.file_bytes.min(MAX_BYTES));
+/// Takes what it reads out of `most_bytes`.
+fn holds(
+    file: &(impl ReadAt + ?Sized),
+    segment: &Segment,
+    finder: &Finder<'_>,
+    most_bytes: &mut u64,
+) -> Result<bool, ImageError> {
+    let end = segment.file_offset.saturating_add(segment.file_bytes.min(*most_bytes));
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut offset = segment.file_offset;
     while offset < end {
@@ -40,6 +50,7 @@ fn holds(file: &(impl ReadAt + ?Sized), segment: &Segment, finder: &Finder<'_>) 
             Ok(length) => length,
             Err(source) => return Err(ImageError::Read { offset, source }),
         };
+        *most_bytes = most_bytes.saturating_sub(length as u64);
         if finder.find(&buffer[..length]).is_some() {
             return Ok(true);
         }
@@ -55,7 +66,28 @@ fn holds(file: &(impl ReadAt + ?Sized), segment: &Segment, finder: &Finder<'_>) 
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK_BYTES, HANDLER, Image, offers_pprof};
+    use super::{CHUNK_BYTES, HANDLER, Image, offers_pprof, offers_within};
+
+    #[test]
+    fn no_more_is_searched_than_a_program_of_any_size_has() {
+        let mut data = vec![b'x'; 3 * CHUNK_BYTES];
+        data.extend_from_slice(HANDLER);
+        let all = data.len() as u64;
+        assert!(offers_within(&executable(&data), all).unwrap());
+        assert!(!offers_within(&executable(&data), all - 1).unwrap());
+        // Two segments of the same bytes cost twice as much.
+        let mut twice = executable(&data[..4096]);
+        let header = twice[64..120].to_vec();
+        twice.splice(120..120, header);
+        twice[56] = 2;
+        twice[72..80].copy_from_slice(&176_u64.to_le_bytes());
+        let behind = 176 + 4096_u64;
+        twice[128..136].copy_from_slice(&behind.to_le_bytes());
+        twice.extend_from_slice(HANDLER);
+        twice.extend_from_slice(&[b'x'; 4096]);
+        assert!(offers_within(&twice, 4096 + HANDLER.len() as u64).unwrap());
+        assert!(!offers_within(&twice, 4096 + 8).unwrap());
+    }
 
     /// An executable with one segment of data, which holds `data`.
     fn executable(data: &[u8]) -> Vec<u8> {

@@ -156,7 +156,7 @@ impl Pages {
             let mut length = loaded.read_static(start, &mut page.bytes).unwrap_or(0);
             if address - start >= length as u64 {
                 page.start = address;
-                let rest = usize::try_from(start + PAGE_BYTES - address).ok()?;
+                let rest = usize::try_from(PAGE_BYTES - (address - start)).ok()?;
                 length = loaded.read_static(address, &mut page.bytes[..rest]).unwrap_or(0);
             }
             page.bytes.truncate(length);

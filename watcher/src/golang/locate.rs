@@ -8,6 +8,7 @@
 use super::bytes::{u32_at, u64_at};
 use super::layouts::GoroutineLayout;
 use super::loaded::Loaded;
+use super::metered::{Allowance, Metered};
 use super::moduledata::Module;
 use super::symbols::Symbols;
 use std::collections::HashSet;
@@ -18,6 +19,12 @@ const MAX_CODE_BYTES: u64 = 64 * 1024;
 /// Variables that are looked through where code did not help.
 const MAX_SCANNED_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_SLICE_LENGTH: u64 = 1 << 27;
+/// For one variable. A program of 300 MB takes some ten thousand calls where its code tells, and some hundred thousand
+/// where each word of its variables has to be followed.
+const PER_VARIABLE: Allowance = Allowance { bytes: 512 << 20, calls: 1 << 19 };
+/// Threads by which lists of them are compared; what is found is read whole later.
+const MAX_COMPARED_THREADS: usize = 1024;
+const MAX_THREADS: usize = 100_000;
 
 /// By which route a variable was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +82,7 @@ impl Places {
             Routes::Both => symbols.program().facts().places,
             Routes::CodeOnly | Routes::ContentOnly => Places::default(),
         };
-        let mut finder = Finder { loaded, code: Vec::new(), module, routes };
+        let finder = Finder { loaded, code: &[], module: &module, routes };
         let guess = |place: Option<Place>, variable| {
             let place = place.filter(|place| place.route == Route::Code)?;
             let place = Place { address: place.address.wrapping_add(loaded.bias), ..place };
@@ -85,8 +92,12 @@ impl Places {
         if guessed.all_found() {
             return guessed;
         }
-        finder.code = code_references(loaded, symbols, &finder.module);
-        let found = guessed.map(|place, variable| place.or_else(|| finder.place(variable)));
+        let code = code_references(loaded, symbols, &module);
+        let search = |variable| {
+            let metered = Metered::new(loaded, PER_VARIABLE);
+            Finder { loaded: &metered.loaded(), code: &code, module: &module, routes }.place(variable)
+        };
+        let found = guessed.map(|place, variable| place.or_else(|| search(variable)));
         symbols.program().facts().places = found.map(|place, _| {
             place.map(|place| Place { address: place.address.wrapping_sub(loaded.bias), ..place })
         });
@@ -171,8 +182,8 @@ fn rip_relative(code: &[u8], address: u64) -> impl Iterator<Item = u64> {
 
 struct Finder<'a> {
     loaded: &'a Loaded<'a>,
-    module: Module,
-    code: Vec<(Variable, u64)>,
+    module: &'a Module,
+    code: &'a [(Variable, u64)],
     routes: Routes,
 }
 
@@ -200,15 +211,16 @@ impl Finder<'_> {
             // The list with the most threads is the list of all threads. Others begin with the same thread at times;
             // what `mcommoninit` uses, which adds to the list, comes before what its readers do.
             Variable::Allm => candidates
-                .filter(|address| self.accepts(variable, *address))
                 .rev()
-                .max_by_key(|address| self.threads_listed_at(*address)),
+                .filter_map(|address| Some((self.threads_at(address)?, address)))
+                .max_by_key(|(threads, _)| *threads)
+                .map(|(_, address)| address),
             _ => candidates.into_iter().find(|address| self.accepts(variable, *address)),
         }
     }
 
     fn by_content(&self, variable: Variable) -> Option<u64> {
-        let module = &self.module;
+        let module = self.module;
         let areas: &[&Range<u64>] = match variable {
             Variable::Allgs | Variable::Allspans | Variable::Mbuckets => &[&module.bss, &module.noptrbss],
             Variable::Allm => &[&module.bss, &module.data],
@@ -219,13 +231,13 @@ impl Finder<'_> {
         for area in areas {
             let found =
                 self.loaded.scan((*area).clone(), WINDOW_BYTES, MAX_SCANNED_BYTES, |address, bytes| {
-                    if !is_promising(variable, bytes) || !self.accepts(variable, address) {
+                    if !is_promising(variable, bytes) {
                         return None;
                     }
                     if variable != Variable::Allm {
-                        return Some(address);
+                        return self.accepts(variable, address).then_some(address);
                     }
-                    let length = self.threads_listed_at(address);
+                    let length = self.threads_at(address)?;
                     if best.is_none_or(|(most, _)| length > most) {
                         best = Some((length, address));
                     }
@@ -238,9 +250,14 @@ impl Finder<'_> {
         best.map(|(_, address)| address)
     }
 
-    fn threads_listed_at(&self, address: u64) -> usize {
-        let first = self.loaded.word(address);
-        first.and_then(|m| longest_thread_list(self.loaded, m)).map_or(0, |list| list.threads.len())
+    /// How many threads are listed from what could be `allm` on; `None` where it cannot be.
+    fn threads_at(&self, address: u64) -> Option<usize> {
+        if !address.is_multiple_of(8) {
+            return None;
+        }
+        let list = longest_thread_list(self.loaded, self.loaded.word(address)?)?;
+        let is_list = list.threads.len() >= 2 && !is_idle_threads(self.loaded, address);
+        is_list.then_some(list.threads.len())
     }
 
     /// Whether `address` holds what the variable must hold.
@@ -249,9 +266,7 @@ impl Finder<'_> {
         address.is_multiple_of(8)
             && match variable {
                 Variable::Allgs => is_allgs(loaded, address),
-                Variable::Allm => {
-                    Some(self.threads_listed_at(address) >= 2 && !is_idle_threads(loaded, address))
-                }
+                Variable::Allm => Some(self.threads_at(address).is_some()),
                 Variable::Controller => is_controller(loaded, address),
                 Variable::Allspans => is_allspans(loaded, address),
                 Variable::Mbuckets => is_mbuckets(loaded, address, &self.module.text),
@@ -350,24 +365,29 @@ pub(super) struct ThreadList {
     pub threads: Vec<u64>,
 }
 
-/// Follows `first` along each field that could be `alllink`; the list of all threads is the longest.
+/// Follows `first` along each field that could be `alllink`; the list of all threads is the longest. Of long lists only
+/// the beginning is looked at, and where that is as long for several fields the first is taken: `alllink` comes before
+/// the links of threads that are idle or have ended.
 pub(super) fn longest_thread_list(loaded: &Loaded, first: u64) -> Option<ThreadList> {
     const LINKS: Range<usize> = 200..480;
     if !is_thread(loaded, first)? {
         return None;
     }
-    let lists =
-        LINKS.step_by(8).map(|link| ThreadList { link, threads: follow_threads(loaded, first, link) });
+    let threads = |link| follow_at_most(loaded, first, link, MAX_COMPARED_THREADS);
+    let lists = LINKS.step_by(8).rev().map(|link| ThreadList { link, threads: threads(link) });
     lists.max_by_key(|list| list.threads.len())
 }
 
 /// The threads from `first` on, as far as they are threads; a circle ends the list.
 pub(super) fn follow_threads(loaded: &Loaded, first: u64, link: usize) -> Vec<u64> {
-    const MAX_THREADS: usize = 100_000;
+    follow_at_most(loaded, first, link, MAX_THREADS)
+}
+
+fn follow_at_most(loaded: &Loaded, first: u64, link: usize, most: usize) -> Vec<u64> {
     let mut threads = Vec::new();
     let mut seen = HashSet::new();
     let mut next = Some(first);
-    while let Some(thread) = next.filter(|thread| threads.len() < MAX_THREADS && seen.insert(*thread)) {
+    while let Some(thread) = next.filter(|thread| threads.len() < most && seen.insert(*thread)) {
         if is_thread(loaded, thread) != Some(true) {
             break;
         }
@@ -489,4 +509,44 @@ pub fn wait_reasons(loaded: &Loaded, place: Place) -> Vec<String> {
         reasons.push(String::from_utf8_lossy(&text).into_owned());
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Elf;
+    use super::super::image::Image;
+    use super::super::{Memory, Unreadable};
+    use super::{Loaded, MAX_COMPARED_THREADS, longest_thread_list};
+    use std::cell::Cell;
+
+    const THREADS: u64 = 0x1000_0000;
+    const FIRST_GOROUTINES: u64 = 0x1000_0000_0000;
+    const THREAD_BYTES: u64 = 512;
+
+    /// A process whose threads have no end, by whatever word one is followed to the next.
+    struct Endless(Cell<usize>);
+
+    impl Memory for Endless {
+        fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+            self.0.set(self.0.get() + 1);
+            let word = match (address.checked_sub(FIRST_GOROUTINES), address % THREAD_BYTES) {
+                (Some(thread), _) => thread - 48,
+                (None, 0) => FIRST_GOROUTINES + address,
+                (None, within) => address - within + THREAD_BYTES,
+            };
+            buffer.copy_from_slice(&word.to_le_bytes()[..buffer.len()]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lists_of_threads_are_compared_by_their_beginnings() {
+        let file = Elf::new().data(0x1000, &[0; 8]).build();
+        let image = Image::read(&file).unwrap();
+        let memory = Endless(Cell::new(0));
+        let loaded = Loaded { file: &file, image: &image, bias: 0, memory: &memory };
+        let list = longest_thread_list(&loaded, THREADS).unwrap();
+        assert_eq!((list.threads.len(), list.link), (MAX_COMPARED_THREADS, 200));
+        assert!(memory.0.get() <= 2 + 35 * 3 * MAX_COMPARED_THREADS, "{} reads", memory.0.get());
+    }
 }

@@ -31,6 +31,7 @@ pub mod threads;
 
 mod bytes;
 mod calibrate;
+mod metered;
 mod modinfo;
 mod ranges;
 mod unwind;

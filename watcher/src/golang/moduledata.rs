@@ -6,6 +6,7 @@
 
 use super::bytes::{u32_at, u64_at};
 use super::loaded::Loaded;
+use super::metered::{Allowance, Metered};
 use std::ops::Range;
 
 /// Words of the stable beginning, up to `enoptrbss`.
@@ -16,10 +17,16 @@ const MAX_SCANNED_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_MODULES: usize = 64;
 /// Larger than any real symbol table.
 const MAX_TABLE_BYTES: u64 = 1 << 30;
+/// Those of the largest programs take some ten MiB. All names are looked through.
+const MAX_NAMES_BYTES: u64 = 256 << 20;
+/// The largest programs have half a million. All functions are looked through.
+const MAX_FUNCTIONS: u64 = 4 << 20;
+/// For the whole search. What looks like a module and is none takes a call.
+const SEARCH: Allowance = Allowance { bytes: 512 << 20, calls: 1 << 17 };
 const HEADER_BYTES: u64 = 72;
 /// No program has addresses from here on (x86-64 and AArch64 with five page-table levels have 56 bits). Sums of an
 /// address below it and anything of 32 bits cannot overflow.
-const ADDRESS_LIMIT: u64 = 1 << 56;
+pub(super) const ADDRESS_LIMIT: u64 = 1 << 56;
 
 /// Formats of the pclntab that are read here (`internal/abi.PCLnTabMagic`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +77,8 @@ pub struct Module {
 /// The modules of a process, the executable's first; empty where there is none of a version that is read here. The
 /// first is looked for where another process of the same executable has it, then everywhere.
 pub fn find(loaded: &Loaded, hint: Option<u64>) -> Vec<Module> {
+    let metered = Metered::new(loaded, SEARCH);
+    let loaded = &metered.loaded();
     let hinted = hint.and_then(|address| recognise_at(loaded, address));
     let search = || {
         loaded.initialised_data().find_map(|range| {
@@ -184,12 +193,15 @@ fn recognise(loaded: &Loaded, address: u64, bytes: &[u8]) -> Option<Module> {
     // One entry more than there are functions: it marks the end of the last.
     let index_agrees = (index.end - index.start) / 8 == functions.checked_add(1)?;
     let is_known = head[4] == 0 && head[5] == 0 && matches!(pc_quantum, 1 | 2 | 4) && head[7] == 8;
-    if !(offsets_agree && index_agrees && is_known) {
+    let is_bounded = functions <= MAX_FUNCTIONS && names.end - names.start <= MAX_NAMES_BYTES;
+    if !(offsets_agree && index_agrees && is_known && is_bounded) {
         return None;
     }
     let mut rest = vec![0; WHOLE_BYTES];
     // The structure may end before, and the segment with it.
-    while loaded.memory.read(address + STABLE_BYTES as u64, &mut rest).is_err() && !rest.is_empty() {
+    while loaded.memory.read(address.saturating_add(STABLE_BYTES as u64), &mut rest).is_err()
+        && !rest.is_empty()
+    {
         rest.truncate(rest.len() - 8);
     }
     Some(Module {

@@ -4,17 +4,18 @@
 //! Follows `tracebackPCs` in `runtime/traceback.go` and `Frames.Next` in `runtime/symtab.go`.
 
 use super::loaded::Loaded;
-use super::moduledata::{self, Module};
+use super::metered::{Allowance, Metered};
+use super::moduledata::{self, ADDRESS_LIMIT, Module};
 use super::pclntab::{Function, Pclntab};
-use super::program::{Program, Tables};
+use super::program::{Program, Resolved, Tables};
 use crate::process::printable;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Deeper inlining than the compiler does means that the tree leads in a circle.
 const MAX_INLINE_DEPTH: usize = 64;
-/// Resolved addresses in plugins that are kept.
-const MAX_PLUGIN_ADDRESSES: usize = 16_384;
+/// For one pass over all names and all functions. Half a million functions take 200 MiB in some ten thousand calls.
+const PASS: Allowance = Allowance { bytes: 1 << 30, calls: 1 << 18 };
 /// Functions looked at when the base of inline trees is checked.
 const INLINE_SAMPLES: usize = 24;
 
@@ -74,7 +75,7 @@ pub struct Symbols {
     /// What is shared with the other processes of the executable.
     program: Arc<Program>,
     /// Resolved addresses in plugins, which lie elsewhere in each process.
-    in_plugins: HashMap<StackPc, Arc<[Located]>>,
+    in_plugins: Resolved,
 }
 
 /// A frame, at the address that it has without bias, and its special role.
@@ -99,13 +100,14 @@ impl Symbols {
             ids: FunctionIds::default(),
             bias: loaded.bias,
             program: Arc::clone(program),
-            in_plugins: HashMap::new(),
+            in_plugins: Resolved::of_plugins(),
         };
         let known = symbols.known_tables(program);
         for (index, table) in symbols.tables.iter_mut().enumerate() {
             let base = known.as_ref().filter(|_| index == 0).and_then(|known| known.function_data);
             table.function_data = base
                 .map(|base| base.wrapping_add(loaded.bias))
+                .filter(|base| *base < ADDRESS_LIMIT)
                 .or_else(|| inline_base(loaded, table, gofunc_offset));
         }
         if let Some(known) = known {
@@ -203,19 +205,22 @@ impl Symbols {
     /// The name of a function.
     pub fn name(&mut self, loaded: &Loaded, function: &Function) -> Option<Arc<str>> {
         let name = self.table_for(function.entry)?.name(loaded, function.name)?;
-        Some(self.intern(shorten(name)))
+        Some(self.intern(function.entry, shorten(name)))
     }
 
     /// Looks up functions of the executable by name. Those that nobody has asked for yet are looked up in one pass
     /// over all of them.
     pub fn functions_named(&mut self, loaded: &Loaded, names: &[&str]) -> Vec<Option<Function>> {
+        let metered = Metered::new(loaded, PASS);
+        let loaded = &metered.loaded();
         let Some(table) = self.tables.first_mut() else { return vec![None; names.len()] };
         let mut facts = self.program.facts();
         let new: Vec<&str> = names.iter().copied().filter(|name| facts.function(name).is_none()).collect();
         let mut indexes: HashMap<&str, u64> = HashMap::new();
         let wanted = if new.is_empty() { HashMap::new() } else { name_offsets(loaded, table, &new) };
+        let found: HashSet<usize> = wanted.values().copied().collect();
         for index in 0..table.module.functions {
-            if indexes.len() == new.len() {
+            if indexes.len() == found.len() {
                 break;
             }
             let Some(offset) = table.function_name_offset(loaded, index) else { break };
@@ -282,7 +287,7 @@ impl Symbols {
         let is_shared = self.is_shared(place.pc);
         let key = StackPc { pc: place.pc.wrapping_sub(if is_shared { self.bias } else { 0 }), ..place };
         let known =
-            if is_shared { self.program.facts().frames(key) } else { self.in_plugins.get(&key).cloned() };
+            if is_shared { self.program.facts().resolved.frames(key) } else { self.in_plugins.frames(key) };
         if let Some(known) = known {
             return known;
         }
@@ -306,12 +311,9 @@ impl Symbols {
         }
         let frames: Arc<[Located]> = resolved.into();
         if is_shared {
-            self.program.facts().learn_frames(key, Arc::clone(&frames));
+            self.program.facts().resolved.learn_frames(key, Arc::clone(&frames));
         } else {
-            if self.in_plugins.len() >= MAX_PLUGIN_ADDRESSES {
-                self.in_plugins.clear();
-            }
-            self.in_plugins.insert(key, Arc::clone(&frames));
+            self.in_plugins.learn_frames(key, Arc::clone(&frames));
         }
         frames
     }
@@ -330,9 +332,9 @@ impl Symbols {
                 None => (function.name, function.id, function.start_line),
             };
             let name = table.name(loaded, name)?;
-            let symbol = self.intern(name.clone());
-            let function = self.intern(shorten(name));
-            let frame = Frame { function, symbol, file: self.intern(file), line, start_line, pc };
+            let symbol = self.intern(place.pc, name.clone());
+            let function = self.intern(place.pc, shorten(name));
+            let frame = Frame { function, symbol, file: self.intern(place.pc, file), line, start_line, pc };
             frames.push(Located { frame, id });
             let Some(call) = inlined else { break };
             pc = call.call_pc;
@@ -344,8 +346,13 @@ impl Symbols {
         self.tables.iter_mut().find(|table| table.module.text.contains(&pc))
     }
 
-    fn intern(&self, text: Vec<u8>) -> Arc<str> {
-        self.program.facts().text(text, printable)
+    /// The same text, kept once with whatever else is known of the code at `pc`.
+    fn intern(&mut self, pc: u64, text: Vec<u8>) -> Arc<str> {
+        if self.is_shared(pc) {
+            self.program.facts().resolved.text(text, printable)
+        } else {
+            self.in_plugins.text(text, printable)
+        }
     }
 }
 
@@ -367,6 +374,7 @@ fn shorten(mut name: Vec<u8>) -> Vec<u8> {
 fn name_offsets(loaded: &Loaded, table: &Pclntab, names: &[&str]) -> HashMap<u32, usize> {
     const CHUNK_BYTES: usize = 64 * 1024;
     let range = table.module.names.clone();
+    let shortest = names.iter().map(|name| name.len()).min().unwrap_or(0);
     let mut found = HashMap::new();
     let mut start = range.start;
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -380,9 +388,12 @@ fn name_offsets(loaded: &Loaded, table: &Pclntab, names: &[&str]) -> HashMap<u32
         };
         let bytes = &buffer[..length];
         let mut position = 0;
-        while let Some(name_bytes) = bytes[position..].iter().position(|byte| *byte == 0) {
+        while let Some(name_bytes) = memchr::memchr(0, &bytes[position..]) {
             let name = &bytes[position..position + name_bytes];
-            let index = names.iter().position(|wanted| begins_name && wanted.as_bytes() == name);
+            // Most of a table that is none is holes: those cost little.
+            let is_candidate = begins_name && name_bytes >= shortest;
+            let index =
+                is_candidate.then(|| names.iter().position(|wanted| wanted.as_bytes() == name)).flatten();
             if let (Some(index), Ok(offset)) = (index, u32::try_from(start - range.start + position as u64)) {
                 found.insert(offset, index);
             }
@@ -415,7 +426,7 @@ fn inline_base(loaded: &Loaded, table: &mut Pclntab, offset: Option<usize>) -> O
     }
     let hint = offset.and_then(|offset| table.module.word_at(offset));
     let mut candidates: Vec<u64> = hint.into_iter().chain(table.module.rest.iter().copied()).collect();
-    candidates.retain(|word| *word != 0);
+    candidates.retain(|word| (1..ADDRESS_LIMIT).contains(word));
     candidates.into_iter().find(|base| {
         let fitting = samples
             .iter()

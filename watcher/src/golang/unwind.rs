@@ -64,8 +64,8 @@ pub(super) enum Walk {
     Complete(StackId),
     /// Where the next frame could not be found.
     Incomplete(StackId),
-    /// At the end of what was copied of the stack.
-    NeedsMore,
+    /// At the end of what was copied of the stack; so far it came.
+    NeedsMore(StackId),
     /// The first address is none of Go's code.
     Lost,
 }
@@ -117,7 +117,7 @@ impl Stacks {
             let Some(slot) = slot else { return Walk::Incomplete(StackId(node)) };
             let caller = match stack.load(slot) {
                 Load::Word(word) => word,
-                Load::NotCopied => return Walk::NeedsMore,
+                Load::NotCopied => return Walk::NeedsMore(StackId(node)),
                 Load::Outside => return Walk::Incomplete(StackId(node)),
             };
             let Some(next) = self.caller(loaded, symbols, node, caller) else {
