@@ -1,6 +1,8 @@
 //! What fuzz targets call: hostile bytes go in, nothing comes out. A panic, a hang or a swollen process is a finding.
 
-use super::fixture::process::{FUNCTIONS, FakeGoroutine, FakeMemory, FakeProcess, TABLES, pc};
+use super::fixture::process::{
+    BSS, DATA, EXTRA, FUNCTIONS, FakeGoroutine, FakeMemory, FakeProcess, TABLES, pc,
+};
 use super::heap_reader::HeapReader;
 use super::image::Image;
 use super::layouts::{Layouts, Minor, known};
@@ -152,7 +154,12 @@ fn read_all(file: &dyn ReadAt, memory: &dyn Memory, options: AttachOptions) {
         let _ = spans.listed(memory);
     }
     let _ = heap.counters(memory);
-    let _ = heap.census(memory);
+    if let Ok(census) = heap.census(memory) {
+        let mappings = [DATA..DATA + 0x3000, BSS..BSS + 0x1000, EXTRA..EXTRA + 0x4000];
+        let _ = heap.reached(memory, &census.ranges, &mappings);
+    }
+    // Whatever the spans are, as they are listed in a heap that is not made of bytes.
+    let _ = heap.reached(memory, &[0xc0_0000_0000..0xc0_4000_0000], &[EXTRA..EXTRA + (64 << 20)]);
     if let Ok(profile) = heap.profile(memory) {
         let (symbols, loaded) = runtime.symbols(file, memory);
         for site in &profile.sites {
@@ -161,14 +168,13 @@ fn read_all(file: &dyn ReadAt, memory: &dyn Memory, options: AttachOptions) {
     }
 }
 
-/// Looks up symbols in `tables`, which take the place of a pclntab that was good when it was found.
+/// Looks up symbols in `tables`, which take the place of a pclntab that was good when it was found: one of Go 1.19
+/// where they begin like one.
 pub fn symbol_tables(tables: &[u8]) {
-    let Some((process, range)) = known(Minor(26)).map(|layouts| process(&layouts, 26)).and_then(|process| {
-        let range = tables_in(&process.file)?;
-        Some((process, range))
-    }) else {
-        return;
-    };
+    let minor = if tables.first() == Some(&0xf0) { 19 } else { 26 };
+    let Some(layouts) = known(Minor(minor)) else { return };
+    let process = process(&layouts, minor);
+    let Some(range) = tables_in(&process.file) else { return };
     let Ok(image) = Image::read(&process.file) else { return };
     let modules = moduledata::find(
         &Loaded { file: &process.file, image: &image, bias: 0, memory: &process.memory },
@@ -178,8 +184,7 @@ pub fn symbol_tables(tables: &[u8]) {
     let length = tables.len().min(range.len());
     file[range.start..range.start + length].copy_from_slice(&tables[..length]);
     let loaded = Loaded { file: &file, image: &image, bias: 0, memory: &process.memory };
-    let gofunc = known(Minor(26)).map(|layouts| layouts.gofunc);
-    let mut symbols = Symbols::new(&loaded, modules, gofunc, &std::sync::Arc::default());
+    let mut symbols = Symbols::new(&loaded, modules, Some(layouts.gofunc), &std::sync::Arc::default());
     for function in 0..=FUNCTIONS.len() {
         for offset in [0, 1, 64, 127, 128, 200, 255] {
             let pc = pc(function, offset);
@@ -212,9 +217,9 @@ pub fn code(bytes: &[u8]) {
     }
 }
 
-/// A good pclntab, as a seed.
-pub fn good_symbol_tables() -> Option<Vec<u8>> {
-    let file = good_executable()?;
+/// A good pclntab of this minor version of Go, as a seed.
+pub fn good_symbol_tables(minor: u32) -> Option<Vec<u8>> {
+    let file = process(&known(Minor(minor))?, minor).file;
     let range = tables_in(&file)?;
     file.get(range).map(<[u8]>::to_vec)
 }

@@ -85,7 +85,8 @@ mod tests {
         twice[128..136].copy_from_slice(&behind.to_le_bytes());
         twice.extend_from_slice(HANDLER);
         twice.extend_from_slice(&[b'x'; 4096]);
-        assert!(offers_within(&twice, 4096 + HANDLER.len() as u64).unwrap());
+        // The end of the first is read twice, in case that the name crossed a boundary there.
+        assert!(offers_within(&twice, 4096 + 2 * HANDLER.len() as u64).unwrap());
         assert!(!offers_within(&twice, 4096 + 8).unwrap());
     }
 

@@ -164,3 +164,32 @@ impl Pages {
         Some(&self.slots[slot])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Unreadable;
+    use super::super::fixture::Elf;
+    use super::{Image, Loaded, Memory, Pages};
+
+    /// Only the last hundred addresses can be read.
+    struct Last;
+
+    impl Memory for Last {
+        fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
+            buffer.fill(1);
+            let is_mapped = address > u64::MAX - 100;
+            is_mapped.then_some(()).ok_or(Unreadable { address, length: buffer.len() })
+        }
+    }
+
+    #[test]
+    fn pages_end_where_addresses_do() {
+        let file = Elf::new().data(0x1000, &[0; 8]).build();
+        let image = Image::read(&file).unwrap();
+        let loaded = Loaded { file: &file, image: &image, bias: 0, memory: &Last };
+        let mut buffer = [0; 8];
+        assert_eq!(Pages::default().read(&loaded, u64::MAX - 50, &mut buffer), Some(()));
+        assert_eq!(Pages::default().read(&loaded, u64::MAX - 3, &mut buffer), None);
+        assert_eq!(Pages::default().read(&loaded, u64::MAX - 4000, &mut buffer), None);
+    }
+}

@@ -168,7 +168,8 @@ mod tests {
             let name = format!("{index:04}{}", "x".repeat(1000)).into_bytes();
             resolved.text(name, print);
             assert!(resolved.bytes <= 64 << 10);
-            assert!(resolved.texts.len() * (2000 + ENTRY_BYTES) <= 64 << 10);
+            // One of them is short.
+            assert!((resolved.texts.len() - 1) * (2000 + ENTRY_BYTES) <= 64 << 10);
         }
         assert_eq!(resolved.frames.len(), 0, "they went with the texts that they had");
         assert!(!Arc::ptr_eq(&first, &resolved.text(b"main.first".to_vec(), print)));

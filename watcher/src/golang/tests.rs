@@ -1,7 +1,8 @@
 //! The whole reader on processes made of bytes: whole, mislabelled, moving, garbled.
 
 use super::fixture::process::{
-    BSS, DATA, DELTA, EXTRA, FakeGoroutine, FakeMemory, FakeProcess, STACKS, goroutine_address, pc,
+    BSS, DATA, DEEP, DELTA, EXTRA, FakeGoroutine, FakeMemory, FakeProcess, HEAP, STACKS, goroutine_address,
+    pc,
 };
 use super::goroutines::{GoroutineSnapshot, StackReading};
 use super::layouts::{GoroutineLayout, Layouts, Minor, known};
@@ -380,6 +381,73 @@ fn a_stack_that_leads_in_a_circle_ends() {
     assert_eq!(snapshot.effort.incomplete_stacks, 1);
     let group = snapshot.groups.iter().find(|group| group.reading == StackReading::Incomplete).unwrap();
     assert!(group.frames.len() as u64 <= 2048 / (DELTA + 8) + 1);
+}
+
+#[test]
+fn of_a_stack_that_is_too_deep_the_innermost_frames_are_kept() {
+    const STACK: u64 = 0xc0_4000_0000;
+    let mut process = reference();
+    process.memory.pieces.push((STACK, vec![0; 1 << 20]));
+    let (address, layout) = (goroutine_address(2), layouts().goroutine);
+    for (offset, value) in [
+        (GoroutineLayout::STACK_LOW, STACK),
+        (GoroutineLayout::STACK_HIGH, STACK + (1 << 20)),
+        (layout.sched_sp, STACK + 4096),
+    ] {
+        process.memory.word(address + offset as u64, value);
+    }
+    process.memory.word(STACK + 4096 + DELTA, pc(DEEP, 60));
+    let (_, snapshot) = snapshot(&process, AttachOptions::default());
+    assert_eq!((snapshot.effort.incomplete_stacks, snapshot.effort.live), (1, 14));
+    let group = snapshot.groups.iter().find(|group| group.reading == StackReading::Incomplete).unwrap();
+    let functions: Vec<&str> = group.frames.iter().map(|frame| &*frame.function).collect();
+    assert_eq!(functions, ["runtime.gopark", "main.deep"]);
+}
+
+#[test]
+fn what_does_not_point_to_itself_is_no_goroutine() {
+    let process = reference();
+    let mut runtime = attach(&process, &process.memory, AttachOptions::default());
+    let mut memory = process.memory.clone();
+    let mut copy = vec![0; 512];
+    memory.read(goroutine_address(4), &mut copy).unwrap();
+    memory.write(EXTRA, &copy);
+    memory.word(HEAP + 4 * 8, EXTRA);
+    let snapshot = runtime.goroutines(&process.file, &memory).unwrap();
+    assert_eq!((snapshot.effort.live, snapshot.effort.unreadable), (13, 1));
+    assert!(snapshot.goroutines.iter().all(|goroutine| goroutine.address != EXTRA));
+}
+
+#[test]
+fn the_tables_of_old_versions_are_read_too() {
+    let layouts = known(Minor(19)).unwrap();
+    let process = FakeProcess::new("go1.19.13", &layouts, &goroutines());
+    let mut runtime = attach(&process, &process.memory, AttachOptions::default());
+    let old = runtime.goroutines(&process.file, &process.memory).unwrap();
+    let (_, new) = snapshot(&reference(), AttachOptions::default());
+    assert_eq!(text(&old), text(&new));
+}
+
+#[test]
+fn a_program_with_more_functions_than_any_has_is_refused() {
+    for (functions, is_accepted) in [(4_u64 << 20, true), ((4 << 20) + 1, false)] {
+        let mut process = reference();
+        let tables = process.file.windows(4).position(|bytes| bytes == [0xf1, 0xff, 0xff, 0xff]).unwrap();
+        process.file[tables + 8..tables + 16].copy_from_slice(&functions.to_le_bytes());
+        for word in [17, 18] {
+            process.memory.word(DATA + 0x1000 + word * 8, functions + 1);
+        }
+        let attached = Runtime::attach(&process.file, 0, &process.memory, AttachOptions::default());
+        assert_eq!(attached.is_ok(), is_accepted, "{functions}");
+    }
+}
+
+#[test]
+fn inline_trees_at_the_end_of_all_addresses_are_none() {
+    let mut process = reference();
+    process.memory.word(DATA + 0x1000 + layouts().gofunc as u64, u64::MAX - 4000);
+    let (_, snapshot) = snapshot(&process, AttachOptions::default());
+    assert_eq!(snapshot.effort.live, 14);
 }
 
 #[test]

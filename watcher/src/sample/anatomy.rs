@@ -9,6 +9,10 @@
 mod c_memory;
 mod sums;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use c_memory::understand;
+
 use crate::golang::heap_reader::HeapReader;
 use crate::golang::runtime::Runtime;
 use crate::process::ProcessId;

@@ -125,6 +125,15 @@ fn names_at(file: &File, offsets: &[u64]) -> Vec<Option<String>> {
     names
 }
 
+/// Names of functions at some places of a library, from bytes, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(super) fn understand(bytes: &[u8]) {
+    let Ok(file) = memfd_create(c"library", MFdFlags::MFD_CLOEXEC).map(File::from) else { return };
+    if file.write_all_at(bytes, 0).is_ok() {
+        let _ = names_at(&file, &[0, 0x1000, 0x1004, bytes.len() as u64, u64::MAX]);
+    }
+}
+
 /// A file in memory, as large as this one, with its ELF headers and symbol tables where they were and nothing else.
 fn copy_tables(file: &File) -> io::Result<File> {
     const HEADER_BYTES: usize = 64;

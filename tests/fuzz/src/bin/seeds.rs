@@ -24,7 +24,10 @@ fn main() -> io::Result<()> {
     let executable = good_executable().unwrap_or_default();
     write("image", "whole", &executable)?;
     write("executable", "whole", &executable)?;
-    write("symbols", "whole", &good_symbol_tables().unwrap_or_default())?;
+    write("symbols", "whole", &good_symbol_tables(26).unwrap_or_default())?;
+    write("symbols", "whole-old", &good_symbol_tables(19).unwrap_or_default())?;
+    write("libraries", "library", &library())?;
+    write("libraries", "blocks", &blocks())?;
     for options in 0..8 {
         write("process", &format!("version-{options}"), &[options])?;
     }
@@ -56,6 +59,58 @@ fn main() -> io::Result<()> {
     write("proc", "cmdline", b"/usr/bin/program\0--flag\0value of it\0")?;
     write("proc", "cgroups", CGROUPS)?;
     write("proc", "mountinfo", MOUNTS)
+}
+
+/// A library with a page of code and a symbol in it.
+fn library() -> Vec<u8> {
+    let names = b"\0start\0\0";
+    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+    bytes.resize(64 + 56, 0);
+    let (symbols, strings) = (bytes.len() as u64, bytes.len() as u64 + 48);
+    let sections = strings + names.len() as u64;
+    bytes.resize(bytes.len() + 24, 0);
+    let mut symbol = 1_u32.to_le_bytes().to_vec();
+    // A global function of the first section.
+    symbol.extend_from_slice(&[0x12, 0, 1, 0]);
+    symbol.extend([0x1000_u64, 0x40].iter().flat_map(|word| word.to_le_bytes()));
+    bytes.extend_from_slice(&symbol);
+    bytes.extend_from_slice(names);
+    bytes.resize(bytes.len() + 64, 0);
+    // Code, symbols and strings: kind, flags, address, place, size, link, alignment, size of an entry.
+    for (kind, flags, address, place, size, link, entry) in [
+        (1_u32, 6_u64, 0x1000_u64, 0x1000_u64, 0x100_u64, 0_u32, 0_u64),
+        (2, 0, 0, symbols, 48, 3, 24),
+        (3, 0, 0, strings, names.len() as u64, 0, 0),
+    ] {
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend([flags, address, place, size].iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend_from_slice(&link.to_le_bytes());
+        bytes.extend_from_slice(&1_u32.to_le_bytes());
+        bytes.extend([8, entry].iter().flat_map(|word: &u64| word.to_le_bytes()));
+    }
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    // A shared object for x86-64 with one program header and four sections.
+    put(16, &[3, 0, 62, 0, 1]);
+    put(32, &64_u64.to_le_bytes());
+    put(40, &sections.to_le_bytes());
+    put(52, &[64, 0, 56, 0, 1, 0, 64, 0, 4, 0]);
+    put(64, &[1, 0, 0, 0, 5]);
+    for (at, word) in [(72, 0x1000_u64), (80, 0x1000), (96, 0x100), (104, 0x100), (112, 0x1000)] {
+        put(at, &word.to_le_bytes());
+    }
+    bytes
+}
+
+/// Two large blocks of C's allocator, one behind the other, and the end of a thread's stack.
+fn blocks() -> Vec<u8> {
+    const BASE: u64 = 64 << 20;
+    let mut bytes = vec![0; 0x4000];
+    let descriptor = BASE + 0x3800;
+    for (at, word) in [(8_usize, 0x1002_u64), (0x1008, 0x2002), (0x3800, descriptor), (0x3810, descriptor)] {
+        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
 }
 
 /// A prologue, a load of the `g` of a thread, and a call whose result is checked, as Go's compiler writes them.

@@ -82,6 +82,32 @@ pub(super) fn is_stack(memory: &dyn Memory, mapping: &Range<u64>) -> bool {
     words.windows(SELF + 1).zip((start..).step_by(8)).any(|(words, at)| words[0] == at && words[SELF] == at)
 }
 
+/// Looks for the library's marks in a mapping that begins with these bytes, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub fn understand(bytes: &[u8]) {
+    struct Mapped<'a>(&'a [u8]);
+    impl Memory for Mapped<'_> {
+        fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), crate::golang::Unreadable> {
+            let unreadable = crate::golang::Unreadable { address, length: buffer.len() };
+            let inside = address.checked_sub(ARENA_ALIGNMENT).and_then(|inside| usize::try_from(inside).ok());
+            let end = inside.and_then(|inside| inside.checked_add(buffer.len()));
+            let found = inside.zip(end).and_then(|(start, end)| self.0.get(start..end));
+            buffer.copy_from_slice(found.ok_or(unreadable)?);
+            Ok(())
+        }
+    }
+    // As much again of the mapping cannot be read.
+    for length in [bytes.len() as u64, 2 * bytes.len() as u64] {
+        let mapping = ARENA_ALIGNMENT..ARENA_ALIGNMENT + length;
+        let memory = Mapped(bytes);
+        let _ = is_stack(&memory, &mapping);
+        let _ = is_arena(&memory, &mapping);
+        for block in large_blocks(&memory, &mapping) {
+            assert!(mapping.start <= block.start && block.start < block.end && block.end <= mapping.end);
+        }
+    }
+}
+
 fn words_at(memory: &dyn Memory, address: u64) -> [Option<u64>; 4] {
     let mut bytes = [0; 32];
     if memory.read(address, &mut bytes).is_err() {
