@@ -25,6 +25,31 @@ impl fmt::Display for ProcessId {
     }
 }
 
+/// One program that a process runs. Executing another, or the same again, keeps pid and start, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramId {
+    /// The process.
+    pub process: ProcessId,
+    /// Where its stack begins, chosen at random for each program; `None` where that is hidden from us.
+    pub stack_start: Option<u64>,
+    /// Device and inode of its executable; `None` where it may not be looked at.
+    pub executable: Option<(u64, u64)>,
+}
+
+impl ProgramId {
+    /// Whether nothing that is known of both tells them apart. The kernel chooses the stack's begin out of two billion
+    /// places (`fs/exec.c`, `arch_align_stack` in `arch/x86/kernel/process.c`), unless it was told not to; then a
+    /// program that is executed again with the same arguments looks the same.
+    pub fn may_be(&self, other: &ProgramId) -> bool {
+        fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.zip(other).is_none_or(|(one, other)| one == other)
+        }
+        self.process == other.process
+            && agree(self.stack_start, other.stack_start)
+            && agree(self.executable, other.executable)
+    }
+}
+
 /// A process that we watch, with everything about it that does not change from beat to beat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
@@ -184,7 +209,31 @@ pub fn printable(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{ProcessId, ProgramId, printable};
+
+    #[test]
+    fn a_process_that_executes_again_runs_another_program() {
+        let process = ProcessId { pid: 812, start_ticks: 4_000 };
+        let before = ProgramId { process, stack_start: Some(0x7ffd_1000), executable: Some((8, 77)) };
+        for (what, now, may_be) in [
+            ("the same", before, true),
+            ("the same file again", ProgramId { stack_start: Some(0x7ffe_3000), ..before }, false),
+            ("another file", ProgramId { executable: Some((8, 78)), ..before }, false),
+            (
+                "another process",
+                ProgramId { process: ProcessId { start_ticks: 4_001, ..process }, ..before },
+                false,
+            ),
+            (
+                "what is hidden tells nothing",
+                ProgramId { stack_start: None, executable: None, ..before },
+                true,
+            ),
+        ] {
+            assert_eq!(before.may_be(&now), may_be, "{what}");
+            assert_eq!(now.may_be(&before), may_be, "{what}");
+        }
+    }
 
     #[test]
     fn hostile_names_become_harmless() {

@@ -38,6 +38,8 @@ impl HeapReader {
     /// it is asked for.
     pub fn attach(runtime: &mut Runtime, file: &dyn ReadAt, memory: &dyn Memory) -> HeapReader {
         let minor = runtime.minor().map(|minor| minor.0);
+        // Where the profile begins is not known before the first allocation is sampled.
+        runtime.look_again(file, memory);
         let places = *runtime.places();
         let heap = runtime.heap(memory);
         let spans = heap.and_then(|heap| Spans::locate(memory, heap, minor));
@@ -98,8 +100,7 @@ impl HeapReader {
         own_memory::reached(memory, &self.heap?, self.profile.buckets, spans, mappings)
     }
 
-    /// Reads the heap profile. A process that had sampled nothing when it was attached to has to be attached to
-    /// anew.
+    /// Reads the heap profile. That of a process that had sampled nothing when this was made needs a new reader.
     ///
     /// # Errors
     /// See [`NoProfile`].

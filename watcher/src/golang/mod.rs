@@ -32,6 +32,7 @@ pub mod threads;
 mod bytes;
 mod calibrate;
 mod metered;
+mod found;
 mod modinfo;
 mod ranges;
 mod unwind;

@@ -2,14 +2,14 @@
 
 use super::buildinfo::{self, BuildInfoError};
 use super::bytes::{u32_at, u64_at};
-use super::calibrate::{self, SAMPLE_BYTES, Sample};
+use super::found::{self, Expected, Found};
 use super::goroutines::{self, GoroutineSnapshot};
-use super::heap::{Certainty, Heap, HeapError};
+use super::heap::{Heap, HeapError};
 use super::image::{Image, ImageError, Machine};
 use super::kernel_view::{self, KernelView};
-use super::layouts::{self, GoroutineLayout, Minor, ThreadLayout};
+use super::layouts::{self, Minor};
 use super::loaded::Loaded;
-use super::locate::{self, Places, Route, Routes};
+use super::locate::{Places, Routes};
 use super::moduledata;
 use super::program::Program;
 use super::prologue::{self, ProbePoint};
@@ -17,17 +17,17 @@ use super::ranges;
 use super::symbols::Symbols;
 use super::threads::{self, OsThread};
 use super::{Memory, ReadAt, Unreadable};
+use crate::process::ProgramId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 pub use super::heap::HeapCounters;
 
-/// Goroutines that calibration looks at.
-const MAX_SAMPLES: usize = 256;
-/// Bounds what is read of a list whose length is nonsense; the structures alone would fill gigabytes.
-const MAX_GOROUTINES: u64 = 4 << 20;
-/// A heap that made no sense so often is not looked at again.
+/// A heap that made no sense so often is not looked at again, unless all that is missing is.
 const MAX_HEAP_ATTEMPTS: u32 = 8;
+/// What is missing is looked for so often without a pause. Each further look waits until it has been asked for twice as
+/// often as at the one before: what no look has found is seldom there.
+const LOOKS_WITHOUT_PAUSE: u32 = 8;
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,20 +102,17 @@ pub struct Runtime {
     image: Arc<Image>,
     bias: u64,
     is_library: bool,
-    version: Arc<str>,
     minor: Option<Minor>,
     symbols: Symbols,
     /// Where a table by version says that modules keep the base of their inline trees.
     gofunc_offset: Option<usize>,
-    places: Places,
-    goroutine: Option<GoroutineLayout>,
-    thread: Option<ThreadLayout>,
-    heap: Result<Heap, HeapError>,
-    /// By whose table the heap is looked for.
-    heap_minor: Option<Minor>,
+    expected: Expected,
+    found: Found,
     heap_attempts: u32,
-    wait_reasons: Vec<Arc<str>>,
-    remarks: Vec<Remark>,
+    /// How often it was asked to look again for what is missing.
+    looks: u32,
+    /// Of which program it is the runtime; `None` where whoever attached did not say.
+    program: Option<ProgramId>,
     /// Addresses of goroutines seen so far, sorted: `runtime.allgs` only ever grows.
     known: Vec<u64>,
     /// How many entries of `runtime.allgs` they stand for.
@@ -185,59 +182,22 @@ impl Runtime {
         }
         let gofunc_offset = table.map(|table| table.gofunc);
         let mut symbols = Symbols::new(&loaded, modules, gofunc_offset, program);
-        let places = Places::find(&loaded, &mut symbols, options.routes);
-        let mut remarks = Vec::new();
-        if table.is_none() {
-            remarks.push(Remark::UnknownVersion { version: version.to_string() });
-        }
-        for (variable, place) in [
-            ("allgs", places.allgs),
-            ("allm", places.allm),
-            ("gcController", places.controller),
-            ("mheap", places.allspans),
-            ("waitReasonStrings", places.wait_reasons),
-        ] {
-            match place {
-                Some(place) if place.route == Route::Content => {
-                    remarks.push(Remark::ByContentAlone { variable });
-                }
-                Some(_) => {}
-                None => remarks.push(Remark::NotFound { variable }),
-            }
-        }
-        let goroutine = places.allgs.and_then(|place| {
-            let samples = sample_goroutines(&loaded, place.address);
-            let is_entry = |pc| symbols.function_at(&loaded, pc).is_some_and(|function| function.entry == pc);
-            choose_goroutine(table.map(|table| table.goroutine), &samples, is_entry, &mut remarks)
-        });
-        let thread = places.allm.and_then(|place| {
-            let first = loaded.word(place.address)?;
-            choose_thread(&loaded, first, table.map(|table| table.thread), &mut remarks)
-        });
         let heap_minor = minor.filter(|_| table.is_some());
-        let heap = locate_heap(&places, memory, heap_minor);
-        if table.is_some() && heap.is_ok_and(|heap| heap.certainty() == Certainty::Calibrated) {
-            remarks.push(Remark::Disagreement { structure: "gcController" });
-        }
-        let wait_reasons = places.wait_reasons.map(|place| locate::wait_reasons(&loaded, place));
-        let wait_reasons = wait_reasons.unwrap_or_default().into_iter().map(Arc::from).collect();
+        let expected = Expected { version, table, heap_minor, routes: options.routes };
+        let found = Found::find(&loaded, &mut symbols, &expected);
         symbols.forget_pages();
         Ok(Runtime {
             image,
             bias,
             is_library: options.is_library,
-            version,
             minor,
             symbols,
             gofunc_offset,
-            places,
-            goroutine,
-            thread,
-            heap,
-            heap_minor,
+            expected,
+            found,
             heap_attempts: 1,
-            wait_reasons,
-            remarks,
+            looks: 0,
+            program: None,
             known: Vec::new(),
             listed: 0,
         })
@@ -245,12 +205,22 @@ impl Runtime {
 
     /// The version of Go it was built by.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.expected.version
     }
 
     /// The version as layouts are told apart by.
     pub fn minor(&self) -> Option<Minor> {
         self.minor
+    }
+
+    /// Notes of which program it is the runtime, as it was before it was attached to.
+    pub fn belongs_to(&mut self, program: ProgramId) {
+        self.program = Some(program);
+    }
+
+    /// Of which program it is the runtime; `None` where that was not noted.
+    pub fn program(&self) -> Option<ProgramId> {
+        self.program
     }
 
     /// Where the code of a library lies that was attached to; `None` for an executable.
@@ -260,13 +230,53 @@ impl Runtime {
     }
 
     /// What is less sure than it could be, and what cannot be read.
-    pub fn remarks(&self) -> &[Remark] {
-        &self.remarks
+    pub fn remarks(&self) -> Vec<Remark> {
+        self.found.remarks(&self.expected)
+    }
+
+    /// Whether anything is missing that every runtime has once it has begun to run, or nothing is as it should be: it
+    /// may just be starting, and is worth another look.
+    pub fn lacks_something(&self) -> bool {
+        self.found.missing() > 0
+    }
+
+    /// Whether goroutines that are locked to a thread can be told from others.
+    pub fn tells_locks(&self) -> bool {
+        self.found.goroutine.is_some_and(|layout| layout.locked_m.is_some())
+    }
+
+    /// Whether neither its goroutines nor its heap can be read.
+    pub fn is_blind(&self) -> bool {
+        (self.found.places.allgs.is_none() || self.found.goroutine.is_none()) && self.found.heap.is_err()
+    }
+
+    /// Looks again for what was not found before, the memory profile included, of which there is none before a first
+    /// allocation was sampled. Asked for too often, it does nothing at ever more of the times.
+    pub fn look_again(&mut self, file: &dyn ReadAt, memory: &dyn Memory) {
+        if !self.lacks_something() && self.found.places.mbuckets.is_some() {
+            return;
+        }
+        self.looks = self.looks.saturating_add(1);
+        if self.looks > LOOKS_WITHOUT_PAUSE && !self.looks.is_power_of_two() {
+            return;
+        }
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        let found = Found::find(&loaded, &mut self.symbols, &self.expected);
+        self.symbols.forget_pages();
+        // What cannot be read any more leaves what is known as it is.
+        if found.missing() > self.found.missing() {
+            return;
+        }
+        if found.places.allgs != self.found.places.allgs {
+            self.known.clear();
+            self.listed = 0;
+        }
+        self.found = found;
     }
 
     /// Where the runtime's variables lie.
     pub fn places(&self) -> &Places {
-        &self.places
+        &self.found.places
     }
 
     /// The symbols of the program and of the plugins that it has loaded by now, with a view of it through `file` and
@@ -309,7 +319,7 @@ impl Runtime {
 
     /// What a kernel program needs to get from a thread to its goroutine; `None` where that could not be made out.
     pub fn kernel_view(&mut self, file: &dyn ReadAt, memory: &dyn Memory) -> Option<KernelView> {
-        let (goroutine, thread) = (self.goroutine?, self.thread?);
+        let (goroutine, thread) = (self.found.goroutine?, self.found.thread?);
         let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
         let view = kernel_view::view(&loaded, &mut self.symbols, &goroutine, &thread);
         self.symbols.forget_pages();
@@ -325,18 +335,18 @@ impl Runtime {
         file: &dyn ReadAt,
         memory: &dyn Memory,
     ) -> Result<GoroutineSnapshot, GoroutineError> {
-        let layout = self.goroutine.ok_or(GoroutineError::NotLocated)?;
+        let layout = self.found.goroutine.ok_or(GoroutineError::NotLocated)?;
         self.learn_goroutines(memory)?;
         let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
         self.symbols.learn_plugins(&loaded, self.gofunc_offset);
-        Ok(goroutines::read(&loaded, &mut self.symbols, &layout, &self.wait_reasons, &self.known))
+        Ok(goroutines::read(&loaded, &mut self.symbols, &layout, &self.found.wait_reasons, &self.known))
     }
 
     /// Reads every thread; `None` where they could not be located.
     pub fn threads(&self, file: &dyn ReadAt, memory: &dyn Memory) -> Option<Vec<OsThread>> {
         let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
-        let first = loaded.word(self.places.allm?.address)?;
-        Some(threads::read(&loaded, first, self.thread.as_ref()?))
+        let first = loaded.word(self.found.places.allm?.address)?;
+        Some(threads::read(&loaded, first, self.found.thread.as_ref()?))
     }
 
     /// Reads the cheap numbers.
@@ -352,11 +362,11 @@ impl Runtime {
     /// See [`HeapError`].
     pub fn heap(&mut self, memory: &dyn Memory) -> Result<Heap, HeapError> {
         // Whoever had not set up its heap yet, or changed it all the time, may be done.
-        if self.heap.is_err() && self.heap_attempts < MAX_HEAP_ATTEMPTS {
+        if self.found.heap.is_err() && self.heap_attempts < MAX_HEAP_ATTEMPTS {
             self.heap_attempts += 1;
-            self.heap = locate_heap(&self.places, memory, self.heap_minor);
+            self.found.heap = found::locate_heap(&self.found.places, memory, self.expected.heap_minor);
         }
-        self.heap
+        self.found.heap
     }
 
     /// Counts goroutines by status alone; `None` where they cannot be read.
@@ -365,7 +375,7 @@ impl Runtime {
         const CHUNK: usize = 1024;
         /// Structures of goroutines lie side by side, 400 to 500 bytes each.
         const GAP_BYTES: u64 = 1024;
-        let layout = self.goroutine?;
+        let layout = self.found.goroutine?;
         self.learn_goroutines(memory).ok()?;
         let (mut ranges, mut buffer, mut readable) = (Vec::new(), Vec::new(), Vec::new());
         let (mut live, mut any_readable) = (0, false);
@@ -385,8 +395,8 @@ impl Runtime {
 
     /// Brings the known addresses of goroutines up to date.
     fn learn_goroutines(&mut self, memory: &dyn Memory) -> Result<(), GoroutineError> {
-        let place = self.places.allgs.ok_or(GoroutineError::NotLocated)?;
-        let list = goroutine_list(memory, place.address).ok_or(GoroutineError::Unreadable)?;
+        let place = self.found.places.allgs.ok_or(GoroutineError::NotLocated)?;
+        let list = found::goroutine_list(memory, place.address).ok_or(GoroutineError::Unreadable)?;
         let known = self.listed;
         if let Some(new) = list.length.checked_sub(known).filter(|new| *new > 0) {
             let mut buffer = vec![0; usize::try_from(new * 8).map_err(|_| GoroutineError::Unreadable)?];
@@ -421,100 +431,11 @@ fn read_head(program: &Program, file: &dyn ReadAt) -> Result<(Arc<Image>, Arc<st
     Ok(head)
 }
 
-fn locate_heap(places: &Places, memory: &dyn Memory, minor: Option<Minor>) -> Result<Heap, HeapError> {
-    let found = places.controller.zip(places.allspans);
-    let (controller, spans) =
-        found.ok_or(HeapError::Implausible { what: "gcController or mheap was not found" })?;
-    Heap::locate(memory, controller.address, spans.address, minor.map(|minor| minor.0))
-}
-
 /// For what stands in the executable's file: the memory of its process is not looked at.
 struct FileOnly;
 
 impl Memory for FileOnly {
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
         Err(Unreadable { address, length: buffer.len() })
-    }
-}
-
-struct GoroutineList {
-    pointer: u64,
-    length: u64,
-}
-
-/// Reads the header of `runtime.allgs` until two readings agree: pointer and length are not written at once.
-fn goroutine_list(memory: &dyn Memory, address: u64) -> Option<GoroutineList> {
-    let read = || {
-        let mut header = [0; 16];
-        memory.read(address, &mut header).ok()?;
-        Some((u64_at(&header, 0)?, u64_at(&header, 8)?))
-    };
-    let mut before = read()?;
-    for _ in 0..8 {
-        let after = read()?;
-        if before == after {
-            break;
-        }
-        before = after;
-    }
-    let (pointer, length) = before;
-    (length <= MAX_GOROUTINES).then_some(GoroutineList { pointer, length })
-}
-
-/// Some goroutines, the main one first, the others spread over all.
-fn sample_goroutines(loaded: &Loaded, address: u64) -> Vec<Sample> {
-    let Some(list) = goroutine_list(loaded.memory, address) else { return Vec::new() };
-    let step = list.length.div_ceil(MAX_SAMPLES as u64).max(1);
-    let mut samples = Vec::new();
-    let mut index = 0;
-    while index < list.length {
-        let mut bytes = vec![0; SAMPLE_BYTES];
-        if let Some(goroutine) = loaded.word(list.pointer.wrapping_add(index * 8))
-            && loaded.memory.read(goroutine, &mut bytes).is_ok()
-        {
-            samples.push(Sample { address: goroutine, bytes });
-        }
-        index += step;
-    }
-    samples
-}
-
-fn choose_goroutine(
-    table: Option<GoroutineLayout>,
-    samples: &[Sample],
-    mut is_entry: impl FnMut(u64) -> bool,
-    remarks: &mut Vec<Remark>,
-) -> Option<GoroutineLayout> {
-    let structure = "g";
-    let Some(found) = calibrate::goroutine_layout(samples, &mut is_entry) else {
-        if table.is_some_and(|table| !calibrate::fits_goroutines(samples, &table, is_entry)) {
-            remarks.push(Remark::NotConfirmed { structure });
-        }
-        return table;
-    };
-    match table {
-        Some(table) if GoroutineLayout { locked_m: None, ..table } == found => Some(table),
-        Some(_) => {
-            remarks.push(Remark::Disagreement { structure });
-            Some(found)
-        }
-        None => Some(found),
-    }
-}
-
-fn choose_thread(
-    loaded: &Loaded,
-    first: u64,
-    table: Option<ThreadLayout>,
-    remarks: &mut Vec<Remark>,
-) -> Option<ThreadLayout> {
-    let structure = "m";
-    match table {
-        Some(table) if calibrate::fits_threads(loaded, first, &table) => Some(table),
-        Some(_) => {
-            remarks.push(Remark::Disagreement { structure });
-            calibrate::thread_layout(loaded, first)
-        }
-        None => calibrate::thread_layout(loaded, first),
     }
 }

@@ -5,10 +5,11 @@ use super::fixture::process::{
     pc,
 };
 use super::goroutines::{GoroutineSnapshot, StackReading};
+use super::heap_reader::HeapReader;
 use super::layouts::{GoroutineLayout, Layouts, Minor, known};
 use super::locate::Routes;
 use super::program::Program;
-use super::runtime::{AttachOptions, GoroutineError, HeapCounters, Remark, Runtime};
+use super::runtime::{AttachOptions, GoCounters, GoroutineError, HeapCounters, Remark, Runtime};
 use super::{Memory, Unreadable};
 use expect_test::expect;
 use proptest::prelude::*;
@@ -257,6 +258,59 @@ fn a_heap_that_is_not_set_up_yet_is_found_later() {
     let mut runtime = attach(&process, &early.memory, AttachOptions::default());
     assert_eq!(runtime.counters(&early.memory).heap, None);
     assert!(runtime.counters(&process.memory).heap.is_some());
+}
+
+/// As a process is met that was only just executed: its list of goroutines is empty, there are no threads, no heap and
+/// no samples.
+#[test]
+fn what_is_not_set_up_yet_is_looked_for_again() {
+    let mut process = reference();
+    let early = {
+        let mut early = process.clone();
+        for word in 0..3 {
+            early.memory.word(BSS + word * 8, 0);
+        }
+        early
+    };
+    process.add_threads(&layouts());
+    process.add_heap(100, i64::MAX.cast_unsigned());
+    let mut runtime = attach(&process, &early.memory, AttachOptions::default());
+    assert!(runtime.is_blind() && runtime.lacks_something());
+    assert_eq!(runtime.counters(&early.memory), GoCounters::default());
+    runtime.look_again(&process.file, &process.memory);
+    assert!(!runtime.is_blind() && !runtime.lacks_something(), "{:?}", runtime.remarks());
+    let counters = runtime.counters(&process.memory);
+    assert_eq!((counters.goroutines, counters.gc_cycles), (Some(14), Some(5)));
+    assert_eq!(runtime.goroutines(&process.file, &process.memory).unwrap().effort.live, 14);
+    assert_eq!(runtime.threads(&process.file, &process.memory).unwrap().len(), 3);
+
+    // What was found stays where the process cannot be read any more.
+    runtime.look_again(&process.file, &FakeMemory::default());
+    assert_eq!(runtime.counters(&process.memory).goroutines, Some(14));
+}
+
+#[test]
+fn a_profile_that_begins_after_attaching_is_found_by_the_next_reader() {
+    let mut process = reference();
+    let mut runtime = attach(&process, &process.memory, AttachOptions::default());
+    HeapReader::attach(&mut runtime, &process.file, &process.memory);
+    assert_eq!(runtime.places().mbuckets, None);
+    let bucket = EXTRA + 0x3000;
+    process.memory.word(BSS + 0x700, bucket);
+    for (index, word) in (0..).zip([0, 0, 1, 0, 64, 1, pc(7, 100)]) {
+        process.memory.word(bucket + index * 8, word);
+    }
+    // Asked for often, it is not looked for each time, and found all the same.
+    for _ in 0..20 {
+        HeapReader::attach(&mut runtime, &process.file, &reference().memory);
+    }
+    let mut looks = 0;
+    while runtime.places().mbuckets.is_none() && looks < 20 {
+        HeapReader::attach(&mut runtime, &process.file, &process.memory);
+        looks += 1;
+    }
+    assert_eq!(runtime.places().mbuckets.map(|place| place.address), Some(BSS + 0x700));
+    assert!(looks > 1);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod sums;
 #[doc(hidden)]
 pub use c_memory::understand;
 
+use super::same_program;
 use crate::golang::heap_reader::HeapReader;
 use crate::golang::runtime::Runtime;
 use crate::process::ProcessId;
@@ -105,9 +106,7 @@ impl Anatomy {
 /// Reads the process whose runtime is attached to, and makes sure that it is still the one with this id afterwards.
 pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<Anatomy> {
     let anatomy = process.executable().and_then(|file| of_go(runtime, &file, process));
-    anatomy.and_then(|anatomy| {
-        process.id().and_then(|now| if now == id { Reading::Seen(anatomy) } else { Reading::Gone })
-    })
+    anatomy.and_then(|anatomy| same_program::confirmed(runtime, process, id, Reading::Seen(anatomy)))
 }
 
 /// The same, with the executable opened already and the process identified by the caller.

@@ -6,7 +6,7 @@
 //! around the statement is known where births were watched.
 
 use super::code::{Frame, Frames};
-use super::go_code;
+use super::{go_code, same_program};
 use crate::golang::goroutines::GoroutineSnapshot;
 use crate::golang::runtime::Runtime;
 use crate::golang::symbols::StackPc;
@@ -90,7 +90,7 @@ pub fn read(
                 || statements.contains(&(Some(birth.parent.id), birth.created_at))
         });
     }
-    process.id().and_then(|now| if now == id { Reading::Seen(creators) } else { Reading::Gone })
+    same_program::confirmed(runtime, process, id, Reading::Seen(creators))
 }
 
 /// What is known of who started whom in one process.

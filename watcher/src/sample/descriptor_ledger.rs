@@ -3,11 +3,11 @@
 use super::code::{Frame, Frames};
 use super::connections::{self, ConnectionKey};
 use super::descriptor_book::{DescriptorBook, Noted, OpenedDescriptor, Opening, Scan};
-use super::go_code;
 use super::ledger::{Accounts, Descriptors, Ledger, Site};
 use super::named::{Named, Names, Sites};
 use super::sitters::Sitters;
 use super::starters::{Chains, Starters};
+use super::{go_code, same_program};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::golang::runtime::Runtime;
 use crate::origin::StackId;
@@ -102,7 +102,7 @@ pub fn capture_with(
     let opened = join(book, at, &raw, scan, &Texts { stacks, chains, sitters }, listens);
     runtime.symbols(&file, &memory).0.forget_pages();
     adapt(book, ledgers, id, &raw, at.since_boot);
-    process.id().and_then(|now| if now == id { Reading::Seen(opened) } else { Reading::Gone })
+    same_program::confirmed(runtime, process, id, Reading::Seen(opened))
 }
 
 /// Reads what the programs noted, the table, and once more what they noted: what came or went in between is told

@@ -3,7 +3,7 @@
 //! A capture is costly beside a sample: it is taken on demand, at the ends of a window and on suspicion.
 
 use super::code::{Frame, Frames};
-use super::go_code;
+use super::{go_code, same_program};
 use crate::golang::goroutines::{GoroutineSnapshot, Status};
 use crate::golang::runtime::Runtime;
 use crate::process::ProcessId;
@@ -68,7 +68,7 @@ pub struct Member {
 }
 
 /// Reads all goroutines of a process whose runtime is attached to, and makes sure that it is still the one with
-/// this id afterwards.
+/// this id, and runs the same program, afterwards.
 pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<GoroutineCapture> {
     let at = clock::now();
     let runtime_nanos = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
@@ -79,9 +79,8 @@ pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Re
     let Ok(snapshot) = runtime.goroutines(&file, &ProcessMemory::new(id.pid)) else {
         return process.id().and_then(|_| Reading::Unsupported);
     };
-    process.id().and_then(|now| {
-        if now == id { Reading::Seen(of_snapshot(at, runtime_nanos, &snapshot)) } else { Reading::Gone }
-    })
+    let capture = Reading::Seen(of_snapshot(at, runtime_nanos, &snapshot));
+    same_program::confirmed(runtime, process, id, capture)
 }
 
 /// What is kept of a snapshot.

@@ -1,7 +1,7 @@
 //! What is in use of the heap at one moment, by the stack that allocated it.
 
 use super::code::{Frame, Frames};
-use super::go_code;
+use super::{go_code, same_program};
 use crate::golang::heap_reader::HeapReader;
 use crate::golang::runtime::Runtime;
 use crate::golang::symbols;
@@ -43,7 +43,7 @@ pub struct HeapSite {
 }
 
 /// Reads the heap profile of a process whose runtime is attached to, and makes sure that it is still the one with
-/// this id afterwards.
+/// this id, and runs the same program, afterwards.
 pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<HeapCapture> {
     let at = clock::now();
     let file = match go_code::reopen(runtime, process) {
@@ -80,5 +80,5 @@ pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Re
         sites
     });
     let capture = HeapCapture { at, sites, mapped_bytes };
-    process.id().and_then(|now| if now == id { Reading::Seen(capture) } else { Reading::Gone })
+    same_program::confirmed(runtime, process, id, Reading::Seen(capture))
 }

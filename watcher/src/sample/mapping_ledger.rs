@@ -5,10 +5,10 @@
 //! all of it. So a line that allocates and never frees stands out by how often it is met, not by each byte.
 
 use super::code::{Frame, Frames};
-use super::go_code;
 use super::ledger::{Accounts, Ledger, Mappings, Site};
 use super::mapping_book::{MappingBook, Outstanding, Piece, Scan};
 use super::named::{Named, Names, Sites};
+use super::{go_code, same_program};
 use crate::golang::runtime::Runtime;
 use crate::origin::StackId;
 use crate::process::ProcessId;
@@ -63,7 +63,7 @@ pub fn capture(
     let statements = statements.into_iter().map(|pc| (pc, names.statement(pc))).collect();
     let ledger = join(at, &raw, &scan, &|stack| book.longest(stack), &stacks, &statements, heap);
     runtime.symbols(&file, &memory).0.forget_pages();
-    process.id().and_then(|now| if now == id { Reading::Seen(ledger) } else { Reading::Gone })
+    same_program::confirmed(runtime, process, id, Reading::Seen(ledger))
 }
 
 /// What was found, under the names of who made it.

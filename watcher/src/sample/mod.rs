@@ -26,6 +26,7 @@ pub mod memory;
 mod named;
 pub mod pulls;
 pub mod runtime;
+pub mod same_program;
 mod sitters;
 pub mod span_ledger;
 pub mod starters;

@@ -4,10 +4,11 @@
 //! a handful of system calls. What it takes to attach is budgeted per beat.
 
 use super::go_code;
+use super::same_program;
 use crate::golang::program::Program;
 use crate::golang::runtime::{AttachOptions, Runtime};
 pub use crate::golang::runtime::{GoCounters, HeapCounters};
-use crate::process::{GoProgram, ProcessId, Target};
+use crate::process::{GoProgram, ProcessId, ProgramId, Target};
 use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
 use crate::source::memory::ProcessMemory;
@@ -20,7 +21,8 @@ use std::time::Duration;
 
 /// Time that attaching may take in one beat, one process aside.
 const ATTACH_BUDGET: Duration = Duration::from_millis(50);
-/// A process that could not be attached to may just have been starting: it is tried again after so many beats.
+/// A process that could not be attached to, or in which something was missing, may just have been starting: it is tried
+/// again after so many beats.
 const BEATS_BEFORE_RETRY: u64 = 5;
 /// It is not tried for ever.
 const MAX_ATTEMPTS: u32 = 4;
@@ -30,24 +32,24 @@ type Programs = HashMap<FileIdentity, Weak<Program>>;
 /// The runtimes that are attached to.
 #[derive(Default)]
 pub struct Runtimes {
-    states: HashMap<ProcessId, State>,
+    known: HashMap<ProcessId, Known>,
     /// Executables of which a process is attached to: the runtimes keep what is shared between them.
     programs: Programs,
     beat: u64,
     spent: Duration,
 }
 
+/// What came of attaching to a process.
+struct Known {
+    state: State,
+    attempts: u32,
+    /// The beat from which on it is tried again, where that is of use.
+    retry_at: u64,
+}
+
 enum State {
-    Attached {
-        runtime: Box<Runtime>,
-        /// Where the stack begins of the program that it was attached to; see [`is_another`].
-        stack_start: Option<u64>,
-    },
-    Failed {
-        failure: Failure,
-        attempts: u32,
-        retry_at: u64,
-    },
+    Attached(Box<Runtime>),
+    Failed(Failure),
 }
 
 /// Why a process could not be attached to.
@@ -59,7 +61,7 @@ struct Failure {
 
 impl std::fmt::Debug for Runtimes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtimes").field("processes", &self.states.len()).finish_non_exhaustive()
+        f.debug_struct("Runtimes").field("processes", &self.known.len()).finish_non_exhaustive()
     }
 }
 
@@ -68,7 +70,7 @@ impl Runtimes {
     pub fn begin_beat(&mut self, watched: &HashSet<ProcessId>) {
         self.beat += 1;
         self.spent = Duration::ZERO;
-        self.states.retain(|id, _| watched.contains(id));
+        self.known.retain(|id, _| watched.contains(id));
         self.programs.retain(|_, program| program.strong_count() > 0);
     }
 
@@ -94,22 +96,22 @@ impl Runtimes {
 
     /// Whether attaching to a process has been tried: the first beats do little else where there are many.
     pub fn tried(&self, id: ProcessId) -> bool {
-        self.states.contains_key(&id)
+        self.known.contains_key(&id)
     }
 
     /// Why the runtime of a process could not be found; `None` where it was, or has not been tried yet.
     pub fn failure(&self, id: ProcessId) -> Option<&str> {
-        match self.states.get(&id) {
-            Some(State::Failed { failure, .. }) => Some(&failure.why),
-            _ => None,
+        match &self.known.get(&id)?.state {
+            State::Failed(failure) => Some(&failure.why),
+            State::Attached(_) => None,
         }
     }
 
     /// The runtime of a process that is attached to.
     pub fn attached(&mut self, id: ProcessId) -> Option<&mut Runtime> {
-        match self.states.get_mut(&id) {
-            Some(State::Attached { runtime, .. }) => Some(runtime),
-            _ => None,
+        match &mut self.known.get_mut(&id)?.state {
+            State::Attached(runtime) => Some(runtime),
+            State::Failed(_) => None,
         }
     }
 
@@ -125,20 +127,17 @@ impl Runtimes {
         go: &GoProgram,
     ) -> Option<Reading<GoCounters>> {
         let reading = self.counters(proc, id, process, go);
-        if reading.seen().is_none() && !matches!(self.states.get(&id), Some(State::Attached { .. })) {
+        let Some(attached) = self.attached(id).and_then(|runtime| runtime.program()) else {
             return Some(reading);
-        }
-        let stat = match process.stat() {
-            Reading::Seen(stat) => stat,
-            other => return Some(other.and_then(|_| Reading::Unsupported)),
         };
-        if let Some(State::Attached { stack_start, .. }) = self.states.get(&id)
-            && is_another(*stack_start, stat.stack_start)
-        {
-            self.states.remove(&id);
-            return None;
+        match same_program::running(process) {
+            Reading::Seen(now) if attached.may_be(&now) => Some(reading),
+            Reading::Seen(_) => {
+                self.known.remove(&id);
+                None
+            }
+            other => Some(other.and_then(|_| Reading::Unsupported)),
         }
-        Some(reading)
     }
 
     fn counters(
@@ -149,43 +148,53 @@ impl Runtimes {
         go: &GoProgram,
     ) -> Reading<GoCounters> {
         self.attach_if_due(proc, id, process, go);
-        match self.states.get_mut(&id) {
-            Some(State::Attached { runtime, .. }) => {
+        match self.known.get_mut(&id).map(|known| &mut known.state) {
+            Some(State::Attached(runtime)) => {
                 let counters = runtime.counters(&ProcessMemory::new(id.pid));
                 let nothing = counters.goroutines.is_none() && counters.heap.is_none();
                 if nothing { Reading::Unsupported } else { Reading::Seen(counters) }
             }
-            Some(State::Failed { failure, .. }) => {
-                failure.reading.clone().and_then(|()| Reading::Unsupported)
-            }
+            Some(State::Failed(failure)) => failure.reading.clone().and_then(|()| Reading::Unsupported),
             // Not tried yet: that is a gap, not a refusal.
             None => Reading::Unsupported,
         }
     }
 
     fn attach_if_due(&mut self, proc: &Path, id: ProcessId, process: &ProcessDir, go: &GoProgram) {
-        let attempts = match self.states.get(&id) {
-            Some(State::Attached { .. }) => return,
-            Some(State::Failed { attempts, retry_at, .. }) => {
-                if *attempts >= MAX_ATTEMPTS || *retry_at > self.beat {
-                    return;
-                }
-                *attempts
-            }
+        let attempts = match self.known.get(&id) {
+            Some(known) if !known.is_due(self.beat) => return,
+            Some(known) => known.attempts,
             None => 0,
         };
         if self.spent >= ATTACH_BUDGET {
             return;
         }
         let began = clock::thread_cpu_time();
-        let state = match attach(&mut self.programs, proc, id, process, go) {
-            Ok((runtime, stack_start)) => State::Attached { runtime: Box::new(runtime), stack_start },
-            Err(failure) => {
-                State::Failed { failure, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY }
+        let attached = match self.known.remove(&id).map(|known| known.state) {
+            Some(State::Attached(mut runtime)) => {
+                // What is there already stays; one that cannot be opened now is no other for that.
+                if let Reading::Seen(file) = go_code::reopen(&runtime, process) {
+                    runtime.look_again(&file, &ProcessMemory::new(id.pid));
+                }
+                Ok(runtime)
             }
+            Some(State::Failed(_)) | None => attach(&mut self.programs, proc, id, process, go).map(Box::new),
         };
         self.spent += clock::thread_cpu_time().saturating_sub(began);
-        self.states.insert(id, state);
+        let state = attached.map_or_else(State::Failed, State::Attached);
+        let known = Known { state, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY };
+        self.known.insert(id, known);
+    }
+}
+
+impl Known {
+    /// Whether another attempt may bring more, and is to be made at this beat.
+    fn is_due(&self, beat: u64) -> bool {
+        let brings_more = match &self.state {
+            State::Attached(runtime) => runtime.lacks_something(),
+            State::Failed(_) => true,
+        };
+        brings_more && self.attempts < MAX_ATTEMPTS && self.retry_at <= beat
     }
 }
 
@@ -200,28 +209,20 @@ fn program_of(programs: &mut Programs, executable: &File) -> Arc<Program> {
     new
 }
 
-/// Whether two beginnings of stacks are those of different programs. The kernel chooses each at random out of two
-/// billion (`fs/exec.c`, `arch_align_stack` in `arch/x86/kernel/process.c`), unless it was told not to; then a program
-/// that is executed again with the same arguments cannot be told by addresses at all.
-fn is_another(before: Option<u64>, now: Option<u64>) -> bool {
-    before.zip(now).is_some_and(|(before, now)| before != now)
-}
-
 fn attach(
     programs: &mut Programs,
     proc: &Path,
     id: ProcessId,
     process: &ProcessDir,
     go: &GoProgram,
-) -> Result<(Runtime, Option<u64>), Failure> {
+) -> Result<Runtime, Failure> {
     let memory = ProcessMemory::new(id.pid);
     // Read first: whoever begins another program from here on is found out when it is read again.
-    let stack_start = process.stat().map(|stat| stat.stack_start);
-    let readable = stack_start.and_then(|stack_start| {
+    let readable = same_program::running(process).and_then(|begun| {
         go_code::find(proc, id, process, go)
-            .and_then(|code| memory.probe(code.readable).map(|()| (code, stack_start)))
+            .and_then(|code| memory.probe(code.readable).map(|()| (code, begun)))
     });
-    let (code, stack_start) = match readable {
+    let (code, begun): (_, ProgramId) = match readable {
         Reading::Seen(found) => found,
         Reading::Gone => return Err(Failure { reading: Reading::Gone, why: "it left".to_owned() }),
         Reading::Denied => {
@@ -237,8 +238,17 @@ fn attach(
     let program = program_of(programs, &code.file);
     let options = AttachOptions { is_library: go.library.is_some(), ..AttachOptions::default() };
     let attached = Runtime::attach_another(&program, &code.file, code.entry, &memory, options);
-    attached.map(|runtime| (runtime, stack_start)).map_err(|error| Failure {
+    let not_found = |why: String| Failure {
         reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
-        why: format!("the runtime was not found in its memory: {error}"),
-    })
+        why,
+    };
+    let mut runtime =
+        attached.map_err(|error| not_found(format!("the runtime was not found in its memory: {error}")))?;
+    if runtime.is_blind() {
+        let why = "neither the goroutines nor the heap of its runtime were found: it is just starting, or its runtime \
+                   is none that is known";
+        return Err(not_found(why.to_owned()));
+    }
+    runtime.belongs_to(begun);
+    Ok(runtime)
 }

@@ -9,8 +9,8 @@
 //! marks of those spans admit, size by size, they are corrected.
 
 use super::code::{Frame, Frames};
-use super::go_code;
 use super::ledger::{Accounts, Ledger, MAX_SITES, Route, Site, Spans};
+use super::{go_code, same_program};
 use crate::golang::heap::HeapError;
 use crate::golang::heap_reader::HeapReader;
 use crate::golang::runtime::Runtime;
@@ -105,11 +105,8 @@ pub fn read(
     };
     let memory = ProcessMemory::new(id.pid);
     let ledger = ledger(ledgers, runtime, &file, &memory, id);
-    process.id().and_then(|now| match ledger {
-        _ if now != id => Reading::Gone,
-        Some(ledger) => Reading::Seen(ledger),
-        None => Reading::Unsupported,
-    })
+    let ledger = ledger.map_or(Reading::Unsupported, Reading::Seen);
+    same_program::confirmed(runtime, process, id, ledger)
 }
 
 fn ledger(

@@ -5,9 +5,9 @@
 //! is; any other thread, such as one that C started, to the stack that created it.
 
 use super::code::{Frame, Frames};
-use super::go_code;
 use super::ledger::{Accounts, Ledger, Site, Tasks};
 use super::named::{Names, Sites};
+use super::{go_code, same_program};
 use crate::golang::goroutines::GoroutineSnapshot;
 use crate::golang::runtime::Runtime;
 use crate::golang::threads::OsThread;
@@ -92,7 +92,7 @@ pub fn capture(
     let (ledger, phantoms) = join(at, &raw, &present, &known);
     ledgers.forget_tasks(id, &phantoms);
     runtime.symbols(&file, &memory).0.forget_pages();
-    process.id().and_then(|now| if now == id { Reading::Seen(ledger) } else { Reading::Gone })
+    same_program::confirmed(runtime, process, id, Reading::Seen(ledger))
 }
 
 fn threads(process: &ProcessDir) -> Reading<Vec<Present>> {

@@ -256,7 +256,8 @@ impl Subject {
         let mut attempt = 1;
         let runtime = loop {
             match Runtime::attach(&code.file, code.entry, &memory, options) {
-                Ok(runtime) => break runtime,
+                Ok(runtime) if attempt == ATTEMPTS || !runtime.lacks_something() => break runtime,
+                Ok(_) => {}
                 Err(why) => {
                     self.verify()?;
                     if attempt == ATTEMPTS || !matches!(why, AttachError::NoRuntime { .. }) {

@@ -24,6 +24,11 @@ impl FileIdentity {
         Ok(Self::from_stat(&fstat(file)?))
     }
 
+    /// Device and inode.
+    pub fn place(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Size and time of the last change of its content, which a copy in another place keeps as a rule.
     pub fn content(&self) -> (i64, (i64, u64)) {
         (self.size, self.modified)
