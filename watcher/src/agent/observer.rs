@@ -10,7 +10,7 @@ use crate::judge::{self, Bounds, Judgement, Kind, Ladder, Thresholds, corroborat
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{SweepReport, Sweeper};
-use crate::sample::{anatomy, data_files, goroutines, heap_sites};
+use crate::sample::{anatomy, data_files, doubts, goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
 use crate::source::clock;
@@ -214,6 +214,7 @@ impl Observer {
         let goroutines = goroutines::capture(runtime, &process, id).into_seen();
         let heap = heap_sites::capture(runtime, &process, id).into_seen();
         let captures = window.captures_mut();
+        captures.doubts = doubts::of(runtime, id);
         let anything = goroutines.is_some() || heap.is_some();
         if let Some(goroutines) = goroutines {
             captures.goroutines.push(goroutines);

@@ -2,7 +2,7 @@
 
 use super::Unseen;
 use super::words::count;
-use crate::judge::{Gap, Lacking, LedgerName, What};
+use crate::judge::{Doubt, Gap, Lacking, LedgerName, Structure, What, Why, doubts};
 use crate::sample::ledger::{Accounts, Route};
 
 /// What is missing where the Go runtime is not read.
@@ -65,6 +65,7 @@ pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
                 None => "the heap profile was not read, so no line is named for the heap".to_owned(),
             },
         },
+        Lacking::Certainty(doubt) => of_doubt(doubt),
         Lacking::AllStacks => Unseen {
             what: "opening stacks".to_owned(),
             why: "who opens a descriptor, maps memory or starts a thread is recorded only while something grows"
@@ -76,6 +77,41 @@ pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
         Lacking::SomeStacks { ledger, route, accounts } => {
             Unseen { what: stacks(*ledger).to_owned(), why: some_stacks(*ledger, *route, accounts) }
         }
+    }
+}
+
+/// What is less sure, or missing, by way of a structure of the runtime.
+fn of_doubt(doubt: &Doubt) -> Unseen {
+    let (structure, of, read) = match doubt.structure {
+        Structure::Goroutine => ("runtime.g", "goroutines", "goroutines one by one"),
+        Structure::Thread => ("runtime.m", "threads", "goroutines by thread"),
+        Structure::Heap => ("runtime.gcController", "the heap", "live heap and collections"),
+        Structure::Span => ("runtime.mspan", "the spans of the heap", "what the heap consists of"),
+    };
+    let layout = |why: String, part: f64| Unseen {
+        what: format!("certainty about {of}"),
+        why: format!("{why}; findings that rest on it keep {:.0} % of their confidence", part * 100.0),
+    };
+    match &doubt.why {
+        Why::UnknownVersion(version) => layout(
+            format!(
+                "{version} is no version whose layout is known, so the offsets in {structure} were found in the process"
+            ),
+            doubts::CALIBRATED,
+        ),
+        Why::Disagreement => layout(
+            format!(
+                "the layout of {structure} is not that of its version, and what was found in the process is used"
+            ),
+            doubts::CALIBRATED,
+        ),
+        Why::NotConfirmed => layout(
+            format!(
+                "{structure} does not look as it does in its version of Go, and no other layout fits either"
+            ),
+            doubts::NOT_CONFIRMED,
+        ),
+        Why::NotRead(why) => Unseen { what: read.to_owned(), why: why.clone() },
     }
 }
 
@@ -113,8 +149,33 @@ fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::{LedgerName, Route, some_stacks};
+    use super::{Doubt, LedgerName, Route, Structure, Why, of_doubt, some_stacks};
     use crate::sample::ledger::Accounts;
+
+    #[test]
+    fn a_doubted_layout_is_said_with_what_it_costs() {
+        let sums = || "the heap's counters do not add up: goal against marked bytes".to_owned();
+        for (structure, why, what, says) in [
+            (
+                Structure::Goroutine,
+                Why::UnknownVersion("go1.99".to_owned()),
+                "certainty about goroutines",
+                "go1.99 is no version whose layout is known, so the offsets in runtime.g were found in the process; \
+                 findings that rest on it keep 80 % of their confidence",
+            ),
+            (
+                Structure::Thread,
+                Why::NotConfirmed,
+                "certainty about threads",
+                "runtime.m does not look as it does in its version of Go, and no other layout fits either; findings \
+                 that rest on it keep 50 % of their confidence",
+            ),
+            (Structure::Heap, Why::NotRead(sums()), "live heap and collections", &sums()),
+        ] {
+            let unseen = of_doubt(&Doubt { structure, why });
+            assert_eq!((&*unseen.what, &*unseen.why), (what, says));
+        }
+    }
 
     #[test]
     fn what_has_no_stack_is_said_with_its_reason() {

@@ -12,6 +12,7 @@ pub mod connections;
 pub mod corroborate;
 pub mod culprit;
 pub mod descriptors;
+pub mod doubts;
 mod evidence;
 pub mod exhaustion;
 pub mod gaps;
@@ -48,6 +49,7 @@ use crate::process::Limits;
 use crate::reading::Moment;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::connections::Peer;
+pub use crate::sample::doubts::{Doubt, Structure, Why};
 use crate::sample::ledger::{Accounts, Route};
 use crate::sample::memory::Memory;
 use crate::sample::pulls::EndpointUse;
@@ -135,6 +137,8 @@ pub enum Lacking {
         /// Completes "no heap samples are recorded in this program, because …".
         because: Option<String>,
     },
+    /// What was read by way of a structure of the runtime is less sure than it could be, or is missing.
+    Certainty(Doubt),
 }
 
 /// The verdict over all kinds.
@@ -414,8 +418,11 @@ pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds:
     ];
     let mut outcomes = outcomes.into_iter().flatten().collect();
     ladder.amend(&mut outcomes);
+    doubts::withhold(&mut outcomes, window, bounds);
     let mut judgement = attribute::weigh(outcomes, window, bounds);
     corroborate::corroborate(&mut judgement.findings, window.captures());
+    doubts::lower(&mut judgement.findings, window.captures());
+    judgement.lacking.extend(doubts::told(window.captures()));
     judgement
 }
 

@@ -14,6 +14,7 @@ pub mod descriptor_book;
 pub mod descriptor_ledger;
 pub mod descriptors;
 mod details;
+pub mod doubts;
 mod extents;
 pub mod go_code;
 pub mod goroutines;

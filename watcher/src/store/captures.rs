@@ -3,6 +3,7 @@
 use crate::reading::Moment;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
+use crate::sample::doubts::Doubt;
 use crate::sample::goroutines::{GoroutineCapture, Member};
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
@@ -38,6 +39,8 @@ pub struct Captures {
     pub pulls: Pulls,
     /// Why the Go runtime is not read, in a sentence's part; `None` where it is.
     pub no_runtime: Option<String>,
+    /// What makes what was read of the runtime less sure: the newest.
+    pub doubts: Vec<Doubt>,
     /// Path of the main module, where the program was built from one: what belongs to it is the program's own.
     pub main_module: Option<Arc<str>>,
 }

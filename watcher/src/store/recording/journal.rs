@@ -5,6 +5,7 @@ use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
+use crate::sample::doubts::Doubt;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::Ledger;
@@ -33,6 +34,7 @@ struct Written {
 struct About {
     without_ledger: Vec<(LedgerName, String)>,
     no_runtime: Option<String>,
+    doubts: Vec<Doubt>,
     endpoint: Option<EndpointUse>,
     anatomy: Option<Anatomy>,
 }
@@ -81,13 +83,14 @@ impl Written {
         let about = About {
             without_ledger: captures.without_ledger.clone(),
             no_runtime: captures.no_runtime.clone(),
+            doubts: captures.doubts.clone(),
             endpoint: captures.pulls.used.clone(),
             anatomy: captures.anatomy.clone(),
         };
         if self.about != about {
             self.about = about.clone();
-            let About { without_ledger, no_runtime, endpoint, anatomy } = about;
-            news.push(Entry::About { process, without_ledger, no_runtime, endpoint, anatomy });
+            let About { without_ledger, no_runtime, doubts, endpoint, anatomy } = about;
+            news.push(Entry::About { process, without_ledger, no_runtime, doubts, endpoint, anatomy });
         }
         let mut new = New { written: &mut self.captures, anew: Vec::new(), captured: Vec::new() };
         new.of(CaptureKind::Goroutines, &captures.goroutines, |it| Captured::Goroutines(Cow::Borrowed(it)));

@@ -24,6 +24,7 @@ use crate::reading::Moment;
 use crate::sample::Sample;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
+use crate::sample::doubts::Doubt;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
@@ -122,6 +123,9 @@ pub enum Entry<'a> {
         without_ledger: Vec<(LedgerName, String)>,
         /// Why the Go runtime is not read; `None` where it is.
         no_runtime: Option<String>,
+        /// What makes what was read of it less sure.
+        #[serde(default)]
+        doubts: Vec<Doubt>,
         /// Its endpoint and what asking took; `None` where nothing was asked.
         endpoint: Option<EndpointUse>,
         /// What its memory consists of; `None` where that was not looked at.

@@ -162,11 +162,12 @@ impl Stage {
             Entry::Anew { process, captures } => {
                 self.change(process, |played| captures.iter().for_each(|kind| played.begin_anew(*kind)))
             }
-            Entry::About { process, without_ledger, no_runtime, endpoint, anatomy } => {
+            Entry::About { process, without_ledger, no_runtime, doubts, endpoint, anatomy } => {
                 self.change(process, |played| {
                     let captures = played.window.captures_mut();
                     captures.without_ledger = without_ledger;
                     captures.no_runtime = no_runtime;
+                    captures.doubts = doubts;
                     captures.pulls.used = endpoint;
                     captures.anatomy = anatomy;
                 })

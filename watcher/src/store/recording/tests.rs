@@ -4,6 +4,7 @@ use super::{
 use crate::judge::simulation::{Beat, PROCESS, moment, sample};
 use crate::process::{GoProgram, Limits, Lineage, Target};
 use crate::sample::code::Frame;
+use crate::sample::doubts::{Doubt, Structure, Why};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
 use crate::sample::heap_sites::{HeapCapture, HeapSite};
 use crate::sample::ledger::{Accounts, Ledger, Mappings, Route, Site};
@@ -151,7 +152,12 @@ fn happen(what: &Happening, second: f64, target: &mut Target, window: &mut Windo
             captures.pulls.used = Some(EndpointUse { pulls: vec![cost], ..EndpointUse::default() });
         }
         Happening::Limit(limit) => target.limits.open_files = Some(*limit),
-        Happening::NoLedger(why) => captures.without_ledger = vec![(LedgerName::Tasks, why.clone())],
+        Happening::NoLedger(why) => {
+            captures.without_ledger = vec![(LedgerName::Tasks, why.clone())];
+            let doubts = [Why::UnknownVersion(why.clone()), Why::NotConfirmed, Why::NotRead(why.clone())];
+            let doubt = |why| Doubt { structure: Structure::Goroutine, why };
+            captures.doubts = doubts.into_iter().map(doubt).collect();
+        }
     }
 }
 
