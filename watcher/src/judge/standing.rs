@@ -1,6 +1,6 @@
 //! Whether more than a window's totals stands behind a finding.
 
-use super::{Evidence, Finding, Ladder};
+use super::{Evidence, Finding, Hold, Ladder};
 
 /// Of those that came so many must have been seen for their staying to say something.
 const LEAST_CAME: u64 = 10;
@@ -11,25 +11,48 @@ pub fn stands(finding: &Finding, ladder: &Ladder) -> bool {
     finding.evidence.iter().any(speaks_of_places) || ladder.alarms().any(|alarm| alarm.kind == finding.kind)
 }
 
+/// Whether it says what became of things that single places created. Every kind of evidence has its own answer, so
+/// that a new one does not speak before somebody has thought about it.
 fn speaks_of_places(evidence: &Evidence) -> bool {
     match evidence {
+        // Totals, in other words.
         Evidence::Rose { .. }
         | Evidence::Quarters { .. }
         | Evidence::Share { .. }
         | Evidence::Steps { .. }
+        | Evidence::Stairs { .. }
         | Evidence::Collections { .. }
         | Evidence::Concentrated { .. }
         | Evidence::WithoutStack { .. }
-        | Evidence::SittingOn { .. } => false,
+        | Evidence::Since { .. } => false,
+        // Two looks at what is in use: of which line it is, and not whether it stays.
+        Evidence::SittingOn { .. } | Evidence::Allocated { .. } | Evidence::LargeObjects { .. } => false,
+        // An endpoint names and confirms, it never decides alone.
+        Evidence::Endpoint(_) => false,
         Evidence::Origin { came, stayed, .. } => *came >= LEAST_CAME && 2 * stayed >= *came,
-        _ => true,
+        // Who is locked to its thread holds it until the lock is given back; calls go on and return.
+        Evidence::HoldingThreads { hold, .. } => *hold == Hold::Locked,
+        Evidence::Stuck { .. }
+        | Evidence::Survivors { .. }
+        | Evidence::ClosedByCollector { .. }
+        | Evidence::Mapped { .. }
+        | Evidence::Lives { .. }
+        | Evidence::Retained { .. } => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::speaks_of_places;
-    use crate::judge::Evidence;
+    use super::{speaks_of_places, stands};
+    use crate::judge::corroborate::Said;
+    use crate::judge::simulation::{PROCESS, moment, sample, window};
+    use crate::judge::{
+        Begin, Bounds, Created, Detail, Evidence, Finding, Hold, Judgement, Kind, Ladder, Rate, Thresholds,
+        judge,
+    };
+    use crate::sample::code::Frame;
+    use crate::sample::heap_sites::{HeapCapture, HeapSite};
+    use crate::store::Window;
 
     #[test]
     fn who_came_and_went_again_is_no_evidence() {
@@ -44,7 +67,122 @@ mod tests {
         assert!(speaks_of_places(&origin(20, 20)));
         assert!(!speaks_of_places(&origin(20, 5)));
         assert!(!speaks_of_places(&origin(0, 0)), "nothing was captured in between");
-        assert!(!speaks_of_places(&Evidence::Steps { up: 30, down: 0 }));
-        assert!(speaks_of_places(&Evidence::ClosedByCollector { collections: 2, count: 30 }));
+    }
+
+    #[test]
+    fn each_kind_of_evidence_speaks_of_places_or_of_totals() {
+        let holding = |hold| Evidence::HoldingThreads { grown: 20, threads: 20, hold };
+        let totals = [
+            Evidence::Rose { from: 0.0, to: 40.0, seconds: 45.0, samples: 46 },
+            Evidence::Quarters { rises: [10.0; 4] },
+            Evidence::Share { of_descriptors: 1.0, readings: 9 },
+            Evidence::Steps { up: 30, down: 0 },
+            Evidence::Stairs { steps: 4, from: 1.0, to: 9.0 },
+            Evidence::Collections { cycles: 9, from: 1.0, to: 9.0 },
+            Evidence::Concentrated { share: 1.0, now: 40 },
+            Evidence::WithoutStack { count: 9 },
+            Evidence::Since { seconds: 60.0, begin: Begin::ProcessStart },
+            Evidence::Since { seconds: 60.0, begin: Begin::Watched },
+            Evidence::Since { seconds: 60.0, begin: Begin::NoEarlier },
+            Evidence::SittingOn { goroutines: 40, function: "main.serve".into() },
+            Evidence::Allocated { bytes: 1 << 24, objects: 9, share: 1.0, seconds: 40.0 },
+            Evidence::LargeObjects { objects: 9, object_bytes: 1 << 20 },
+            Evidence::Endpoint(Said::Unreachable { count: 40 }),
+            Evidence::Endpoint(Said::HttpConnections { client: 40, server: 0 }),
+            holding(Hold::SystemCall),
+            holding(Hold::C),
+        ];
+        for evidence in totals {
+            assert!(!speaks_of_places(&evidence), "{evidence:?}");
+        }
+        let created = Created { created: 40, ended: 0, longest_seconds: None };
+        let places = [
+            holding(Hold::Locked),
+            Evidence::Stuck {
+                count: 600,
+                total: 620,
+                seconds: 60.0,
+                wait: None,
+                may_be_idle: false,
+                for_ever: false,
+            },
+            Evidence::Survivors {
+                here: created,
+                elsewhere: Created::default(),
+                seconds: 45.0,
+                keeping_stacks: 1,
+            },
+            Evidence::ClosedByCollector { collections: 2, count: 30 },
+            Evidence::Mapped { bytes: 1 << 24, mappings: 9, seconds: 45.0, by_c: true },
+            Evidence::Lives { rising: 4, lives: 4, typical_seconds: 9_000.0 },
+            Evidence::Retained { bytes: 1 << 24, objects: 9, share: 1.0, seconds: 45.0 },
+        ];
+        for evidence in places {
+            assert!(speaks_of_places(&evidence), "{evidence:?}");
+        }
+    }
+
+    #[test]
+    fn an_hour_of_rising_totals_in_an_old_process_is_not_told() {
+        let mut hour = Window::new(PROCESS, 512);
+        for beat in 0..=360_u32 {
+            let mut now = crate::judge::simulation::Beat::default();
+            now.files += u64::from(beat);
+            assert!(hour.push(sample(f64::from(beat) * 10.0, &now)));
+        }
+        let bounds = Bounds { age_seconds: Some(10.0 * 86_400.0), ..Bounds::default() };
+        let judgement = judge(&hour, &bounds, &Thresholds::default());
+        let [finding] = &judgement.findings[..] else { panic!("it grows: {judgement:?}") };
+        let since = |it: &Evidence| matches!(it, Evidence::Since { .. });
+        assert!(finding.evidence.iter().any(since), "{:?}", finding.evidence);
+        assert!(!stands(finding, &Ladder::default()), "{:?}", finding.evidence);
+    }
+
+    #[test]
+    fn lines_of_the_heap_profile_alone_are_not_told() {
+        let rises = window(|second, beat| {
+            let marked_bytes = (20 + second as u64) << 20;
+            let heap = crate::golang::runtime::HeapCounters {
+                marked_bytes: Some(marked_bytes),
+                live_bytes: marked_bytes,
+                in_use_bytes: 2 * marked_bytes,
+                ..Default::default()
+            };
+            beat.anon_bytes = 2 * marked_bytes;
+            beat.runtime = Some(crate::sample::runtime::GoCounters {
+                goroutines: Some(8),
+                heap: Some(heap),
+                gc_cycles: Some(second as u64),
+            });
+        });
+        let mut rises = rises;
+        for (second, objects) in [(0.0, 1), (45.0, 40)] {
+            let stack = [Frame::new("main.remember", "/src/main.go", 7)].into();
+            let site = HeapSite { stack, objects, bytes: objects << 20, object_bytes: 1 << 20 };
+            let capture = HeapCapture { at: moment(second), sites: Ok(vec![site]), mapped_bytes: None };
+            rises.captures_mut().heap.push(capture);
+        }
+        let judgement: Judgement = judge(&rises, &Bounds::default(), &Thresholds::default());
+        let [finding] = &judgement.findings[..] else { panic!("it grows: {judgement:?}") };
+        let named = |it: &Evidence| matches!(it, Evidence::Allocated { .. });
+        assert!(finding.evidence.iter().any(named), "{:?}", finding.evidence);
+        assert!(!stands(finding, &Ladder::default()), "{:?}", finding.evidence);
+        let kept = Evidence::Retained { bytes: 1 << 24, objects: 16, share: 1.0, seconds: 45.0 };
+        let by_spans = Finding { evidence: vec![kept], ..accused() };
+        assert!(stands(&by_spans, &Ladder::default()));
+    }
+
+    fn accused() -> Finding {
+        Finding {
+            kind: Kind::Heap,
+            primary: true,
+            consequence_of: None,
+            confidence: 0.8,
+            rate: Rate { per_second: 1e6, low: 1e6, high: 1e6 },
+            exhausts: None,
+            detail: Detail::default(),
+            culprits: Vec::new(),
+            evidence: Vec::new(),
+        }
     }
 }
