@@ -216,6 +216,9 @@ impl Observer {
         let captures = window.captures_mut();
         captures.doubts = doubts::of(runtime, id);
         let anything = goroutines.is_some() || heap.is_some();
+        if let Some(reach) = self.reach {
+            captures.move_on(clock::now(), reach);
+        }
         if let Some(goroutines) = goroutines {
             captures.goroutines.push(goroutines);
         }
@@ -379,6 +382,9 @@ impl Observer {
     /// Puts what an endpoint said into its process's window.
     pub fn note_pulls(&mut self, arrival: Arrival) {
         if let Some(window) = self.windows.get_mut(&arrival.process) {
+            if let Some(reach) = self.reach {
+                window.captures_mut().pulls.move_on(clock::now(), reach);
+            }
             pulls::note(window.captures_mut(), arrival);
         }
     }

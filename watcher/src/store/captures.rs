@@ -11,6 +11,7 @@ use crate::sample::pulls::{EndpointUse, PulledProfile};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What was captured of one process beside its samples.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +75,17 @@ pub struct Pulls {
     pub used: Option<EndpointUse>,
 }
 
-/// The first capture, one between, and the newest.
+impl Pulls {
+    /// The same before profiles that were pulled are added.
+    pub fn move_on(&mut self, now: Moment, reach: Duration) {
+        self.goroutines.move_on(now, reach, |it| it.at);
+        self.heap.move_on(now, reach, |it| it.at);
+        self.leaked.take_if(|it| now.seconds_since(&it.at) > reach.as_secs_f64());
+    }
+}
+
+/// The first capture, one between, and the newest. Where a window forgets what is older than its reach, the run moves
+/// on with it: see [`Captures::move_on`].
 #[derive(Clone, Debug)]
 pub struct Run<T> {
     kept: Vec<T>,
@@ -91,6 +102,20 @@ impl<T> Run<T> {
     pub fn push(&mut self, capture: T) {
         self.kept.truncate(2);
         self.kept.push(capture);
+    }
+
+    /// Makes room for a capture at `now` in a run that reaches back for no longer than `reach`. What is older goes, and
+    /// the one that was between comes to be the first. So that it is neither as old as the first nor as young as the
+    /// newest then, the newest takes its place once, when the run is half as long as it may be.
+    fn move_on(&mut self, now: Moment, reach: Duration, at: impl Fn(&T) -> Moment) {
+        let reach = reach.as_secs_f64();
+        self.kept.retain(|capture| now.seconds_since(&at(capture)) <= reach);
+        if let [first, between, newest] = &self.kept[..] {
+            let after_first = |capture| at(capture).seconds_since(&at(first));
+            if after_first(newest) >= reach / 2.0 && after_first(between) < reach / 4.0 {
+                self.kept.remove(1);
+            }
+        }
     }
 
     /// The oldest.
@@ -128,6 +153,14 @@ impl<T> Run<T> {
 }
 
 impl Captures {
+    /// To be called before goroutines, heap and data files are captured at `now`: what is older than the `reach` of the
+    /// window makes room, so that captures tell of the same time as the samples do. Ledgers begin anew by themselves.
+    pub fn move_on(&mut self, now: Moment, reach: Duration) {
+        self.goroutines.move_on(now, reach, |it| it.at);
+        self.heap.move_on(now, reach, |it| it.at);
+        self.data_files.move_on(now, reach, |it| it.at);
+    }
+
     /// When the newest capture of goroutines was taken.
     pub fn newest(&self) -> Option<Moment> {
         self.goroutines.last().map(|capture| capture.at)
@@ -145,7 +178,46 @@ pub fn survivors<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::Run;
+    use super::{Captures, Run};
+    use crate::judge::simulation::moment;
+    use crate::sample::data_files::DataFiles;
+    use std::time::Duration;
+
+    /// An hour of reach, and one capture each minute for so long. The ages of those that are kept, in minutes.
+    fn ages_after(minutes: u32) -> Vec<f64> {
+        let mut captures = Captures::default();
+        for minute in 0..=minutes {
+            let at = moment(f64::from(minute) * 60.0);
+            captures.move_on(at, Duration::from_secs(3_600));
+            captures.data_files.push(DataFiles { at, files: Vec::new() });
+        }
+        let now = moment(f64::from(minutes) * 60.0);
+        let run = &captures.data_files;
+        run.earlier().chain(run.last()).map(|it| now.seconds_since(&it.at) / 60.0).collect()
+    }
+
+    #[test]
+    fn a_run_of_days_reaches_back_no_further_than_the_window_and_has_one_between() {
+        assert_eq!(ages_after(20), [20.0, 19.0, 0.0], "as it began");
+        assert_eq!(ages_after(60), [60.0, 29.0 + 1.0, 0.0]);
+        for minutes in (100..=3 * 24 * 60).step_by(7) {
+            let ages = ages_after(minutes);
+            let [first, between, 0.0] = ages[..] else { panic!("{minutes}: {ages:?}") };
+            assert!((30.0..=60.0).contains(&first), "{minutes}: {ages:?}");
+            assert!(between < first, "{minutes}: {ages:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_long_pause_a_run_begins_anew() {
+        let mut captures = Captures::default();
+        for minute in [0.0, 1.0, 2.0, 500.0] {
+            let at = moment(minute * 60.0);
+            captures.move_on(at, Duration::from_secs(3_600));
+            captures.data_files.push(DataFiles { at, files: Vec::new() });
+        }
+        assert_eq!(captures.data_files.len(), 1);
+    }
 
     #[test]
     fn a_run_keeps_its_ends_and_one_between() {
