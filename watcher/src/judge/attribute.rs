@@ -22,6 +22,12 @@ const BYTES_PER_GOROUTINE: f64 = 64.0 * 1024.0;
 /// Whatever holds descriptors has buffers too, and those of TLS are large.
 const BYTES_PER_OTHER: f64 = 512.0 * 1024.0;
 
+/// A goroutine with its stack and what it refers to, a socket with its buffers, hold less than this as a rule.
+const BYTES_OF_SMALL_ONES: f64 = 16.0 * 1024.0;
+
+/// A line that has this part of the growth stands for it.
+const DOMINATES: f64 = 0.5;
+
 /// Puts the outcomes of all kinds into one judgement.
 pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgement {
     let mut findings = Vec::new();
@@ -163,26 +169,45 @@ pub(super) fn follows(effect: &Finding, cause: &Finding) -> bool {
 }
 
 /// The program's own lines are known of both, and no function that holds one of them has to do with the other: two
-/// leaks at a similar pace, not one. Memory is left out, since what is allocated passes through many hands.
+/// leaks at a similar pace, not one.
 fn lie_apart(effect: &Finding, cause: &Finding, module: Option<&str>) -> bool {
     if matches!(effect.kind, Kind::Heap | Kind::Native) {
-        return false;
+        return is_kept_apart(effect, cause, module);
     }
-    // A line of the library's among them says that who called it is a guess.
-    let own = |finding: &Finding| -> Vec<Frame> {
-        let frames = || finding.culprits.iter().map(|culprit| culprit.frame.clone());
-        let all = frames().all(|frame| owner(&frame.function, module) == Owner::Own);
-        if all { frames().collect() } else { Vec::new() }
-    };
     let touches = |frame: &Frame, other: &Finding| {
         let stacks = other.culprits.iter().flat_map(|culprit| &culprit.stack);
         stacks.into_iter().any(|it| it.function == frame.function)
     };
-    let (of_effect, of_cause) = (own(effect), own(cause));
+    let (of_effect, of_cause) = (own_lines(effect, module), own_lines(cause, module));
     !of_effect.is_empty()
         && !of_cause.is_empty()
         && !of_effect.iter().any(|frame| touches(frame, cause))
         && !of_cause.iter().any(|frame| touches(frame, effect))
+}
+
+/// The same of memory. What is allocated passes through many hands, so that only the line counts which has most of it,
+/// and only where each of the others would hold much; and since whoever makes a thing often has one function open it
+/// and another one make its buffers, no function of the program's own may be in the stacks of both but `main.main`.
+fn is_kept_apart(memory: &Finding, cause: &Finding, module: Option<&str>) -> bool {
+    let is_own = |frame: &Frame| owner(&frame.function, module) == Owner::Own;
+    let holds_much = memory.rate.per_second >= BYTES_OF_SMALL_ONES * cause.rate.per_second;
+    let Some(top) = memory.culprits.first().filter(|top| top.share >= DOMINATES && is_own(&top.frame)) else {
+        return false;
+    };
+    let of_cause = || cause.culprits.iter().flat_map(|culprit| &culprit.stack);
+    let is_shared = |frame: &Frame| of_cause().any(|it| it.function == frame.function);
+    let mut own = top.stack.iter().chain([&top.frame]).filter(|frame| is_own(frame));
+    holds_much
+        && !own_lines(cause, module).is_empty()
+        && !own.any(|frame| &*frame.function != "main.main" && is_shared(frame))
+}
+
+/// The lines of a finding where all of them are the program's own: one of a library's among them says that who called it
+/// is a guess.
+fn own_lines<'a>(finding: &'a Finding, module: Option<&str>) -> Vec<&'a Frame> {
+    let frames = || finding.culprits.iter().map(|culprit| &culprit.frame);
+    let all = frames().all(|frame| owner(&frame.function, module) == Owner::Own);
+    if all { frames().collect() } else { Vec::new() }
 }
 
 /// The most likely lines of the two lie in one function.

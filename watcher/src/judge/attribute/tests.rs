@@ -2,8 +2,8 @@ use crate::descriptor::DescriptorType;
 use crate::golang::runtime::HeapCounters;
 use crate::judge::simulation::{Beat, Dice, details_every, window};
 use crate::judge::{
-    Bounds, Evidence, Judgement, Kind, LimitName, MemoryPart, SteadyWhy, Thresholds, UndecidedWhy, Verdict,
-    judge,
+    Bounds, Culprit, Detail, Evidence, Finding, Frame, Judgement, Kind, LimitName, MemoryPart, Rate,
+    SteadyWhy, Thresholds, UndecidedWhy, Verdict, judge,
 };
 use crate::process::Limits;
 use crate::reading::Reading;
@@ -351,4 +351,46 @@ fn a_connection_explains_its_two_goroutines_and_their_buffers() {
             (Kind::Heap, Some(Kind::Connection))
         ]
     );
+}
+
+/// Growth by so much a second, of which this part was allocated, opened or started in this stack of the program's own,
+/// innermost first.
+fn found(kind: Kind, per_second: f64, share: f64, stack: &[&str]) -> Finding {
+    let stack: Vec<Frame> =
+        (1..).zip(stack).map(|(line, function)| Frame::new(function, "/src/main.go", line)).collect();
+    Finding {
+        kind,
+        primary: false,
+        consequence_of: None,
+        confidence: 0.9,
+        rate: Rate { per_second, low: per_second, high: per_second },
+        exhausts: None,
+        detail: Detail::default(),
+        culprits: vec![Culprit { frame: stack[0].clone(), share, stack }],
+        evidence: Vec::new(),
+    }
+}
+
+#[test]
+fn a_heap_that_is_kept_elsewhere_and_is_much_does_not_follow() {
+    const KIB: f64 = 1024.0;
+    let open: &[&str] = &["main.open", "main.poll", "main.main"];
+    for (name, each, share, stack, cause) in [
+        ("a map of its own", 430.0 * KIB, 0.9, &["main.remember", "main.main"][..], None),
+        ("little each", 10.0 * KIB, 0.9, &["main.remember", "main.main"], Some(Kind::Fd)),
+        ("its buffer", 64.0 * KIB, 0.9, &["main.buffer", "main.poll", "main.main"], Some(Kind::Fd)),
+        ("made where it is opened", 64.0 * KIB, 0.9, &["main.open", "main.poll"], Some(Kind::Fd)),
+        ("many lines", 64.0 * KIB, 0.3, &["main.remember", "main.main"], Some(Kind::Fd)),
+        ("a library's", 64.0 * KIB, 0.9, &["bufio.NewReaderSize", "net/http.dial"], Some(Kind::Fd)),
+    ] {
+        let mut findings = [found(Kind::Fd, 7.0, 1.0, open), found(Kind::Heap, 7.0 * each, share, stack)];
+        super::relate(&mut findings, None);
+        assert_eq!(findings[1].consequence_of, cause, "{name}");
+    }
+    // Who opens them is only known as far as a library goes.
+    let library = found(Kind::Connection, 7.0, 1.0, &["net/http.(*Transport).dialConn"]);
+    let heap = found(Kind::Heap, 7.0 * 64.0 * KIB, 0.9, &["main.remember", "main.main"]);
+    let mut findings = [library, heap];
+    super::relate(&mut findings, None);
+    assert_eq!(findings[1].consequence_of, Some(Kind::Connection));
 }
