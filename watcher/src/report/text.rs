@@ -67,7 +67,7 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     if let Some((primary, others)) = diagnosis.findings.split_first() {
         primary_finding(&mut page, primary, detail);
         for other in others {
-            page.paragraph(&also(other), &format!("{}.", other.headline));
+            page.paragraph(&also(other), &beside(other));
         }
     }
     page.paragraph("Restarts", diagnosis.story.as_ref().map_or("", |story| &story.text));
@@ -151,6 +151,13 @@ fn also(finding: &Finding) -> String {
         Some(_) => "Follows".to_owned(),
         None => "Also leaks".to_owned(),
     }
+}
+
+/// What a finding beside the primary one says: what grows, and the line to look at first.
+fn beside(finding: &Finding) -> String {
+    let Some(culprit) = finding.culprits.first() else { return format!("{}.", finding.headline) };
+    let frame = &culprit.frame;
+    format!("{}: {}:{}  {}", finding.headline, frame.file, frame.line, frame.function)
 }
 
 fn who(process: &Process) -> String {

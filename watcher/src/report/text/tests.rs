@@ -1,6 +1,6 @@
 use super::{Layout, diagnosis};
-use crate::explain::Diagnosis;
 use crate::explain::tests::diagnosed;
+use crate::explain::{Culprit, Diagnosis, Frame};
 use crate::judge::simulation::{Beat, PROCESS, sample, window};
 use crate::process::Container;
 use crate::reading::Reading;
@@ -87,6 +87,26 @@ fn a_cause_and_what_follows() {
                          while something grows
         "#]],
     );
+}
+
+#[test]
+fn the_line_of_what_leaks_besides_is_told_too() {
+    let mut shown = diagnosed(&window(|second, beat| {
+        beat.zombies += second as u64;
+        beat.files += 40 * second as u64;
+    }));
+    let other = shown.findings.get_mut(1).expect("two leaks");
+    assert_eq!(other.consequence_of, None);
+    let frame = Frame::new("main.run", "/src/poller/run.go", 17);
+    other.culprits = vec![Culprit { frame, share: 0.98, stack: Vec::new() }];
+    let headline = other.headline.clone();
+    for columns in [80, 100, 120] {
+        let text = diagnosis(&shown, Layout::terminal(Some(columns), false));
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let also = format!("Also leaks {headline}: /src/poller/run.go:17 main.run");
+        assert!(words.join(" ").contains(&also), "{text}");
+        assert!(text.lines().count() <= 24, "{text}");
+    }
 }
 
 #[test]
