@@ -165,7 +165,7 @@ fn healthy() {
         expect![[r#"
             Healthy: Nothing that was watched grows without end
             not Fd: Descriptors that are no sockets rise and fall back, within 5 to 309. [descriptors 5 to 309, a sawtooth]
-            not Connection: Sockets stayed within 3 to 7, without a trend. [sockets 3 to 7]
+            not Connection: Sockets stayed within 3 to 7. [sockets 3 to 7]
             not Thread: OS threads stayed at 8. [threads 8]
             not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
             not Mapping: Memory mappings stayed at 60. [mappings 60]

@@ -118,7 +118,7 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
         }
         SteadyWhy::Flat { low, high } => {
             let range = range(low, high, unit);
-            (format!("{what} stayed within {range}, without a trend."), format!("{short} {range}"))
+            (format!("{what} stayed within {range}."), format!("{short} {range}"))
         }
         SteadyWhy::Sawtooth { low, high } => {
             let range = range(low, high, unit);

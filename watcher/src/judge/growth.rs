@@ -65,6 +65,9 @@ const MIN_RISE_OVER_NOISE: f64 = 5.0;
 /// come at a constant rate.
 const MIN_GROWTH_OVER_CHANGE: f64 = 3.0;
 
+/// Nobody needs to be asked for less than this.
+const LEAST_MORE_SECONDS: f64 = 90.0;
+
 /// Judges the course of one series in this unit.
 pub fn course(series: &Series, unit: Unit, thresholds: &Thresholds) -> Course {
     let have = series.values.len();
@@ -84,7 +87,8 @@ pub fn course(series: &Series, unit: Unit, thresholds: &Thresholds) -> Course {
     };
     let min_rise = minimum_rise(&whole, unit, thresholds);
     if whole.high - whole.low < min_rise {
-        return Course::Steady(SteadyWhy::Flat { low: whole.low, high: whole.high });
+        let creeps = if keeps_steps(unit) { creep(series, min_rise) } else { None };
+        return creeps.unwrap_or(Course::Steady(SteadyWhy::Flat { low: whole.low, high: whole.high }));
     }
     match shape::fall(series) {
         Fall::None => {}
@@ -121,6 +125,41 @@ fn minimum_rise(trend: &Trend, unit: Unit, thresholds: &Thresholds) -> f64 {
     }
 }
 
+/// Whether single steps of a unit mean something. The runtime starts a thread and maps an arena now and then for as long
+/// as a program finds its working size, and gives neither back; bytes move all the time.
+fn keeps_steps(unit: Unit) -> bool {
+    match unit {
+        Unit::Goroutines | Unit::Fds | Unit::Connections | Unit::Children => true,
+        Unit::Threads | Unit::Mappings | Unit::Bytes => false,
+    }
+}
+
+/// A rise too small to count, of which nothing fell back and which is spread over the whole of the window: a leak that
+/// is slow, or what happens to come. `None` where it is neither. A few pieces are too few for any test of a trend, so
+/// that a longer window has to tell: one in which enough would come to accuse.
+pub(super) fn creep(series: &Series, min_rise: f64) -> Option<Course> {
+    let (began, ended) = (series.seconds.first()?, series.seconds.last()?);
+    let (from, to) = (series.values.first()?, series.values.last()?);
+    let seconds = ended - began;
+    let mut rises = [0_usize; 3];
+    for (pair, at) in series.values.windows(2).zip(series.seconds.iter().skip(1)) {
+        if pair[1] < pair[0] {
+            return None;
+        }
+        if pair[1] > pair[0] {
+            let part = (at - began) / seconds;
+            rises[if part <= 1.0 / 3.0 { 0 } else { 1 + usize::from(part > 2.0 / 3.0) }] += 1;
+        }
+    }
+    if rises.contains(&0) {
+        return None;
+    }
+    let per_second = (to - from) / seconds;
+    let enough = MIN_GROWTH_OVER_CHANGE * min_rise / per_second;
+    let need_seconds = enough.max(2.0 * seconds).max(LEAST_MORE_SECONDS);
+    Some(Course::Undecided(UndecidedWhy::Ambiguous { per_second, slowing: false, need_seconds }))
+}
+
 fn rising(series: &Series, trend: &Trend, min_rise: f64, thresholds: &Thresholds) -> Course {
     let flat = Course::Steady(SteadyWhy::Flat { low: trend.low, high: trend.high });
     // What rises far beyond the noise around it is not acquitted, whatever the tests think of its irregular steps.
@@ -150,7 +189,7 @@ fn rising(series: &Series, trend: &Trend, min_rise: f64, thresholds: &Thresholds
 
 /// Twice the window separates a line from a curve far better than the window does.
 fn more_seconds(trend: &Trend) -> f64 {
-    (trend.seconds * 2.0).max(90.0)
+    (trend.seconds * 2.0).max(LEAST_MORE_SECONDS)
 }
 
 /// Grows with the window's length, with how little ever came back, and with how straight the line is.

@@ -197,6 +197,40 @@ fn what_rises_but_may_stop_is_ambiguous() {
     }
 }
 
+/// What comes at these seconds of 45, one at each, in this unit.
+fn steps(at: &[f64], unit: Unit) -> Course {
+    let value = |second: f64| 20.0 + at.iter().filter(|step| **step <= second).count() as f64;
+    let values: Vec<f64> = (0..=45).map(|second| value(f64::from(second))).collect();
+    course(&at_one_second(&values), unit, &Thresholds::default())
+}
+
+#[test]
+fn a_few_pieces_that_never_fall_and_come_all_the_time_are_not_acquitted() {
+    let pieces = [5.0, 17.0, 28.0, 40.0];
+    for unit in [Unit::Fds, Unit::Connections, Unit::Goroutines, Unit::Children] {
+        let Course::Undecided(UndecidedWhy::Ambiguous { per_second, slowing: false, need_seconds }) =
+            steps(&pieces, unit)
+        else {
+            panic!("{unit:?}: {:?}", steps(&pieces, unit));
+        };
+        assert!((per_second - 4.0 / 45.0).abs() < 1e-9, "{per_second}");
+        // Until fifteen have come.
+        assert!((need_seconds - 15.0 * 45.0 / 4.0).abs() < 1e-6, "{need_seconds}");
+    }
+    let innocent = |course: Course| matches!(course, Course::Steady(SteadyWhy::Flat { .. }));
+    for unit in [Unit::Threads, Unit::Mappings, Unit::Bytes] {
+        assert!(innocent(steps(&pieces, unit)), "{unit:?}");
+    }
+    assert!(innocent(steps(&[2.0, 5.0, 9.0, 14.0], Unit::Fds)), "warm-up");
+    assert!(innocent(steps(&[2.0, 28.0, 29.0], Unit::Fds)), "nothing in the last third");
+    assert!(innocent(steps(&[5.0, 40.0], Unit::Fds)), "two are too few");
+    let falls = [20.0, 21.0, 22.0, 21.0, 23.0, 24.0].map(|value| [value; 8]).concat();
+    assert!(
+        innocent(course(&at_one_second(&falls), Unit::Fds, &Thresholds::default())),
+        "one was given back"
+    );
+}
+
 #[test]
 fn a_leak_that_began_with_a_jump_is_found_in_what_follows() {
     let Course::Grows(growth) = run(|t| if t < 6.0 { 10.0 } else { 100.0 + 3.0 * (t - 6.0) }) else {
