@@ -140,6 +140,21 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
                 format!("live heap {range}"),
             )
         }
+        SteadyWhy::LittleAllocated { per_second, seconds_left } => {
+            let per_second = rate(per_second, Unit::Bytes);
+            let left = seconds_left.map(|left| {
+                format!(" If none of it were garbage, no limit would be reached within {}.", duration(left))
+            });
+            (
+                format!(
+                    "{} cannot grow by more than {per_second}, which is all that is allocated; there were too few \
+                     collections to see them.{}",
+                    subject(kind),
+                    left.unwrap_or_default()
+                ),
+                format!("live heap grows by {per_second} at most"),
+            )
+        }
         SteadyWhy::ComeAndGo { created, ended, longest_seconds } => {
             let lived = longest_seconds.map(|longest| format!(" within {}", duration(longest)));
             let (created, ended) = (words::count(created as f64), words::count(ended as f64));
@@ -331,5 +346,29 @@ fn composition(part: MemoryPart, per_second: f64) -> String {
              is not read"
         ),
         MemoryPart::Shared => format!("Shared memory grows by {rate}; who else holds it is not read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ruled_out;
+    use crate::judge::{Kind, Steady, SteadyWhy};
+
+    #[test]
+    fn a_heap_that_was_not_seen_is_acquitted_with_the_bound_that_acquits_it() {
+        let told = |seconds_left| {
+            let why = SteadyWhy::LittleAllocated { per_second: 4_096.0, seconds_left };
+            ruled_out(&Steady { kind: Kind::Heap, why }).why
+        };
+        assert_eq!(
+            told(None),
+            "Live objects on the Go heap cannot grow by more than 4 KiB per second, which is all that is allocated; \
+             there were too few collections to see them."
+        );
+        let far = told(Some(3.0 * 86_400.0));
+        assert!(
+            far.ends_with("If none of it were garbage, no limit would be reached within 3 days."),
+            "{far}"
+        );
     }
 }

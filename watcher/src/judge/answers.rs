@@ -1,9 +1,7 @@
-//! An answer for each kind: what nothing was said of is undecided, and whether that keeps a process from being called
-//! healthy depends on why.
+//! An answer for each kind: what nothing was said of is undecided, and keeps a process from being called healthy.
 //!
-//! What could not be read never acquits. But memory of a Go process breathes by what garbage there is between two
-//! collections, and a rise within that, in a window too short to hold them, is no reason to withhold a verdict: it is
-//! said, and the rest decides.
+//! What could not be read never acquits. Memory of a Go process breathes by what garbage there is between two
+//! collections; where its heap is not read, a rise within that is no reason for suspicion, and none to acquit.
 
 use super::{Bounds, Finding, Kind, MemoryPart, Steady, Undecided, UndecidedWhy, Verdict};
 use crate::store::Window;
@@ -77,16 +75,11 @@ fn of_memory(window: &Window) -> UndecidedWhy {
 pub(super) fn verdict(findings: &[Finding], steady: &[Steady], undecided: &[Undecided]) -> Verdict {
     if !findings.is_empty() {
         Verdict::Leak
-    } else if steady.is_empty() || undecided.iter().any(|one| matters(&one.why)) {
+    } else if steady.is_empty() || !undecided.is_empty() {
         Verdict::Inconclusive
     } else {
         Verdict::Healthy
     }
-}
-
-/// Whether a process of which this is not known must not be called healthy.
-fn matters(why: &UndecidedWhy) -> bool {
-    !matches!(why, UndecidedWhy::WithinACycle { .. })
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! What is allocated between two collections accuses nobody. Where many collections fall into the window their
 //! results are a series like any other; where only some do, they must rise each time, along a line, and by much.
 
-use super::growth::{Course, course};
+use super::growth::{Course, course, creep};
 use super::trend::KEEPS_RISING;
 use super::{Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy};
+use crate::golang::runtime::HeapCounters;
+use crate::reading::Moment;
 use crate::sample::Sample;
 use crate::sample::code::Frame;
 use crate::sample::heap_sites::HeapSite;
@@ -31,6 +33,15 @@ const MIN_RISE_BYTES: f64 = 1024.0 * 1024.0;
 const MIN_RISE_OF_FEW: [(usize, f64); 4] = [(3, 1.0), (4, 0.75), (6, 0.55), (usize::MAX, 0.3)];
 /// None may lie farther from the line than this part of the rise.
 const STRAIGHT: f64 = 0.15;
+/// So much tells a heap that rises all the time from the few KiB that the runtime keeps for itself.
+const CREEPING_RISE_BYTES: f64 = 0.25 * MIN_RISE_BYTES;
+/// What one collection may find more live than the one before it, as part of all that is live.
+const LITTLE_SHARE: f64 = 0.02;
+/// The last collection of the window speaks for it from this part of it on.
+const COVERED_BY_LAST: f64 = 1.0 / 3.0;
+/// A limit that is so far away even if nothing of all that is allocated were garbage is no reason to wait: long before
+/// that, collections tell.
+const FAR_SECONDS: f64 = 86_400.0;
 /// What falls back by this part of what it rises is no leak.
 const FALLS_BACK: f64 = 0.3;
 /// What one or two collections show counts from here on: a program that has just started fills a few MiB.
@@ -134,13 +145,46 @@ pub fn too_few(window: &Window) -> Undecided {
 }
 
 fn allocated_per_second(window: &Window) -> Option<f64> {
-    let at = |sample: &Sample| {
-        let allocated = sample.runtime.seen()?.heap?.total_allocated_bytes;
-        Some((sample.runtime.at, allocated))
-    };
-    let (first, last) = (window.samples().find_map(at)?, window.samples().rev().find_map(at)?);
-    let rate = last.1.saturating_sub(first.1) as f64 / last.0.seconds_since(&first.0);
+    let (first, last) = ends(window)?;
+    let allocated = last.1.total_allocated_bytes.saturating_sub(first.1.total_allocated_bytes);
+    let rate = allocated as f64 / last.0.seconds_since(&first.0);
     (rate.is_finite() && rate > 0.0).then_some(rate)
+}
+
+/// The first and the newest reading of the heap.
+fn ends(window: &Window) -> Option<((Moment, HeapCounters), (Moment, HeapCounters))> {
+    let at = |sample: &Sample| Some((sample.runtime.at, sample.runtime.seen()?.heap?));
+    window.samples().find_map(at).zip(window.samples().rev().find_map(at))
+}
+
+/// Why a heap does not leak of which too few collections were seen for [`judge`]; `None` where they leave it open.
+/// Resident memory says nothing of it: what leaks may go to memory that the process had before. But what the newest
+/// collection found may be no more than what the one before the window did; and nothing grows faster than everything
+/// that is allocated. Where that is little, or reaches none of the limits for long, nothing hides behind it that would
+/// matter before a longer window shows it. `seconds_left` tells of a rate when it would reach a limit, where one is
+/// known.
+pub fn acquitted(window: &Window, seconds_left: impl Fn(f64) -> Option<f64>) -> Option<SteadyWhy> {
+    let (first, last) = ends(window)?;
+    let live = last.1.marked_bytes.unwrap_or(0) as f64;
+    let little = MIN_RISE_BYTES.max(LITTLE_SHARE * live);
+    let series = collections(window);
+    if let (Some(at), Some(before)) = (series.seconds.last(), first.1.marked_bytes)
+        && *at >= COVERED_BY_LAST * window.seconds()
+    {
+        let (low, high) = range(&series.values);
+        let (low, high) = (low.min(before as f64), high.max(before as f64));
+        if live - before as f64 <= little {
+            return Some(SteadyWhy::LiveHeap { low, high, cycles: series.values.len() + 1 });
+        }
+    }
+    let uncollected =
+        if series.values.is_empty() { last.1.live_bytes.saturating_sub(first.1.live_bytes) } else { 0 };
+    let allocated =
+        last.1.total_allocated_bytes.saturating_sub(first.1.total_allocated_bytes).max(uncollected);
+    let per_second = allocated as f64 / last.0.seconds_since(&first.0).max(1.0);
+    let seconds_left = seconds_left(per_second).filter(|left| *left >= FAR_SECONDS);
+    let is_little = allocated as f64 <= little || seconds_left.is_some();
+    is_little.then_some(SteadyWhy::LittleAllocated { per_second, seconds_left })
 }
 
 fn by_series(series: &Series, thresholds: &Thresholds) -> Course {
@@ -148,6 +192,10 @@ fn by_series(series: &Series, thresholds: &Thresholds) -> Course {
         Course::Grows(mut growth) => {
             growth.evidence.insert(0, collections_rose(series));
             Course::Grows(growth)
+        }
+        // What requests hold breathes: a live heap that never shrinks by a byte is none that rests.
+        Course::Steady(SteadyWhy::Flat { low, high }) if high - low >= CREEPING_RISE_BYTES => {
+            creep(series, thresholds.min_rise_bytes).unwrap_or(Course::Steady(SteadyWhy::Flat { low, high }))
         }
         other => other,
     }

@@ -1,30 +1,32 @@
 //! Resident memory by the parts that the kernel and the Go runtime tell apart.
 //!
 //! A Go process returns freed memory late and asks for it in bulk, so a rising RSS accuses nobody: what it is made
-//! of decides. The live heap is judged after each collection, see [`super::heap`]; what the runtime has not mapped
-//! is native. Where the runtime is not read, memory that stays where it is acquits, and growth is undecided.
+//! of decides. The live heap is judged after each collection, see [`super::heap`], and where these are too few, by all
+//! that is allocated; what the runtime has not mapped is native. Where the runtime is not read, memory that stays where
+//! it is acquits, and growth is undecided.
 
 mod innocents;
 
-use super::growth::{Course, course};
+use super::growth::{Course, Growth, course};
 use super::survivors::{Book, LEAST_BYTES};
 use super::{
-    Evidence, Finding, Kind, MemoryPart, Outcome, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy,
-    Unit, heap,
+    Bounds, Evidence, Finding, Kind, MemoryPart, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided,
+    UndecidedWhy, Unit, exhaustion, heap,
 };
 use crate::sample::ledger::Mappings;
 use crate::sample::memory::Memory;
 use crate::store::{Series, Window};
 
 /// Judges resident memory: anonymous with what was swapped out, that of files, and shared.
-pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
+pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Vec<Outcome> {
     let part = |bytes: fn(&Memory) -> u64| {
         window.series(|sample| Some((sample.memory.at, bytes(sample.memory.seen()?) as f64)))
     };
-    let mut outcomes = anonymous(&part(|memory| memory.anon_bytes + memory.swap_bytes), thresholds);
+    let is_go = bounds.is_go || window.samples().any(|sample| sample.runtime.seen().is_some());
+    let mut outcomes = anonymous(&part(|memory| memory.anon_bytes + memory.swap_bytes), is_go, thresholds);
     let outside = outside_go(window);
     if outside.values.len() >= thresholds.min_samples {
-        outcomes = told_apart(window, outcomes, &outside, thresholds);
+        outcomes = told_apart(window, outcomes, &outside, bounds, thresholds);
     }
     outcomes = outcomes.into_iter().map(|outcome| innocents::named(outcome, window)).collect();
     for (name, series) in [
@@ -46,10 +48,11 @@ const COLLECTION_CYCLE_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 /// A goroutine's stack begins with 2 KiB and is seldom larger than this.
 const STACK_BYTES: u64 = 8 * 1024;
 
-/// Go heap and C heap live here side by side; both are acquitted together or neither is.
-fn anonymous(series: &Series, thresholds: &Thresholds) -> Vec<Outcome> {
-    match (course(series, Unit::Bytes, thresholds), course(series, Unit::Bytes, &beyond_a_cycle(thresholds)))
-    {
+/// Go heap and C heap live here side by side; both are acquitted together or neither is. Only a Go program makes garbage
+/// that its own collector takes away later.
+fn anonymous(series: &Series, is_go: bool, thresholds: &Thresholds) -> Vec<Outcome> {
+    let beyond = if is_go { beyond_a_cycle(thresholds) } else { *thresholds };
+    match (course(series, Unit::Bytes, thresholds), course(series, Unit::Bytes, &beyond)) {
         (Course::Steady(why), _) => {
             [Kind::Heap, Kind::Native].map(|kind| Outcome::Steady(Steady { kind, why })).to_vec()
         }
@@ -67,25 +70,16 @@ fn told_apart(
     window: &Window,
     together: Vec<Outcome>,
     outside: &Series,
+    bounds: &Bounds,
     thresholds: &Thresholds,
 ) -> Vec<Outcome> {
-    let of_kind =
-        |kind| move |outcome: &&Outcome| matches!(outcome, Outcome::Steady(steady) if steady.kind == kind);
-    // Where collections cover too little of the window for a verdict of their own, memory as a whole may show enough.
-    let by_collections = heap::judge(window, thresholds).filter(|outcome| {
-        let too_short =
-            matches!(outcome, Outcome::Undecided(one) if matches!(one.why, UndecidedWhy::TooShort { .. }));
-        !(too_short && together.iter().any(|outcome| of_kind(Kind::Heap)(&outcome)))
-    });
-    let heap = by_collections
-        .or_else(|| heap::has_risen(window).then(|| Outcome::Undecided(heap::too_few(window))))
-        .or_else(|| together.iter().find(of_kind(Kind::Heap)).cloned())
-        .or_else(|| (!together.is_empty()).then(|| Outcome::Undecided(heap::too_few(window))));
+    let heap = by_collections(window, bounds, thresholds);
     if let Some(native) = by_stacks(window, outside, thresholds) {
-        return heap.into_iter().chain([native]).collect();
+        return vec![heap, native];
     }
-    let native = match course(outside, Unit::Bytes, &beyond_a_cycle(thresholds)) {
-        Course::Steady(_) => together.iter().find(of_kind(Kind::Native)).cloned().or_else(|| {
+    // The Go heap with its garbage is not in it.
+    let native = match course(outside, Unit::Bytes, thresholds) {
+        Course::Steady(_) => together.iter().find(is_native).cloned().or_else(|| {
             let low = outside.values.iter().copied().fold(f64::INFINITY, f64::min);
             let high = outside.values.iter().copied().fold(0.0, f64::max);
             let why = SteadyWhy::OutsideGo { low, high };
@@ -95,7 +89,41 @@ fn told_apart(
         Course::Undecided(UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. }) => None,
         other => growth_undecided(Kind::Native, MemoryPart::OutsideGo, other),
     };
-    heap.into_iter().chain(native).collect()
+    [heap].into_iter().chain(native).collect()
+}
+
+/// Whether it acquits memory outside the Go heap.
+fn is_native(outcome: &&Outcome) -> bool {
+    matches!(outcome, Outcome::Steady(steady) if steady.kind == Kind::Native)
+}
+
+/// The live heap by its collections, and where these are too few, by what is allocated.
+fn by_collections(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Outcome {
+    let long_enough = window.seconds() >= thresholds.min_seconds && !heap::has_risen(window);
+    let acquitted = || heap::acquitted(window, |per_second| seconds_left(per_second, window, bounds));
+    let steady = || {
+        let why = if long_enough { acquitted() } else { None };
+        why.map(|why| Outcome::Steady(Steady { kind: Kind::Heap, why }))
+    };
+    match heap::judge(window, thresholds) {
+        // The collections cover too little of the window for a verdict of their own.
+        Some(Outcome::Undecided(one)) if matches!(one.why, UndecidedWhy::TooShort { .. }) => {
+            steady().unwrap_or(Outcome::Undecided(one))
+        }
+        Some(outcome) => outcome,
+        None => steady().unwrap_or_else(|| Outcome::Undecided(heap::too_few(window))),
+    }
+}
+
+/// Seconds until a limit were reached if the live heap grew by so many bytes a second; `None` where none is known.
+fn seconds_left(per_second: f64, window: &Window, bounds: &Bounds) -> Option<f64> {
+    let rate = Rate { per_second, low: per_second, high: per_second };
+    let growth = Growth { rate, confidence: 0.0, evidence: Vec::new() };
+    let Outcome::Leaks(finding) = Outcome::of(Kind::Heap, Course::Grows(growth), |_| {}) else { return None };
+    let mut supposed = [finding];
+    exhaustion::add(&mut supposed, window, bounds);
+    let [supposed] = supposed;
+    supposed.exhausts.map(|exhausts| exhausts.in_seconds)
 }
 
 /// Part of the growth outside the Go heap that must have been asked for at stacks which keep it.

@@ -414,7 +414,7 @@ pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds:
         children::judge(window, thresholds),
         mappings::judge(window, thresholds),
         goroutines::judge(window, thresholds),
-        memory::judge(window, thresholds),
+        memory::judge(window, bounds, thresholds),
     ];
     let mut outcomes = outcomes.into_iter().flatten().collect();
     ladder.amend(&mut outcomes);

@@ -45,6 +45,13 @@ pub enum SteadyWhy {
         /// Collections that were seen.
         cycles: usize,
     },
+    /// Too few collections to see the live heap, and so little is allocated that no leak in it matters yet.
+    LittleAllocated {
+        /// All that is allocated, garbage included, in bytes per second.
+        per_second: f64,
+        /// Seconds until a limit were reached if none of it were garbage; `None` where that is soon or not known.
+        seconds_left: Option<f64>,
+    },
     /// Whatever is created goes again, at each stack that creates.
     ComeAndGo {
         /// Created while it was watched.

@@ -41,17 +41,59 @@ fn goroutines_that_are_not_found_are_missed_though_the_heap_is_read() {
 }
 
 #[test]
-fn garbage_of_one_cycle_is_said_and_withholds_no_verdict() {
-    let judgement = judged(
-        &window(|second, beat| {
+fn garbage_between_two_collections_withholds_no_verdict_where_it_would_last_for_long() {
+    let verdict = |host_bytes: u64| {
+        let garbage = window(|second, beat| {
             counted(beat, Some(20));
-            beat.anon_bytes += (second as u64) * (200 << 10);
+            let garbage = second as u64 * (200 << 10);
+            beat.anon_bytes += garbage;
+            if let Some(heap) = beat.runtime.as_mut().and_then(|counters| counters.heap.as_mut()) {
+                heap.live_bytes += garbage;
+                heap.in_use_bytes += garbage;
+                heap.total_allocated_bytes += garbage;
+            }
+        });
+        let (memory, available) = (Some(host_bytes), Some(host_bytes));
+        let bounds = Bounds {
+            is_go: true,
+            host_memory_bytes: memory,
+            host_available_bytes: available,
+            ..Bounds::default()
+        };
+        judge(&garbage, &bounds, &Thresholds::default()).verdict
+    };
+    assert_eq!(verdict(32 << 30), Verdict::Healthy);
+    assert_eq!(verdict(8 << 30), Verdict::Inconclusive, "full within a day if it were no garbage");
+}
+
+#[test]
+fn memory_within_a_cycle_is_said_where_the_heap_of_a_go_program_is_not_read() {
+    let rises = window(|second, beat| beat.anon_bytes += second as u64 * (200 << 10));
+    let within = UndecidedWhy::WithinACycle { rise_bytes: 45.0 * 200.0 * 1024.0 };
+    let expected =
+        [(Kind::Goroutine, UndecidedWhy::NotRead), (Kind::Heap, within.clone()), (Kind::Native, within)];
+    assert_eq!(undecided(&judged(&rises, true)), expected);
+    let without_heap = judged(
+        &window(|second, beat| {
+            beat.anon_bytes += second as u64 * (200 << 10);
+            beat.runtime = Some(GoCounters { goroutines: Some(20), heap: None, gc_cycles: Some(1) });
         }),
         true,
     );
-    assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:?}");
-    let within = UndecidedWhy::WithinACycle { rise_bytes: 45.0 * 200.0 * 1024.0 };
-    assert_eq!(undecided(&judgement).first(), Some(&(Kind::Heap, within)));
+    assert_eq!(undecided(&without_heap).len(), 2, "{without_heap:?}");
+    assert_eq!(without_heap.verdict, Verdict::Inconclusive, "nobody has seen its heap");
+}
+
+#[test]
+fn what_is_not_go_makes_no_garbage_and_is_not_acquitted_by_it() {
+    let rises = window(|second, beat| beat.anon_bytes += second as u64 * (300 << 10));
+    let judgement = judged(&rises, false);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    let of_memory = undecided(&judgement);
+    assert_eq!(of_memory.len(), 2, "{of_memory:?}");
+    for (kind, why) in of_memory {
+        assert!(matches!(why, UndecidedWhy::CompositionUnknown { .. }), "{kind:?} {why:?}");
+    }
 }
 
 #[test]

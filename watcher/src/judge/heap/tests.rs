@@ -56,6 +56,7 @@ fn outcome(judgement: &Judgement) -> String {
         .chain(steady.map(|it| match it.why {
             SteadyWhy::LiveHeap { cycles, .. } => format!("stays over {cycles}"),
             SteadyWhy::LiveHeapFilled { .. } => "was filled".to_owned(),
+            SteadyWhy::LittleAllocated { .. } => "little is allocated".to_owned(),
             _ => "memory stays".to_owned(),
         }))
         .chain(undecided.map(|it| match it.why {
@@ -86,7 +87,7 @@ fn few_collections_accuse_only_where_the_shape_is_beyond_doubt() {
         ("too little for four", &[(6, 316.0), (18, 362.0), (30, 400.0), (42, 444.0)], "ambiguous"),
         ("falling", &[(5, 50.0), (15, 40.0), (35, 20.0)], "stays over 3"),
         ("two", &[(10, 10.0), (30, 30.0)], "only 2"),
-        ("one, and small", &[(20, 3.0)], "memory stays"),
+        ("one, and small", &[(20, 3.0)], "stays over 2"),
     ];
     for (name, at, expected) in rows {
         let at: Vec<(usize, f64)> = at.iter().map(|(second, mib)| (*second, mib * MIB)).collect();
@@ -193,11 +194,62 @@ fn resident_memory_acquits_no_heap_that_fills_up_unseen() {
         })))
     };
     assert_eq!(filling(5 << 20), "only 0");
-    assert_eq!(filling(1 << 20), "memory stays");
+    assert_eq!(filling(1 << 20), "only 0", "45 MiB may have come to stay");
+    assert_eq!(filling(100 << 10), "little is allocated", "less than 2 % of what is live");
     // By 100 of 500 MiB.
     let risen: [(usize, f64); 2] = [(10, 500.0 * MIB), (40, 600.0 * MIB)];
     assert!(super::has_risen(&collected(&risen)));
     assert!(!super::has_risen(&collected(&[(10, 500.0 * MIB), (40, 540.0 * MIB)])));
+}
+
+/// What is said of a heap of 3 MiB that allocates so much a second and is never collected, in a process whose memory
+/// stays where it is, on a host that has so much memory to give.
+fn uncollected(per_second: u64, host_bytes: Option<u64>) -> String {
+    let window = window(move |second, beat| {
+        let allocated = per_second * second as u64;
+        let heap = HeapCounters {
+            marked_bytes: Some(3 << 20),
+            live_bytes: (3 << 20) + allocated,
+            in_use_bytes: 36 << 20,
+            goal_bytes: Some(60 << 20),
+            gogc_percent: Some(100),
+            total_allocated_bytes: (90 << 20) + allocated,
+            ..HeapCounters::default()
+        };
+        beat.runtime = Some(GoCounters { goroutines: Some(8), heap: Some(heap), gc_cycles: Some(2) });
+    });
+    let bounds = Bounds {
+        is_go: true,
+        host_memory_bytes: host_bytes,
+        host_available_bytes: host_bytes,
+        ..Bounds::default()
+    };
+    let judgement = judge(&window, &bounds, &Thresholds::default());
+    format!("{:?}: {}", judgement.verdict, outcome(&judgement))
+}
+
+#[test]
+fn a_heap_that_is_not_collected_is_acquitted_by_how_little_is_allocated() {
+    let little = "Healthy: little is allocated";
+    assert_eq!(uncollected(0, None), little);
+    assert_eq!(uncollected(4 << 10, None), little);
+    assert_eq!(uncollected(20 << 10, None), little, "less than 1 MiB in all");
+    assert_eq!(uncollected(100 << 10, None), "Inconclusive: only 0");
+    // 16 GiB are not filled by 100 KiB a second within a day, and by 1 MiB they are.
+    assert_eq!(uncollected(100 << 10, Some(16 << 30)), little);
+    assert_eq!(uncollected(1 << 20, Some(16 << 30)), "Inconclusive: only 0");
+}
+
+#[test]
+fn the_newest_of_few_collections_acquits_what_it_covers() {
+    for (name, at, expected) in [
+        ("level", &[(2, 40.0), (30, 40.3)][..], "stays over 3"),
+        ("too early", &[(5, 40.0)], "only 1"),
+        ("risen", &[(2, 40.0), (30, 43.0)], "only 2"),
+    ] {
+        let at: Vec<(usize, f64)> = at.iter().map(|(second, mib)| (*second, mib * MIB)).collect();
+        assert_eq!(outcome(&judged(&collected(&at))), expected, "{name}");
+    }
 }
 
 /// The same window with other counters of the heap.
@@ -306,6 +358,8 @@ fn native_memory_is_what_the_runtime_does_not_account_for() {
     let growing = native(2 << 20);
     let kinds: Vec<Kind> = growing.undecided.iter().map(|it| it.kind).collect();
     assert!(kinds.contains(&Kind::Native), "{growing:?}");
+    let slowly = native(200 << 10);
+    assert_eq!(slowly.verdict, Verdict::Inconclusive, "no garbage of Go's is in it: {slowly:?}");
 }
 
 /// A cache that fills, on a slice: fast at first, slower and slower later.
