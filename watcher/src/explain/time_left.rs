@@ -4,6 +4,42 @@ use super::LimitName;
 use super::words::{bytes, count, duration};
 use crate::judge::Exhaustion;
 
+/// A restart is not due before this: programs are replaced more often than that.
+const FAR_SECONDS: f64 = 30.0 * 86_400.0;
+/// Nobody restarts anything within less.
+const AT_ONCE_SECONDS: f64 = 60.0;
+
+/// By when a restart keeps the process from its end, in a sentence or two; `None` where that is far.
+pub(super) fn restart(exhaustion: &Exhaustion) -> Option<String> {
+    if !exhaustion.limit.only_slows() {
+        return restart_before(exhaustion.low_seconds, "its limit");
+    }
+    let name = limit_name(exhaustion.limit);
+    let slows = (exhaustion.low_seconds < FAR_SECONDS).then(|| {
+        let from = match exhaustion.low_seconds {
+            now if now < AT_ONCE_SECONDS => "at any moment now".to_owned(),
+            later => format!("in {} at the soonest", duration(later)),
+        };
+        format!("{name} slows the program down {from}; a restart makes it fast again for a while.")
+    });
+    let end = exhaustion.beyond.and_then(|end| restart_before(end.low_seconds, limit_name(end.limit)));
+    let sentences: Vec<String> = [slows, end].into_iter().flatten().collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+fn restart_before(seconds: f64, limit: &str) -> Option<String> {
+    match seconds {
+        far if far >= FAR_SECONDS || far.is_nan() => None,
+        now if now < AT_ONCE_SECONDS => {
+            Some(format!("Restart it now: it is at {limit}, or may be within a minute."))
+        }
+        later => Some(format!(
+            "Until it is fixed, a restart within {} keeps the process from {limit}.",
+            duration(later)
+        )),
+    }
+}
+
 /// How long until the first limit, within which interval, and what happens then.
 pub(super) fn sentence(exhaustion: &Exhaustion) -> String {
     let first =
@@ -71,5 +107,58 @@ pub(super) fn limit_name(limit: LimitName) -> &'static str {
         LimitName::GoThreads => "runtime/debug.SetMaxThreads",
         LimitName::AddressSpace => "RLIMIT_AS",
         LimitName::DataSize => "RLIMIT_DATA",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LimitName, restart};
+    use crate::judge::{Beyond, Exhaustion};
+
+    fn ends(limit: LimitName, low_seconds: f64) -> Exhaustion {
+        let in_seconds = 2.0 * low_seconds;
+        Exhaustion { limit, limit_value: 1 << 30, in_seconds, low_seconds, high_seconds: None, beyond: None }
+    }
+
+    #[test]
+    fn a_restart_is_advised_where_it_is_due_and_where_it_helps() {
+        let files = |seconds| restart(&ends(LimitName::OpenFiles, seconds));
+        let now = "Restart it now: it is at its limit, or may be within a minute.";
+        assert_eq!(files(0.0).as_deref(), Some(now));
+        assert_eq!(files(59.0).as_deref(), Some(now));
+        let hour = "Until it is fixed, a restart within 1 h keeps the process from its limit.";
+        assert_eq!(files(3600.0).as_deref(), Some(hour));
+        // RLIMIT_NOFILE of 2^30, as in many containers.
+        assert_eq!(files(2.6e6), None);
+        assert_eq!(files(f64::INFINITY), None);
+    }
+
+    #[test]
+    fn what_only_slows_a_program_down_ends_nothing() {
+        let soft = |seconds| ends(LimitName::GoMemory, seconds);
+        assert_eq!(
+            restart(&soft(600.0)).as_deref(),
+            Some(
+                "GOMEMLIMIT slows the program down in 10 min at the soonest; a restart makes it fast again for a \
+                 while."
+            )
+        );
+        assert_eq!(
+            restart(&ends(LimitName::CgroupMemoryHigh, 0.0)).as_deref(),
+            Some(
+                "memory.high slows the program down at any moment now; a restart makes it fast again for a while."
+            )
+        );
+        assert_eq!(restart(&soft(1e9)), None);
+        let beyond = Beyond {
+            limit: LimitName::CgroupMemory,
+            limit_value: 2 << 30,
+            in_seconds: 9_000.0,
+            low_seconds: 7_200.0,
+            high_seconds: None,
+        };
+        let both = restart(&Exhaustion { beyond: Some(beyond), ..soft(600.0) });
+        let end = "Until it is fixed, a restart within 2 h keeps the process from memory.max.";
+        assert!(both.is_some_and(|both| both.starts_with("GOMEMLIMIT") && both.ends_with(end)));
     }
 }

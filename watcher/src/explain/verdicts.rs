@@ -74,13 +74,9 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(primary) = judgement.findings.first() {
         steps.push(advice::for_finding(primary).to_owned());
-        let mut last = format!("`{}` lists them.", advice::listing(primary.kind, pid));
-        if let Some(exhaustion) = primary.exhausts {
-            let soonest = duration(exhaustion.low_seconds);
-            last +=
-                &format!(" Until it is fixed, a restart within {soonest} keeps the process from its limit.");
-        }
-        steps.push(last);
+        let listing = format!("`{}` lists them.", advice::listing(primary.kind, pid));
+        let restart = primary.exhausts.as_ref().and_then(super::time_left::restart);
+        steps.push([Some(listing), restart].into_iter().flatten().collect::<Vec<_>>().join(" "));
         return steps;
     }
     if let Some(seconds) = waiting_time(judgement) {
