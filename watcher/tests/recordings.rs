@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use watcher::agent::replay::{Replayed, Settings, replay};
 use watcher::explain::{Finding, Verdict};
-use watcher::report::text::kind_word;
+use watcher::report::replay::text;
+use watcher::report::text::{Layout, kind_word};
 use watcher::store::recording::{Override, Reader};
 
 /// All recordings together, since they lie in the repository.
@@ -60,6 +61,35 @@ fn a_leak_is_found_before_the_end_and_its_twin_never_called_one() {
             assert!(leaks.is_empty(), "{name}: {:#?}", course.steps);
         }
     }
+}
+
+/// Whoever is called at night has a terminal of 24 lines, and types on the last of them.
+#[test]
+fn each_leak_is_told_on_one_screen() {
+    let screen = Layout::terminal(Some(80), false);
+    let mut wrong = Vec::new();
+    for (name, row) in table() {
+        let replayed = replayed(&name, &Settings::default());
+        let page = text(&replayed.courses[0], screen);
+        let lines = page.lines().count();
+        if lines >= 24 || page.lines().any(|line| line.chars().count() > 80) {
+            wrong.push(format!("{name}: {lines} lines\n{page}"));
+        }
+        let Some(found) = primary(&replayed) else { continue };
+        // However words are broken into lines.
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let page = words(&page);
+        let culprit = found.culprits.first().map(|it| format!("{}:{}", it.frame.file, it.frame.line));
+        let next = &replayed.courses[0].diagnosis.next_steps;
+        let mut needed = vec![format!("({})", row.kind.unwrap()), culprit.unwrap(), found.headline.clone()];
+        needed.push(found.time_left.clone().unwrap());
+        needed.extend(next.iter().cloned());
+        assert!(found.headline.contains(" per ") && next.len() >= 2, "{name}: {page}");
+        wrong.extend(
+            needed.iter().filter(|it| !page.contains(&words(it))).map(|it| format!("{name} lacks: {it}")),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn for_descriptors(kind: Option<DescriptorType>) -> &'static str {
     match kind {
         Some(DescriptorType::File | DescriptorType::Directory) => {
             "Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long \
-             loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files."
+             loop, which closes nothing until the function returns."
         }
         Some(DescriptorType::Pipe) => {
             "Look for commands whose StdoutPipe or StdinPipe is not closed and that are not waited for, and for \

@@ -121,7 +121,7 @@ fn files_with_rare_readings_of_their_types() {
             not Mapping: Memory mappings stayed at 60. [mappings 60]
             not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
             not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-            next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns. `ls -l /proc/PID/fd` shows the files.
+            next: Look for os.Open or os.Create without Close on every path, and for `defer f.Close()` inside a long loop, which closes nothing until the function returns.
             next: `watcher fds -p 812` lists them. Until it is fixed, a restart within 9 h 5 min keeps the process from its limit.
         "#]],
     );

@@ -39,8 +39,11 @@ const INDENT: usize = 13;
 
 /// One screen about one process, ending in a newline.
 pub fn diagnosis(diagnosis: &Diagnosis, layout: Layout) -> String {
-    let all = page(diagnosis, layout, Detail::Reasons);
-    if all.lines().count() < SCREEN_LINES { all } else { page(diagnosis, layout, Detail::Short) }
+    let mut pages =
+        [Detail::Reasons, Detail::Short].into_iter().map(|detail| page(diagnosis, layout, detail));
+    pages
+        .find(|page| page.lines().count() < SCREEN_LINES)
+        .unwrap_or_else(|| page(diagnosis, layout, Detail::Least))
 }
 
 /// How much is said.
@@ -50,6 +53,9 @@ enum Detail {
     Reasons,
     /// What was not seen by name only, and the strongest evidence.
     Short,
+    /// Of a leak what whoever was called needs to know: no more than the strongest evidence and the largest parts of
+    /// memory, and nothing of what was ruled out.
+    Least,
 }
 
 fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
@@ -66,25 +72,28 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     page.blank();
     if let Some((primary, others)) = diagnosis.findings.split_first() {
         primary_finding(&mut page, primary, detail);
-        for other in others {
-            page.paragraph(&also(other), &beside(other));
+        match detail {
+            Detail::Least => others_together(&mut page, others),
+            _ => others.iter().for_each(|other| page.paragraph(also(other), &beside(other))),
         }
     }
     page.paragraph("Restarts", diagnosis.story.as_ref().map_or("", |story| &story.text));
     for text in undecided(&diagnosis.undecided) {
         page.paragraph("Undecided", &text);
     }
-    page.paragraph("Ruled out", &ruled_out(diagnosis));
+    let is_least = detail == Detail::Least && diagnosis.verdict == Verdict::Leak;
+    if !is_least {
+        page.paragraph("Ruled out", &ruled_out(diagnosis));
+    }
     if let Some(memory) = &diagnosis.memory {
-        page.paragraph("Memory", &balance(memory));
+        page.paragraph("Memory", &balance(memory, if is_least { LARGEST_PARTS } else { usize::MAX }));
     }
     if let Some(used) = diagnosis.endpoint.as_ref().and_then(super::pulled::paragraph) {
         page.paragraph("Endpoint", &used);
     }
-    let mut label = "Next";
-    for step in &diagnosis.next_steps {
-        page.paragraph(label, step);
-        label = "";
+    match detail {
+        Detail::Least => page.paragraph("Next", &diagnosis.next_steps.join(" ")),
+        _ => page.labelled_once("Next", diagnosis.next_steps.iter().map(String::as_str)),
     }
     not_seen(&mut page, &diagnosis.unseen, detail);
     page.text
@@ -92,6 +101,22 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
 
 /// Sentences of evidence on a page that would not fit on a screen otherwise; the others stand in the JSON.
 const SHORT_EVIDENCE: usize = 2;
+
+/// Parts of memory where not even all of these have room.
+const LARGEST_PARTS: usize = 3;
+
+/// What leaks or rises beside the primary finding, in a paragraph each for the two.
+fn others_together(page: &mut Page, others: &[Finding]) {
+    for label in ["Follows", "Also leaks"] {
+        let of_label = others.iter().filter(|other| also(other) == label);
+        // What follows goes with its cause; what leaks by itself has a line of its own to look at.
+        let line_is_needed = label == "Also leaks";
+        let sentence =
+            |other: &Finding| if line_is_needed { beside(other) } else { format!("{}.", other.headline) };
+        let sentences: Vec<String> = of_label.map(sentence).collect();
+        page.paragraph(label, &sentences.join(" "));
+    }
+}
 
 fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
     page.paragraph(
@@ -115,7 +140,11 @@ fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
     }
     let by = if finding.culprits.is_empty() { ", by totals alone" } else { "" };
     page.paragraph("Sure", &format!("{}{by}", percent(finding.confidence)));
-    let most = if detail == Detail::Short { SHORT_EVIDENCE } else { usize::MAX };
+    let most = match detail {
+        Detail::Reasons => usize::MAX,
+        Detail::Short => SHORT_EVIDENCE,
+        Detail::Least => 1,
+    };
     let evidence: Vec<&str> = finding.evidence.iter().take(most).map(String::as_str).collect();
     page.paragraph("How we know", &evidence.join(" "));
 }
@@ -124,8 +153,10 @@ fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
 fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
     let names: Vec<&str> = unseen.iter().map(|one| one.what.as_str()).collect();
     match detail {
-        Detail::Short if names.is_empty() => {}
-        Detail::Short => page.paragraph("Not seen", &format!("{} (why: --format json)", names.join("; "))),
+        Detail::Short | Detail::Least if names.is_empty() => {}
+        Detail::Short | Detail::Least => {
+            page.paragraph("Not seen", &format!("{} (why: --format json)", names.join("; ")))
+        }
         Detail::Reasons => {
             let mut label = "Not seen";
             for one in unseen {
@@ -146,10 +177,10 @@ fn no_line(kind: Kind) -> &'static str {
 }
 
 /// The label of a finding beside the primary one.
-fn also(finding: &Finding) -> String {
+fn also(finding: &Finding) -> &'static str {
     match finding.consequence_of {
-        Some(_) => "Follows".to_owned(),
-        None => "Also leaks".to_owned(),
+        Some(_) => "Follows",
+        None => "Also leaks",
     }
 }
 
@@ -216,10 +247,17 @@ fn undecided(all: &[Undecided]) -> Vec<String> {
     lines
 }
 
-fn balance(memory: &MemoryBalance) -> String {
+/// What resident memory consists of: its `most` largest parts.
+fn balance(memory: &MemoryBalance, most: usize) -> String {
     let mut text = format!("{} resident", bytes(memory.rss_bytes as f64));
-    for part in memory.parts.iter().filter(|part| part.bytes > 0) {
+    let mut sizes: Vec<u64> = memory.parts.iter().map(|part| part.bytes).collect();
+    sizes.sort_unstable_by_key(|bytes| std::cmp::Reverse(*bytes));
+    let least = sizes.get(most.saturating_sub(1)).copied().unwrap_or(0).max(1);
+    for part in memory.parts.iter().filter(|part| part.bytes >= least) {
         let _ = write!(text, "; {} {}", part.name, bytes(part.bytes as f64));
+    }
+    if sizes.iter().any(|bytes| (1..least).contains(bytes)) {
+        text += "; smaller parts";
     }
     let _ = write!(text, "; not explained {}", bytes(memory.unexplained_bytes as f64));
     if memory.swapped_bytes > 0 {
@@ -279,6 +317,15 @@ impl Page {
 
     fn blank(&mut self) {
         self.text.push('\n');
+    }
+
+    /// Paragraphs of which only the first has the label.
+    fn labelled_once<'a>(&mut self, label: &str, texts: impl Iterator<Item = &'a str>) {
+        let mut label = label;
+        for text in texts {
+            self.paragraph(label, text);
+            label = "";
+        }
     }
 
     /// A label and its text beside it; nothing at all where there is no text.
