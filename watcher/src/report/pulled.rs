@@ -187,9 +187,13 @@ pub(super) fn paragraph(used: &EndpointUse) -> Option<String> {
     let mut names: Vec<&str> = used.pulls.iter().map(|pull| pull.profile).collect();
     names.sort_unstable();
     names.dedup();
-    let bytes = used.pulls.iter().map(|pull| pull.bytes).sum();
-    let took = used.pulls.iter().map(|pull| pull.took).sum();
-    let target_cpu = used.pulls.iter().map(|pull| pull.target_cpu).sum();
+    // Whoever wrote down what they took: the sum of all is never more than the most there is.
+    let bytes = used.pulls.iter().fold(0, |sum: u64, pull| sum.saturating_add(pull.bytes));
+    let took = used.pulls.iter().fold(Duration::ZERO, |sum, pull| sum.saturating_add(pull.took));
+    let target_cpu = used.pulls.iter().try_fold(Duration::ZERO, |sum, pull| {
+        let cpu = pull.target_cpu?;
+        Some(sum.saturating_add(cpu))
+    });
     Some(format!(
         "{address}: {} ({}), {}",
         words::counted(used.pulls.len(), "pull", "pulls"),

@@ -81,7 +81,13 @@ impl Anatomy {
     /// The resident set, as the sum over all mappings. `VmRSS` may differ by some hundred KiB: since Linux 6.2 each
     /// processor counts for itself for a while (`lib/percpu_counter.c`).
     pub fn rss_bytes(&self) -> u64 {
-        self.parts().into_iter().sum::<u64>() + self.unexplained
+        self.parts().into_iter().fold(self.unexplained, u64::saturating_add)
+    }
+
+    /// Every number of bytes in it, to hold it against what a machine can have.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        let others = [self.unexplained, self.absent, self.swapped, self.lazily_freed];
+        self.parts().into_iter().chain(others)
     }
 
     fn parts(&self) -> [u64; 13] {

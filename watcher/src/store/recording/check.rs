@@ -3,11 +3,14 @@
 
 use super::Captured;
 use crate::sample::Sample;
+use crate::sample::anatomy::Anatomy;
 use crate::sample::code::{Frame, MAX_FRAMES};
 use crate::sample::goroutines::{GoroutineCapture, MAX_MEMBERS, MAX_SITES};
 use crate::sample::ledger::Ledger;
-use crate::sample::pulls::PulledProfile;
+use crate::sample::pulls::{EndpointUse, PulledProfile};
 use crate::sample::{connections, threads};
+use crate::store::captures::LedgerName;
+use std::time::Duration;
 
 /// No machine has more bytes, tasks or descriptors; many of these add up without an overflow.
 const MOST: u64 = 1 << 50;
@@ -15,6 +18,8 @@ const MOST: u64 = 1 << 50;
 const MAX_CREATORS: usize = 64;
 /// Data files of one process, since only so many of its descriptors are looked at.
 const MAX_DATA_FILES: usize = 4096;
+/// Sentences about one process, and profiles that were pulled of it: an endpoint is asked a few times an hour.
+const MAX_REMARKS: usize = 4096;
 
 /// What is wrong with a sample, in part of a sentence.
 ///
@@ -31,7 +36,11 @@ pub fn sample(sample: &Sample) -> Result<(), &'static str> {
     });
     let groups =
         sample.connections.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
-    let ungrouped = sample.connections.seen().map(|it| it.ungrouped);
+    let ungrouped = [
+        sample.connections.seen().map(|it| it.ungrouped),
+        sample.thread_groups.seen().map(|it| it.ungrouped),
+    ];
+    let ungrouped = ungrouped.into_iter().flatten();
     let types = sample.descriptor_types.seen().into_iter().flat_map(|it| it.counts.values().copied());
     let threads =
         sample.thread_groups.seen().into_iter().flat_map(|it| it.groups.iter().map(|group| group.count));
@@ -89,6 +98,31 @@ pub fn captured(captured: &Captured<'_>) -> Result<(), &'static str> {
         }
         Captured::PulledGoroutines(it) | Captured::PulledHeap(it) | Captured::PulledLeaked(it) => pulled(it),
     }
+}
+
+/// What is wrong with what is told of a process beside its captures, in part of a sentence.
+///
+/// # Errors
+/// Where something is.
+pub fn about(
+    without_ledger: &[(LedgerName, String)],
+    endpoint: Option<&EndpointUse>,
+    anatomy: Option<&Anatomy>,
+) -> Result<(), &'static str> {
+    let pulls = endpoint.map(|it| &it.pulls[..]).unwrap_or_default();
+    let lists = [
+        without_ledger.len(),
+        pulls.len(),
+        endpoint.map_or(0, |it| it.failures.len()),
+        anatomy.map_or(0, |it| it.remarks.len()),
+    ];
+    if lists.into_iter().any(|length| length > MAX_REMARKS) {
+        return Err("more remarks on a process than are kept");
+    }
+    number(anatomy.into_iter().flat_map(Anatomy::numbers))?;
+    number(pulls.iter().map(|pull| pull.bytes))?;
+    let times = pulls.iter().flat_map(|pull| [Some(pull.took), pull.target_cpu]);
+    number(times.flatten().map(|time: Duration| time.as_secs()))
 }
 
 fn goroutines(capture: &GoroutineCapture) -> Result<(), &'static str> {

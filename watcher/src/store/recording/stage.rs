@@ -10,7 +10,7 @@ use crate::sample::heap_sites::HeapCapture;
 use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
 use crate::sample::pulls::PulledProfile;
 use crate::store::captures::Run;
-use crate::store::{Captures, Window};
+use crate::store::{Captures, History, Window};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,6 +163,7 @@ impl Stage {
                 self.change(process, |played| captures.iter().for_each(|kind| played.begin_anew(*kind)))
             }
             Entry::About { process, without_ledger, no_runtime, doubts, endpoint, anatomy } => {
+                check::about(&without_ledger, endpoint.as_ref(), anatomy.as_ref())?;
                 self.change(process, |played| {
                     let captures = played.window.captures_mut();
                     captures.without_ledger = without_ledger;
@@ -259,6 +260,11 @@ impl Played {
         let mut window = self.window.clone();
         shelves.choose(window.captures_mut());
         Cow::Owned(window)
+    }
+
+    /// The totals of all its samples so far.
+    pub fn history(&self) -> &History {
+        self.window.history()
     }
 
     fn held_bytes(&self, window_capacity: usize) -> usize {
