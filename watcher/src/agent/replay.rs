@@ -1,16 +1,20 @@
-//! `watcher replay`: judges a recording as the processes themselves would have been judged at that moment.
+//! `watcher replay`: judges a recording as the processes themselves would have been judged at that moment: by their
+//! windows, and where it lasts for hours by the horizons of their history, as `diagnose` does.
+//!
+//! A recording follows those processes that were there when it was begun. So there is no story across restarts in it,
+//! and nothing here waits, as `run` does, until a verdict has been reached often enough to be news.
 
 use super::bounds;
 use super::diagnose::left_early;
 use crate::config::WINDOW_CAPACITY;
 use crate::explain::{self, Diagnosis};
-use crate::judge::{self, Thresholds};
+use crate::judge::{self, Ladder, Thresholds};
 use crate::process::ProcessId;
 use crate::report::replay::{Course, Step};
 use crate::store::recording::{
     Entry, Header, HostFacts, HostUse, Override, Played, Reader, RecordingError, Stage,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::time::Duration;
 
@@ -60,6 +64,7 @@ pub fn replay<R: Read>(mut reader: Reader<R>, settings: &Settings) -> Result<Rep
     };
     let mut stage = Stage::new(header.clone(), settings.limits, WINDOW_CAPACITY);
     let mut steps = Steps { every: settings.every, due: Duration::ZERO, of: BTreeMap::new(), count: 0 };
+    let mut ladders = BTreeMap::<ProcessId, Ladder>::new();
     let until = settings.until.map(|until| header.began.since_boot.saturating_add(until));
     let mut beat: Vec<(u64, usize, Entry<'static>)> = Vec::new();
     let mut beat_bytes = 0;
@@ -89,7 +94,8 @@ pub fn replay<R: Read>(mut reader: Reader<R>, settings: &Settings) -> Result<Rep
             stage.apply(entry, bytes).map_err(|why| reader.refused_at(line, why))?;
         }
         beat_bytes = 0;
-        steps.judge_where_due(&stage, &host, settings.pid);
+        look(&mut ladders, &stage);
+        steps.judge_where_due(&stage, &ladders, &host, settings.pid);
         if steps.count > MAX_STEPS {
             return Err(reader.refused("there have been more verdicts than are kept: judge less often"));
         }
@@ -97,7 +103,7 @@ pub fn replay<R: Read>(mut reader: Reader<R>, settings: &Settings) -> Result<Rep
     let seconds = stage.seconds();
     let courses = chosen(&stage, settings.pid).filter_map(|played| {
         let mut steps = steps.of.remove(&played.target().id).unwrap_or_default();
-        let diagnosis = judged(played, &host, stage.host_use())?;
+        let diagnosis = judged(played, &ladders, &host, stage.host_use())?;
         if settings.every.is_some() && steps.last().is_none_or(|step| step.seconds < seconds) {
             steps.push(Step::of(seconds, &diagnosis));
         }
@@ -117,13 +123,33 @@ fn chosen(stage: &Stage, pid: Option<i32>) -> impl Iterator<Item = &Played> {
     stage.processes().filter(move |played| pid.is_none_or(|pid| pid == played.target().id.pid))
 }
 
-fn judged(played: &Played, host: &HostFacts, used: HostUse) -> Option<Diagnosis> {
+/// Looks over those horizons of each process whose time has come, as the observer does with each sample.
+fn look(ladders: &mut BTreeMap<ProcessId, Ladder>, stage: &Stage) {
+    for played in stage.processes() {
+        let id = played.target().id;
+        let ladder = ladders.entry(id).or_insert_with(|| Ladder::new(id.pid.unsigned_abs()));
+        ladder.look(played.history());
+    }
+    if ladders.len() > stage.processes().count() {
+        let present: BTreeSet<ProcessId> = stage.processes().map(|played| played.target().id).collect();
+        ladders.retain(|id, _| present.contains(id));
+    }
+}
+
+fn judged(
+    played: &Played,
+    ladders: &BTreeMap<ProcessId, Ladder>,
+    host: &HostFacts,
+    used: HostUse,
+) -> Option<Diagnosis> {
     let window = played.window();
     if window.is_empty() {
         return None;
     }
     let bounds = bounds::of(played.target(), host, &used, window.latest());
-    let judgement = judge::judge(&window, &bounds, &Thresholds::default());
+    let new = Ladder::default();
+    let ladder = ladders.get(&played.target().id).unwrap_or(&new);
+    let judgement = judge::judge_with(&window, ladder, &bounds, &Thresholds::default());
     Some(explain::explain(&judgement, played.target(), &[]))
 }
 
@@ -137,7 +163,13 @@ struct Steps {
 }
 
 impl Steps {
-    fn judge_where_due(&mut self, stage: &Stage, host: &HostFacts, pid: Option<i32>) {
+    fn judge_where_due(
+        &mut self,
+        stage: &Stage,
+        ladders: &BTreeMap<ProcessId, Ladder>,
+        host: &HostFacts,
+        pid: Option<i32>,
+    ) {
         let Some(every) = self.every else { return };
         let now = stage.now().since_boot.saturating_sub(stage.header().began.since_boot);
         if now < self.due {
@@ -148,11 +180,54 @@ impl Steps {
         let due = (now.as_nanos() / every_nanos + 1).saturating_mul(every_nanos);
         self.due = Duration::from_nanos(u64::try_from(due).unwrap_or(u64::MAX));
         for played in chosen(stage, pid) {
-            if let Some(diagnosis) = judged(played, host, stage.host_use()) {
+            if let Some(diagnosis) = judged(played, ladders, host, stage.host_use()) {
                 let steps = self.of.entry(played.target().id).or_default();
                 steps.push(Step::of(now.as_secs_f64(), &diagnosis));
                 self.count += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, replay};
+    use crate::explain::{Kind, Verdict};
+    use crate::judge::simulation::{Beat, PROCESS, moment, sample};
+    use crate::judge::{Bounds, Thresholds, judge};
+    use crate::store::Window;
+    use crate::store::recording::{Header, HostFacts, HostUse, Journal, Reader, SCHEMA, Writer};
+    use std::time::Duration;
+
+    /// A day without news, and two hours of growth: too steep for what the whole day shows.
+    #[test]
+    fn a_recording_of_hours_is_judged_by_its_last_hour_too() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("recording");
+        let header = Header {
+            schema: SCHEMA.to_owned(),
+            watcher: "0.1.0".to_owned(),
+            began: moment(0.0),
+            interval: Duration::from_secs(60),
+            captures_every: None,
+            host: HostFacts::default(),
+        };
+        let mut writer = Writer::create(&path, &header, u64::MAX).expect("a file");
+        let target = crate::explain::tests::target();
+        let (mut journal, mut window) = (Journal::default(), Window::new(PROCESS, 512));
+        for minute in 0..16 * 60_u32 {
+            let at = f64::from(60 * minute);
+            let files = 20 + 2 * u64::from(minute.saturating_sub(14 * 60));
+            assert!(window.push(sample(at, &Beat { files, ..Beat::default() })));
+            journal.news(&target, &window).iter().for_each(|entry| writer.add(entry).expect("room"));
+            writer.end_beat(moment(at), HostUse::default()).expect("room");
+        }
+        writer.finish().expect("room");
+        let by_window = judge(&window, &Bounds::default(), &Thresholds::default());
+        assert_ne!(by_window.verdict, Verdict::Leak, "the window alone tells it: {by_window:?}");
+        let replayed = replay(Reader::open(&path).expect("a recording"), &Settings::default());
+        let said = &replayed.expect("it can be judged").courses[0].diagnosis;
+        let kinds: Vec<Kind> = said.findings.iter().map(|finding| finding.kind).collect();
+        assert_eq!((said.verdict, &kinds[..]), (Verdict::Leak, &[Kind::Fd][..]), "{said:?}");
     }
 }
