@@ -122,7 +122,7 @@ pub fn profile(heap: &Heap) -> Option<Profile> {
 /// Where nothing is sampled, or nothing is in use.
 pub fn svg(heap: &Heap) -> Result<Vec<u8>, SvgError> {
     let (Some(profile), Ok(samples)) = (profile(heap), &heap.samples) else { return Err(SvgError::Empty) };
-    let in_use: i64 = samples.sites.iter().map(|site| site.in_use_bytes).sum();
+    let in_use = sum(samples.sites.iter().map(|site| site.in_use_bytes));
     let caption = Caption {
         title: &format!("Live heap of {}", name_of(&heap.process)),
         subtitle: &format!(
@@ -135,6 +135,11 @@ pub fn svg(heap: &Heap) -> Result<Vec<u8>, SvgError> {
         main_module: heap.process.go.as_deref().and_then(|go| go.module_path()),
     };
     flame_graph(&folded(&profile, profile.value_index(None).unwrap_or(0)), &caption)
+}
+
+/// Estimates come from memory of the process, which may hold anything: a sum that is too large is the largest there is.
+fn sum(values: impl Iterator<Item = i64>) -> i64 {
+    values.fold(0, i64::saturating_add)
 }
 
 /// Sites with the same lines of source together.
@@ -242,7 +247,7 @@ fn spans_text(text: &mut String, spans: &Spans) {
 
 fn samples_text(text: &mut String, samples: &Samples, shown: usize) {
     let stacks = by_stack(samples);
-    let total: i64 = samples.sites.iter().map(|site| site.in_use_bytes).sum();
+    let total = sum(samples.sites.iter().map(|site| site.in_use_bytes));
     _ = writeln!(
         text,
         "\nWho allocated what is in use: {}, estimated from one sample in {}",
@@ -258,7 +263,7 @@ fn samples_text(text: &mut String, samples: &Samples, shown: usize) {
     }
     let hidden = stacks.len().saturating_sub(shown);
     if hidden > 0 {
-        let held: i64 = stacks.iter().skip(shown).map(|stack| stack.bytes).sum();
+        let held = sum(stacks.iter().skip(shown).map(|stack| stack.bytes));
         _ = writeln!(
             text,
             "\nnot shown: {} with {} (-n {} shows all)",

@@ -30,8 +30,7 @@ pub fn debug1(goroutines: &Goroutines) -> String {
 fn key(stack: &[Frame], labels: &[(String, String)]) -> String {
     let mut key = "@".to_owned();
     for frame in stack {
-        // Go prints what lies behind the call.
-        _ = write!(key, " {:#x}", frame.address + 1);
+        _ = write!(key, " {:#x}", behind(frame.address));
     }
     if stack.is_empty() {
         key.push_str(" 0x0");
@@ -43,6 +42,11 @@ fn key(stack: &[Frame], labels: &[(String, String)]) -> String {
         _ = write!(key, "\n# labels: {{{}}}", labels.join(", "));
     }
     key
+}
+
+/// Go prints what lies behind a call. A program may say that one begins at any address, the last one included.
+fn behind(address: u64) -> u64 {
+    address.wrapping_add(1)
 }
 
 fn record(stack: &[Frame]) -> String {
@@ -134,7 +138,7 @@ fn one(text: &mut String, group: &Group, member: &Member) {
     for (_, frame) in shown {
         let function = if &*frame.function == "runtime.gopanic" { "panic" } else { &frame.function };
         _ = write!(text, "{function}(...)\n\t{}:{}", frame.file, frame.line);
-        let behind = (frame.place + 1).saturating_sub(frame.entry);
+        let behind = behind(frame.place).saturating_sub(frame.entry);
         if !frame.is_inlined {
             _ = write!(text, " +{behind:#x}");
         }
@@ -146,7 +150,7 @@ fn one(text: &mut String, group: &Group, member: &Member) {
         if let Some(parent) = member.parent_id.filter(|parent| *parent != 0) {
             _ = write!(text, " in goroutine {parent}");
         }
-        let behind = (line.place + 1).saturating_sub(line.entry);
+        let behind = behind(line.place).saturating_sub(line.entry);
         _ = writeln!(text, "\n\t{}:{} +{behind:#x}", line.file, line.line);
     }
 }

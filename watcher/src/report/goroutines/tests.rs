@@ -215,3 +215,17 @@ fn a_profile_has_one_location_for_calls_inlined_into_one_place() {
     "#]]
     .assert_eq(&folded(&profile, 0));
 }
+
+#[test]
+fn goroutines_that_say_they_begin_at_the_last_address_are_written() {
+    let last = Frame { entry: 0x10, ..frame("main.spin", "/src/main.go", 50, u64::MAX) };
+    let group = Group { start: Some(last.clone()), created_by: [last.clone()].into(), ..running() };
+    let walked = Group { stack: [last].into(), ..group.clone() };
+    let goroutines = Goroutines { groups: vec![group, walked], ..goroutines() };
+    assert!(debug1(&goroutines).contains("2 @ 0x0\n#\t0xffffffffffffffff"), "{}", debug1(&goroutines));
+    assert!(
+        debug2(&goroutines).contains("created by main.spin\n\t/src/main.go:50 +0x0"),
+        "{}",
+        debug2(&goroutines)
+    );
+}

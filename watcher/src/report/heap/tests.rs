@@ -1,4 +1,5 @@
-use super::{Heap, Samples, SizeClass, Spans, Totals, json, profile, text};
+use super::{Heap, Samples, SizeClass, Spans, Totals, json, profile, svg, text};
+use crate::explain::words::bytes;
 use crate::report::pprof::{Function, HeapSite, Place};
 use crate::report::stack::fixture::process;
 use expect_test::expect;
@@ -138,4 +139,16 @@ fn programs_get_everything() {
     "#]].assert_eq(&json(&heap()).unwrap());
     let profile = profile(&heap()).unwrap();
     assert_eq!((profile.period, profile.samples.len()), (512 << 10, 4));
+}
+
+#[test]
+fn estimates_as_large_as_can_be_are_summed_up_to_the_largest_number() {
+    let largest = |line| HeapSite { in_use_bytes: i64::MAX, ..site(0x40_0000, &[("main.fill", line)], 1, 8) };
+    let samples = Samples { rate_bytes: 1, sites: [1, 2, 3].map(largest).into(), remarks: Vec::new() };
+    let heap = Heap { samples: Ok(samples), ..heap() };
+    let shown = text(&heap, 1);
+    let largest = bytes(i64::MAX as f64);
+    assert!(shown.contains(&format!("Who allocated what is in use: {largest}, ")), "{shown}");
+    assert!(shown.contains(&format!("not shown: 2 smaller stacks with {largest}")), "{shown}");
+    assert!(svg(&heap).is_ok());
 }
