@@ -6,7 +6,7 @@ use crate::build::{Variant, build};
 use crate::case::Case;
 use crate::http::Address;
 use crate::need::{C_COMPILER, Need};
-use crate::profiles::{parse, profile, profile_bytes, records, view};
+use crate::profiles::{parse, profile, records, view};
 use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::{MINORS, Toolchain};
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -66,7 +67,7 @@ fn row(minor: u32) -> Result<()> {
     writeln!(io::stdout(), "| {:<9} | {} |", toolchain.version, cells.join(" | ")).context("print a row")
 }
 
-fn start(executable: &std::path::Path) -> Result<Running> {
+fn start(executable: &Path) -> Result<Running> {
     Running::start(program::command(executable, Style::Square, 1.0, LIFE).arg("-still"))
 }
 
@@ -135,17 +136,40 @@ fn captures_are_compared() -> Result<()> {
     let pid = program.pid();
     let directory = tempfile::tempdir().context("create a directory")?;
     let place = |name: &str| directory.path().join(name).display().to_string();
-    let (endpoint, ours, json, heap) = (place("endpoint"), place("ours"), place("json"), place("heap"));
-    fs::write(&endpoint, address.get("/debug/pprof/goroutine")?).context("keep a profile")?;
-    fs::write(&ours, profile_bytes("goroutines", pid)?).context("keep a profile")?;
-    view(&["goroutines", "--format", "json", "--output", &json], pid)?;
-    view(&["heap", "--format", "pprof", "--output", &heap], pid)?;
-    for other in [&endpoint, &json] {
-        let outcome = agent::run(&["diff", other, &ours, "--format", "json"], LIMIT)?;
-        let told: serde_json::Value = outcome.json()?;
-        // The endpoint has a goroutine or two that write its answer.
-        let growth = told["growth"].as_i64().context("a difference has a growth")?;
-        ensure!((-3..=0).contains(&growth), "nothing grew, and it says {growth}: {told}");
+    let keep = |name: &str, bytes: Vec<u8>| fs::write(place(name), bytes).context("keep a capture");
+    let shown = |command: &str, format: &str| {
+        let arguments = [command, "--format", format, "--output", &place(&format!("{command} {format}"))];
+        view(&arguments, pid).map(drop)
+    };
+    keep("goroutines endpoint", address.get("/debug/pprof/goroutine")?)?;
+    keep("goroutines endpoint's text", address.get("/debug/pprof/goroutine?debug=1")?)?;
+    for format in ["pprof", "json", "debug1"] {
+        shown("goroutines", format)?;
+    }
+    // Two collections bring what was allocated and freed before them into the profile.
+    address.get("/debug/pprof/heap?gc=1")?;
+    keep("heap endpoint", address.get("/debug/pprof/heap?gc=1")?)?;
+    keep("heap endpoint's text", address.get("/debug/pprof/heap?debug=1")?)?;
+    for format in ["pprof", "json"] {
+        shown("heap", format)?;
+    }
+    let forms = ["pprof", "json", "debug1", "endpoint", "endpoint's text"];
+    for (before, after) in forms.iter().flat_map(|before| forms.iter().map(move |after| (before, after))) {
+        for command in ["goroutines", "heap"] {
+            let [before, after] = [before, after].map(|form| format!("{command} {form}"));
+            if [&before, &after].iter().all(|name| Path::new(&place(name)).exists()) {
+                nothing_changed(&place(&before), &place(&after))
+                    .with_context(|| format!("from {before} to {after}"))?;
+            }
+        }
+    }
+    let [endpoint, ours, json, heap] =
+        ["goroutines endpoint", "goroutines pprof", "goroutines json", "heap pprof"].map(place);
+    let other = start(&program::shipped(PROGRAM)?)?;
+    let of_other = place("another process");
+    view(&["goroutines", "--format", "json", "--output", &of_other], other.pid())?;
+    for one in [&ours, &json] {
+        agent::run(&["diff", one, &of_other], LIMIT)?.expect_refusal(&["are of different processes"])?;
     }
     agent::run(&["diff", &ours, &heap], LIMIT)?.expect_refusal(&["count different things"])?;
     agent::run(&["diff", &ours, "/etc/hostname"], LIMIT)?.expect_refusal(&["/etc/hostname"])?;
@@ -166,6 +190,18 @@ fn refused() -> Result<()> {
         let pid = sleeper.pid().to_string();
         let outcome = agent::run(&[command, "--pid", &pid], LIMIT)?;
         if command != "memory" {
+/// Compares two captures of a process in which nothing happens: only goroutines that answer the endpoint may differ.
+fn nothing_changed(before: &str, after: &str) -> Result<()> {
+    /// One reads the next question, one writes an answer.
+    const MOST: usize = 3;
+    let told: serde_json::Value = agent::run(&["diff", before, after, "--format", "json"], LIMIT)?.json()?;
+    let changed = told["stacks"].as_array().context("a difference has stacks")?;
+    ensure!(changed.len() <= MOST, "{} stacks changed: {told}", changed.len());
+    let growth = told["growth"].as_i64().context("a difference has a growth")?;
+    ensure!(growth.abs() <= 3 || told["unit"] == "bytes", "nothing grew, and it says {growth}: {told}");
+    Ok(())
+}
+
             outcome.expect_refusal(&["is no Go program"])?;
         }
         agent::run(&[command, "--pid", &gone], LIMIT)?.expect_refusal(&["there is no process"])?;

@@ -290,6 +290,7 @@ pub fn json(heap: &Heap) -> serde_json::Result<String> {
     struct Object<'a, P: Serialize> {
         schema: &'static str,
         process: P,
+        process_start_ticks: u64,
         taken: Option<String>,
         totals: Option<Totals>,
         spans: Option<&'a Spans>,
@@ -308,6 +309,7 @@ pub fn json(heap: &Heap) -> serde_json::Result<String> {
     let object = Object {
         schema: "watcher.heap/1",
         process: json::target(&heap.process),
+        process_start_ticks: heap.process.id.start_ticks,
         taken: json::timestamp(heap.taken),
         totals: heap.totals.as_ref().ok().copied(),
         spans: heap.spans.as_ref().ok(),

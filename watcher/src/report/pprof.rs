@@ -52,6 +52,8 @@ pub struct Profile {
     pub samples: Vec<Sample>,
     /// Remarks that `pprof -comments` prints.
     pub comments: Vec<String>,
+    /// Stacks lack what the runtime does at their innermost end, as in the texts of Go. The file does not say so.
+    pub lacks_leaves: bool,
 }
 
 /// What a number counts, and in what unit: `inuse_space` in `bytes`.

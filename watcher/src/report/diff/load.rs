@@ -1,7 +1,9 @@
 //! Captures from files that somebody else may have written: profiles of any Go program, and our own JSON.
 
-use crate::process::printable;
-use crate::report::pprof::{self, Builder, Function, HeapSite, Limits, Place, Profile, heap_profile};
+use crate::process::{ProcessId, printable};
+use crate::report::pprof::{
+    self, Builder, Function, HeapSite, Limits, Place, Profile, heap_profile, identity_comment,
+};
 use serde::Deserialize;
 use std::time::SystemTime;
 
@@ -42,23 +44,36 @@ pub fn load(bytes: &[u8]) -> Result<Profile, LoadError> {
     let capture: Capture = serde_json::from_slice(bytes)?;
     let taken = capture.taken.as_deref().and_then(|taken| taken.parse::<jiff::Timestamp>().ok());
     let taken = taken.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
-    match (capture.groups, capture.sites) {
-        (Some(groups), _) => Ok(goroutines(taken, groups)),
+    let mut profile = match (capture.groups, capture.sites) {
+        (Some(groups), _) => goroutines(taken, groups),
         (None, Some(sites)) => {
             let rate_bytes = capture.sampled_every_bytes.unwrap_or(0);
-            Ok(heap_profile(taken, rate_bytes, Vec::new(), sites.into_iter().map(heap_site)))
+            heap_profile(taken, rate_bytes, Vec::new(), sites.into_iter().map(heap_site))
         }
-        (None, None) => Err(LoadError::NoStacks(printable(capture.schema.as_bytes()))),
+        (None, None) => return Err(LoadError::NoStacks(printable(capture.schema.as_bytes()))),
+    };
+    if let (Some(process), Some(start_ticks)) = (capture.process, capture.process_start_ticks) {
+        let id = ProcessId { pid: process.pid, start_ticks };
+        profile.comments.push(identity_comment(&process.name, id));
     }
+    Ok(profile)
 }
 
 #[derive(Deserialize)]
 struct Capture {
     schema: String,
+    process: Option<Process>,
+    process_start_ticks: Option<u64>,
     taken: Option<String>,
     groups: Option<Vec<Group>>,
     sites: Option<Vec<Site>>,
     sampled_every_bytes: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    pid: i32,
+    name: String,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
-use super::{compare, load};
-use crate::report::pprof::{Builder, Function, Profile, decode, encode};
+use super::{compare, load, of_one_process};
+use crate::process::ProcessId;
+use crate::report::pprof::{Builder, Function, Profile, decode, encode, identity, identity_comment};
 use expect_test::expect;
 use proptest::prelude::*;
 use std::time::UNIX_EPOCH;
@@ -117,6 +118,118 @@ fn captures_of_ours_are_read_back() {
     assert!(comparison.text(5).contains("No stack changed"), "{}", comparison.text(5));
     assert!(load(b"threadcreate profile: total 3\n").is_err());
     assert!(load(b"").is_ok_and(|profile| compare(&profile, &profile, None).is_err()));
+}
+
+/// One and the same state of a process, as each format tells it: of a generic function, a call that was inlined, and
+/// what the runtime does at the innermost end.
+fn each_format(receiving: i64) -> [(&'static str, Vec<u8>); 3] {
+    let function = |name: &str, start_line| Function { start_line: Some(start_line), ..function(name) };
+    let mut builder = Builder::goroutines(UNIX_EPOCH);
+    let park = builder.location(0x10, [(function("runtime.gopark", 400), 402)]);
+    let places =
+        [(function("main.take[go.shape.int]", 7), 8), (function("main.each[go.shape.int].func1", 12), 14)];
+    let receive = builder.location(0x20, places);
+    builder.sample(vec![park, receive], vec![receiving], vec![]);
+    let bare = builder.location(0x4a0, []);
+    builder.sample(vec![bare], vec![2], vec![]);
+    builder.comment(identity_comment("shop", ProcessId { pid: 812, start_ticks: 4711 }));
+    let mut packed = Vec::new();
+    encode(&builder.build(), &mut packed).unwrap();
+    let line = |name: &str, line, address, inlined| {
+        let file = if name.is_empty() { "" } else { "/src/main.go" };
+        serde_json::json!({"function": name, "file": file, "line": line, "address": address, "inlined": inlined})
+    };
+    let stack = [
+        line("runtime.gopark", 402, 16, false),
+        line("main.take[...]", 8, 32, true),
+        line("main.each[...].func1", 14, 32, false),
+        line("runtime.goexit", 1700, 48, false),
+    ];
+    let json = serde_json::json!({
+        "schema": "watcher.goroutines/1", "process": {"pid": 812, "name": "shop"}, "process_start_ticks": 4711,
+        "groups": [
+            {"count": receiving, "system": false, "start": null, "stack": stack},
+            {"count": 2, "system": false, "start": null, "stack": [line("", 0, 0x4a0, false)]}
+        ]
+    });
+    let text = format!(
+        "goroutine profile: total {}\n{receiving} @ 0x11 0x21 0x31\n#\t0x20\tmain.take[...]+0x0\t/src/main.go:8\n\
+         #\t0x20\tmain.each[...].func1+0x10\t/src/main.go:14\n\n2 @ 0x4a1\n#\t0x4a0\n",
+        receiving + 2
+    );
+    [("pprof", packed), ("json", json.to_string().into_bytes()), ("text", text.into_bytes())]
+}
+
+#[test]
+fn a_stack_is_the_same_in_every_format() {
+    for (before, bytes) in each_format(5) {
+        for (after, more) in each_format(9) {
+            let [before_profile, after_profile] = [&bytes, &more].map(|bytes| load(bytes).unwrap());
+            let comparison = compare(&before_profile, &after_profile, None).unwrap();
+            let changed = comparison.changed();
+            assert_eq!(changed.len(), 1, "{before} and {after}: {}", comparison.text(9));
+            assert_eq!((changed[0].before[0], changed[0].after[0]), (5, 9), "{before} and {after}");
+            assert!(comparison.text(9).contains("main.each["), "{}", comparison.text(9));
+            let same = compare(&load(&bytes).unwrap(), &before_profile, None).unwrap();
+            assert!(same.changed().is_empty());
+        }
+    }
+}
+
+#[test]
+fn functions_of_other_types_are_kept_apart_where_both_sides_know_them() {
+    let profile = |kinds: [(&str, i64); 2]| {
+        let mut builder = Builder::goroutines(UNIX_EPOCH);
+        for (kind, count) in kinds {
+            let place = builder.location(0x20, [(function(&format!("main.take[go.shape.{kind}]")), 8)]);
+            builder.sample(vec![place], vec![count], vec![]);
+        }
+        builder.build()
+    };
+    let comparison =
+        compare(&profile([("int", 5), ("string", 5)]), &profile([("int", 2), ("string", 9)]), None);
+    assert_eq!(comparison.unwrap().changed().len(), 2);
+    let text = load(b"goroutine profile: total 12\n12 @ 0x21\n#\t0x20\tmain.take[...]+0x0\t/src/main.go:8\n")
+        .unwrap();
+    let comparison = compare(&profile([("int", 5), ("string", 5)]), &text, None).unwrap();
+    assert!(
+        comparison.text(5).contains("+2  10 -> 12\n              main.take[...]"),
+        "{}",
+        comparison.text(5)
+    );
+}
+
+#[test]
+fn a_stack_of_the_runtime_alone_is_kept_where_a_text_has_it() {
+    let mut builder = Builder::goroutines(UNIX_EPOCH);
+    let [park, sweep] = [("runtime.gopark", 402), ("runtime.bgsweep", 300)]
+        .map(|(name, line)| builder.location(0x10, [(function(name), line)]));
+    builder.sample(vec![park, sweep], vec![1], vec![]);
+    let text = "goroutine profile: total 1\n1 @ 0x11 0x11\n#\t0x10\truntime.gopark+0x0\t/src/main.go:402\n\
+                #\t0x10\truntime.bgsweep+0x0\t/src/main.go:300\n";
+    let comparison = compare(&builder.build(), &load(text.as_bytes()).unwrap(), None).unwrap();
+    assert!(comparison.changed().is_empty(), "{}", comparison.text(5));
+}
+
+#[test]
+fn captures_of_two_processes_are_told_apart_in_json_too() {
+    let json = |pid: i32, ticks: u64| {
+        let capture = serde_json::json!({
+            "schema": "watcher.heap/1", "process": {"pid": pid, "name": "shop), started at tick 1 after boot"},
+            "process_start_ticks": ticks, "sampled_every_bytes": 1, "sites": []
+        });
+        load(capture.to_string().as_bytes()).unwrap()
+    };
+    assert!(of_one_process(&json(812, 4711), &json(812, 4711)).is_ok());
+    for (other, which) in [(json(812, 4712), "restarts of one pid"), (json(813, 4711), "different processes")]
+    {
+        let refusal = of_one_process(&json(812, 4711), &other).unwrap_err().to_string();
+        assert!(refusal.contains(which), "{refusal}");
+    }
+    let [(_, packed), (_, json), (_, text)] =
+        each_format(1).map(|(format, bytes)| (format, load(&bytes).unwrap()));
+    assert!(of_one_process(&packed, &json).is_ok() && of_one_process(&packed, &text).is_ok());
+    assert_eq!(identity(&packed), identity(&json));
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use crate::explain::words::counted;
 use crate::report::folded::folded;
 use crate::report::json;
 use crate::report::pprof::{Builder, Label, LabelValue, Profile, identity_comment};
-use crate::report::stack::{self, FrameObject};
+use crate::report::stack::{self, Frame, FrameObject};
 use crate::report::svg::{Caption, SvgError, flame_graph, name_of};
 use crate::report::threads::{self, ThreadObject};
 use serde::Serialize;
@@ -23,6 +23,7 @@ pub fn json(goroutines: &Goroutines) -> serde_json::Result<String> {
     let object = Object {
         schema: "watcher.goroutines/1",
         process: json::target(&goroutines.process),
+        process_start_ticks: goroutines.process.id.start_ticks,
         taken: json::timestamp(goroutines.taken),
         total: goroutines.total(),
         system: goroutines.system(),
@@ -47,6 +48,7 @@ pub fn json(goroutines: &Goroutines) -> serde_json::Result<String> {
 struct Object<'a, P: Serialize> {
     schema: &'static str,
     process: P,
+    process_start_ticks: u64,
     taken: Option<String>,
     total: u64,
     system: u64,
@@ -118,7 +120,7 @@ pub fn profile(goroutines: &Goroutines) -> Profile {
     }
     builder.comment(identity_comment(&goroutines.process.name, goroutines.process.id));
     for group in goroutines.own() {
-        let stack = stack::locations(&mut builder, &group.known_stack());
+        let stack = stack::locations(&mut builder, without_root(&group.known_stack()));
         let mut labels: Vec<Label> = group.labels.iter().map(|(key, value)| label(key, value)).collect();
         if group.stack_state != StackState::Complete {
             labels.push(label("stack", group.stack_state.word()));
@@ -126,6 +128,14 @@ pub fn profile(goroutines: &Goroutines) -> Profile {
         builder.sample(stack, vec![i64::try_from(group.count()).unwrap_or(i64::MAX)], labels);
     }
     builder.build()
+}
+
+/// Go's own profiles leave out the function that all stacks begin with (`allFrames` in `runtime/pprof/proto.go`).
+fn without_root(stack: &[Frame]) -> &[Frame] {
+    match stack {
+        [rest @ .., root] if &*root.function == "runtime.goexit" => rest,
+        _ => stack,
+    }
 }
 
 /// A flame graph of them by where they are.

@@ -59,6 +59,7 @@ pub fn parse(bytes: &[u8]) -> Result<Profile, DecodeError> {
     stack.end(&mut builder);
     let mut profile = builder.build();
     profile.taken = None;
+    profile.lacks_leaves = true;
     Ok(profile)
 }
 
@@ -112,22 +113,25 @@ fn scaled(objects: i64, bytes: i64, rate_bytes: i64) -> (i64, i64) {
 #[derive(Default)]
 struct Stack {
     values: Vec<i64>,
-    frames: Vec<(u64, Function, u32)>,
+    /// Those without a symbol have an address alone.
+    frames: Vec<(u64, Option<(Function, u32)>)>,
 }
 
 impl Stack {
-    /// `0x46d03e\tmain.serve+0x5e\t\t/src/main.go:12`.
+    /// `0x46d03e\tmain.serve+0x5e\t\t/src/main.go:12`, or `0x46d03e`.
     fn push(&mut self, frame: &str) {
         let mut columns = frame.split('\t').filter(|column| !column.is_empty());
         let address = columns.next().and_then(|hex| u64::from_str_radix(hex.strip_prefix("0x")?, 16).ok());
-        let (Some(address), Some(function), Some(place)) = (address, columns.next(), columns.next()) else {
+        let Some(address) = address else { return };
+        let (Some(function), Some(place)) = (columns.next(), columns.next()) else {
+            self.frames.push((address, None));
             return;
         };
         let name = function.rsplit_once("+0x").map_or(function, |(name, _)| name);
         let (file, line) = place.trim_end().rsplit_once(':').unwrap_or((place, "0"));
         let function =
             Function { name: printable(name.as_bytes()), file: printable(file.as_bytes()), start_line: None };
-        self.frames.push((address, function, line.parse().unwrap_or(0)));
+        self.frames.push((address, Some((function, line.parse().unwrap_or(0)))));
     }
 
     fn end(&mut self, builder: &mut Builder) {
@@ -136,9 +140,7 @@ impl Stack {
         if values.is_empty() {
             return;
         }
-        let stack =
-            frames.into_iter().map(|(address, function, line)| builder.location(address, [(function, line)]));
-        let stack = stack.collect();
+        let stack = frames.into_iter().map(|(address, line)| builder.location(address, line)).collect();
         builder.sample(stack, values, Vec::new());
     }
 }
