@@ -62,6 +62,26 @@ pub fn profile_equals_endpoint(toolchain: &Toolchain, variant: Variant) -> Resul
     Ok(())
 }
 
+/// Programs that sample other than by default, down to every single allocation or none, have the profile that their
+/// endpoint says, or the reason why there is none.
+pub fn other_rates_equal_endpoint(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let executable = build::build("vault", toolchain, variant)?;
+    for rate in [1, 4096] {
+        let mut vault = Vault::sampling(&executable, rate)?;
+        vault.collect()?;
+        let (ours, theirs, text) = profiles(&mut vault)?;
+        ensure!(ours.raw.rate_bytes == rate, "it samples one in {} bytes, not {rate}", ours.raw.rate_bytes);
+        let compared = check_records(&ours.raw, &text).and_then(|()| check_samples(&ours.profile, &theirs));
+        compared.with_context(|| format!("one in {rate} bytes is sampled"))?;
+    }
+    let mut vault = Vault::sampling(&executable, 0)?;
+    vault.collect()?;
+    let mut reading = Attached::to(vault.pid())?;
+    let answer = reading.reader().profile(&reading.memory);
+    ensure!(answer == Err(NoProfile::RateZero), "it says {answer:?}");
+    Ok(())
+}
+
 /// A program that nothing could ask for its profile is named as such, and not given an empty one.
 pub fn programs_without_profile_are_named(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let cellar = Vault::start(&build::build("cellar", toolchain, variant)?, &[])?;

@@ -19,6 +19,9 @@ const CHECKS: [Check; 4] = [
     ("an_unknown_version_is_calibrated", golang_heap::an_unknown_version_is_calibrated),
 ];
 
+/// Needs no more than one old and one new version: rates have always been kept in the same way.
+const RATES: Check = ("other_rates_equal_endpoint", golang_heap::other_rates_equal_endpoint);
+
 /// What they run; `cellar` has no heap profile.
 const PROGRAMS: [&str; 2] = ["vault", "cellar"];
 
@@ -30,14 +33,14 @@ pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Varia
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
+    let rates = [19, 27].map(|minor| case(RATES, minor, Variant::STRIPPED));
     let rows = MINORS.into_iter().flat_map(|minor| VARIANTS.map(|variant| (minor, variant)));
-    rows.flat_map(|(minor, variant)| {
-        CHECKS.map(|(name, check)| {
-            let needs = [Need::GoMinor(minor)].into_iter().chain(variant.cgo.then_some(C_COMPILER));
-            Case::new(format!("heap::{name}::go1_{minor}_{}", variant.name()), needs, move || {
-                check(Toolchain::minor(minor).context("the toolchain is here")?, variant)
-            })
-        })
+    rows.flat_map(|(minor, variant)| CHECKS.map(|check| case(check, minor, variant))).chain(rates).collect()
+}
+
+fn case((name, check): Check, minor: u32, variant: Variant) -> Case {
+    let needs = [Need::GoMinor(minor)].into_iter().chain(variant.cgo.then_some(C_COMPILER));
+    Case::new(format!("heap::{name}::go1_{minor}_{}", variant.name()), needs, move || {
+        check(Toolchain::minor(minor).context("the toolchain is here")?, variant)
     })
-    .collect()
 }

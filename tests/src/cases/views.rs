@@ -48,14 +48,21 @@ pub fn cases() -> Vec<Case> {
 pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
     Toolchain::all()
         .iter()
-        .flat_map(|toolchain| VARIANTS.into_iter().map(move |variant| (PROGRAM, toolchain, variant)))
+        .flat_map(|toolchain| variants(toolchain.minor).map(move |variant| (PROGRAM, toolchain, variant)))
+}
+
+/// How the program is built by a version. Nothing is read from section headers, in no version: the oldest and the
+/// newest show that.
+fn variants(minor: u32) -> impl Iterator<Item = Variant> {
+    let is_end = [MINORS.first(), MINORS.last()].contains(&Some(&minor));
+    VARIANTS.into_iter().chain(is_end.then_some(Variant::HEADERLESS))
 }
 
 /// One row of the matrix, printed as such.
 fn row(minor: u32) -> Result<()> {
     let toolchain = Toolchain::minor(minor).context("the toolchain is gone")?;
     let mut cells = Vec::new();
-    for variant in VARIANTS {
+    for variant in variants(minor) {
         let executable = build(PROGRAM, toolchain, variant)?;
         let told = start(&executable).and_then(|mut program| compare(&mut program));
         cells.push(format!(
@@ -183,13 +190,6 @@ fn captures_are_compared() -> Result<()> {
     Ok(())
 }
 
-fn refused() -> Result<()> {
-    let sleeper = Running::start(Command::new("sleep").arg("60"))?;
-    let gone = i32::MAX.to_string();
-    for command in ["goroutines", "heap", "memory"] {
-        let pid = sleeper.pid().to_string();
-        let outcome = agent::run(&[command, "--pid", &pid], LIMIT)?;
-        if command != "memory" {
 /// Compares two captures of a process in which nothing happens: only goroutines that answer the endpoint may differ.
 fn nothing_changed(before: &str, after: &str) -> Result<()> {
     /// One reads the next question, one writes an answer.
@@ -202,6 +202,13 @@ fn nothing_changed(before: &str, after: &str) -> Result<()> {
     Ok(())
 }
 
+fn refused() -> Result<()> {
+    let sleeper = Running::start(Command::new("sleep").arg("60"))?;
+    let gone = i32::MAX.to_string();
+    for command in ["goroutines", "heap", "memory"] {
+        let pid = sleeper.pid().to_string();
+        let outcome = agent::run(&[command, "--pid", &pid], LIMIT)?;
+        if command != "memory" {
             outcome.expect_refusal(&["is no Go program"])?;
         }
         agent::run(&[command, "--pid", &gone], LIMIT)?.expect_refusal(&["there is no process"])?;

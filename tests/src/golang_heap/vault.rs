@@ -38,12 +38,20 @@ struct Done {}
 impl Vault {
     /// Starts it with these variables in its environment and waits until it has filled its shelves.
     pub fn start(executable: &Path, environment: &[(&str, &str)]) -> Result<Vault> {
-        let mut child = Command::new(executable)
-            .envs(environment.iter().copied())
+        Vault::run(Command::new(executable).envs(environment.iter().copied()))
+    }
+
+    /// Starts `vault` so that it samples one allocation in so many bytes, on average; none where that is 0.
+    pub fn sampling(executable: &Path, rate_bytes: i64) -> Result<Vault> {
+        Vault::run(Command::new(executable).arg(format!("-grain={rate_bytes}")))
+    }
+
+    fn run(command: &mut Command) -> Result<Vault> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("start {}", executable.display()))?;
+            .with_context(|| format!("start {command:?}"))?;
         let questions = child.stdin.take().context("standard input is a pipe")?;
         let answers = BufReader::new(child.stdout.take().context("standard output is a pipe")?);
         let mut vault = Vault { child, questions, answers, address: None };
