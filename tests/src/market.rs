@@ -1,5 +1,8 @@
 //! `programs/market`: goroutines that wait, goroutines that churn, and a bell that notes how late it rings.
 
+pub mod seen;
+pub mod turns;
+
 use crate::agent;
 use crate::answer::GoroutineReading;
 use crate::http::Address;

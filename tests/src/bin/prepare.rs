@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, detection, fixtures, healthy, heap, heap_leaks, innocents, leaks, ledger, limits, pulls,
+    births, churn, detection, fixtures, healthy, heap, heap_leaks, innocents, leaks, ledger, limits, pulls,
     retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
@@ -29,8 +29,9 @@ fn main() -> io::Result<()> {
         .chain(heap::builds())
         .chain(leaks::builds())
         .chain(heap_leaks::builds());
+    let churn = newest.into_iter().flat_map(churn::builds);
     let limits = newest.into_iter().flat_map(limits::builds);
-    let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits);
+    let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(churn);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds()).chain(innocents::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {

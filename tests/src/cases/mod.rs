@@ -1,6 +1,7 @@
 //! The cases, by what they are about. A file here is a list of cases and what they do.
 
 pub mod births;
+pub mod churn;
 pub mod command;
 pub mod descriptor_ledger;
 pub mod detection;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Case> {
         strange::cases(),
         task_ledger::cases(),
         births::cases(),
+        churn::cases(),
         retention::cases(),
     ]
     .into_iter()
