@@ -24,13 +24,21 @@ impl Attached {
         Attached::another(&Arc::default(), pid)
     }
 
+    /// Attaches to a process in another way than the agent does.
+    pub fn with(options: AttachOptions, pid: u32) -> Result<Attached> {
+        Attached::attach(&Arc::default(), options, pid)
+    }
+
     /// Attaches to one of several processes of the same executable.
     pub fn another(program: &Arc<Program>, pid: u32) -> Result<Attached> {
+        Attached::attach(program, AttachOptions::default(), pid)
+    }
+
+    fn attach(program: &Arc<Program>, options: AttachOptions, pid: u32) -> Result<Attached> {
         let (proc_root, pid) = (Path::new("/proc"), i32::try_from(pid).context("a pid")?);
         let file = open_executable(proc_root, pid).into_seen().context("open the executable")?;
         let entry = entry_address(proc_root, pid).into_seen().context("read the auxiliary vector")?;
         let memory = ProcessMemory::new(pid);
-        let options = AttachOptions::default();
         let runtime = Runtime::attach_another(program, &file, entry, &memory, options)?;
         Ok(Attached { file, memory, runtime })
     }

@@ -1,6 +1,7 @@
 //! The cases, by what they are about. A file here is a list of cases and what they do.
 
 pub mod births;
+pub mod calibration;
 pub mod churn;
 pub mod command;
 pub mod descriptor_ledger;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Case> {
         strange::cases(),
         task_ledger::cases(),
         births::cases(),
+        calibration::cases(),
         churn::cases(),
         retention::cases(),
     ]
