@@ -20,6 +20,7 @@ pub mod golang_heap;
 pub mod http;
 pub mod kernel_tables;
 pub mod ledgers;
+pub mod linker_tables;
 pub mod load;
 pub mod loaded;
 pub mod lobby;

@@ -27,6 +27,7 @@ pub mod retention;
 pub mod sampling;
 pub mod servers;
 pub mod strange;
+pub mod symbols;
 pub mod task_ledger;
 pub mod views;
 pub mod waiting;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Case> {
         sampling::cases(),
         servers::cases(),
         strange::cases(),
+        symbols::cases(),
         task_ledger::cases(),
         births::cases(),
         calibration::cases(),
