@@ -210,8 +210,8 @@ fn a_profile_has_one_location_for_calls_inlined_into_one_place() {
     assert_eq!(lines(&profile.samples[0].stack), [1, 2], "as Go has it, without the root of all stacks");
     assert_eq!(profile.samples[1].labels.len(), 1);
     expect![[r#"
-        main.spin 1
         main.consult;main.(*exchange).quote;runtime.gopark 2
+        main.spin 1
     "#]]
     .assert_eq(&folded(&profile, 0));
 }
