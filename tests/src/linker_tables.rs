@@ -6,8 +6,8 @@
 //! that is not stripped says 13 too, it adds another 13. So lines are taken from the table itself (`decode_pcvalue`).
 //! That one ends a table where the address no longer grows, and not where the value no longer changes, as `pcvalue` in
 //! `runtime/symtab.go` does: it reads on into the table behind, and what it has for the filling after a function is
-//! not used. And before Go 1.20, whose records of inlined calls are longer, it has no inlined calls: there the
-//! innermost position is compared, which does not need them, and the name of the function that was compiled.
+//! not used. And records of inlined calls (`runtime.inlinedCall`), which had 20 bytes before Go 1.20, it takes for 16
+//! in all versions: there the innermost position is compared, which does not need them, and the compiled function.
 
 use anyhow::{Context, Result, ensure};
 use gobin::GoBinary;
@@ -80,7 +80,7 @@ pub fn compare(path: &Path, every: usize) -> Result<Compared> {
             continue;
         }
         let bytes = u32::try_from(end.saturating_sub(*entry)).context("functions are small")?;
-        let inlined = truth.inlined(function);
+        let inlined = if has_inlined { truth.inlined(function) } else { Vec::new() };
         for step in 0..ADDRESSES.min(bytes) {
             let offset = bytes / ADDRESSES.min(bytes) * step;
             let place = StackPc { pc: entry + u64::from(offset), is_exact: true };
@@ -108,7 +108,10 @@ fn same(ours: &[Frame], expected: &[Frame], has_inlined: bool) -> Result<()> {
         ours.iter().map(key).eq(expected.iter().map(key))
     } else {
         let outermost = |frames: &[Frame]| frames.last().map(|frame| Arc::clone(&frame.symbol));
-        position(ours.first()) == position(expected.first()) && outermost(ours) == outermost(expected)
+        // Of a wrapper what was inlined into it is shown alone.
+        expected.is_empty()
+            || (position(ours.first()) == position(expected.first())
+                && outermost(ours) == outermost(expected))
     };
     ensure!(same, "we have {ours:#?}, gobin {expected:#?}");
     Ok(())
