@@ -11,7 +11,6 @@ use anyhow::{Context, Result, ensure};
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -56,24 +55,26 @@ pub fn measure(
     }
     let queue = Mutex::new(queue);
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let asked_again = AtomicUsize::new(0);
+    let discarded = Mutex::new(Vec::new());
     let workers = u32::try_from(settings.at_once.max(1)).context("so many at once")?;
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         for worker in 0..workers {
-            let (tell, next, queue, asked_again) = (tell.clone(), &next, &queue, &asked_again);
+            let (tell, next, queue, discarded) = (tell.clone(), &next, &queue, &discarded);
             scope.spawn(move || {
                 // Staggered, so that not all are judged at the same moment: that is what costs most.
                 thread::sleep((WARM_UP + settings.window) * worker / workers);
                 while let Some((subject, executable, turn)) = next() {
-                    let outcome = watch(subject, &executable, settings);
-                    // Whatever was said, right or wrong: nobody had time to look.
-                    if turn < TURNS && outcome.as_ref().is_ok_and(|run| !run.is_honest()) {
-                        asked_again.fetch_add(1, Ordering::Relaxed);
-                        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                        queue.push_back((subject, executable, turn + 1));
-                        continue;
-                    }
+                    let outcome = match watch(subject, &executable, settings) {
+                        // Whatever was said, right or wrong: nobody had time to look.
+                        Ok(run) if turn < TURNS && !run.is_honest() => {
+                            discarded.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+                            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                            queue.push_back((subject, executable, turn + 1));
+                            continue;
+                        }
+                        outcome => outcome,
+                    };
                     if tell.send((subject, outcome)).is_err() {
                         return;
                     }
@@ -95,7 +96,7 @@ pub fn measure(
             }
         }
     });
-    measured.asked_again = asked_again.into_inner();
+    measured.discarded = discarded.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(measured)
 }
 

@@ -107,8 +107,8 @@ pub struct Measured {
     pub runs: Vec<Run>,
     /// What could not be.
     pub failures: Vec<Failure>,
-    /// How often something was asked again since the agent had not got to look often enough.
-    pub asked_again: usize,
+    /// What was said where the agent had not got to look often enough, and was asked again.
+    pub discarded: Vec<Run>,
 }
 
 #[cfg(test)]

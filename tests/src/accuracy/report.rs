@@ -24,6 +24,8 @@ pub struct Circumstances {
     pub most_busy: Option<f64>,
     /// Programs that were asked again since the agent had not got to look often enough.
     pub asked_again: usize,
+    /// Of the answers that were discarded by that: those that were wrong.
+    pub discarded_wrong: usize,
     /// Programs at which it did not get to look often enough in the end either.
     pub starved: usize,
 }
@@ -40,6 +42,7 @@ pub struct Report {
     goals: Vec<FlavourGoals>,
     calibration: Vec<Bin>,
     misses: Vec<Miss>,
+    discarded: Vec<Miss>,
     not_measured: Vec<Unmeasured>,
     runs: Vec<One>,
 }
@@ -63,8 +66,8 @@ struct FlavourGoals {
 #[derive(Clone, Debug, Serialize)]
 struct Miss {
     subject: String,
-    /// It costs one of the goals; otherwise only a detail is wrong.
-    costs_a_goal: bool,
+    /// The verdict, the kind and the lines are right, and something else that is said is not.
+    is_detail: bool,
     said: String,
     diagnosis: String,
 }
@@ -109,7 +112,8 @@ impl Report {
                 cores,
                 median_busy: median(busy().collect()),
                 most_busy: busy().max_by(f64::total_cmp),
-                asked_again: measured.asked_again,
+                asked_again: measured.discarded.len(),
+                discarded_wrong: measured.discarded.iter().filter(|run| !run.objections.is_empty()).count(),
                 starved: runs.iter().filter(|run| !run.is_honest()).count(),
             },
             all: Tally::of(runs),
@@ -122,6 +126,7 @@ impl Report {
                 .collect(),
             calibration: calibration(runs.iter().flat_map(|run| run.findings.iter().copied())).to_vec(),
             misses: runs.iter().flat_map(misses).collect(),
+            discarded: measured.discarded.iter().flat_map(objections).collect(),
             not_measured: measured.failures.iter().map(unmeasured).collect(),
             runs: runs.iter().map(one).collect(),
         }
@@ -218,9 +223,13 @@ impl Report {
     }
 
     fn wrong(&self, text: &mut String) {
-        let (costly, details): (Vec<&Miss>, Vec<&Miss>) =
-            self.misses.iter().partition(|miss| miss.costs_a_goal);
-        for (title, misses) in [("Wrong", costly), ("Right, but for a detail", details)] {
+        let (details, wrong): (Vec<&Miss>, Vec<&Miss>) = self.misses.iter().partition(|miss| miss.is_detail);
+        let discarded = self.discarded.iter().collect();
+        for (title, misses) in [
+            ("Wrong", wrong),
+            ("Right, but for a detail", details),
+            ("Wrong where nobody had time to look, and asked again", discarded),
+        ] {
             if !misses.is_empty() {
                 let _ = writeln!(text, "\n{title}");
             }
@@ -272,12 +281,13 @@ fn busy_words(circumstances: &Circumstances) -> String {
     let (Some(median), Some(most)) = (circumstances.median_busy, circumstances.most_busy) else {
         return String::new();
     };
-    let (again, starved) = (circumstances.asked_again, circumstances.starved);
+    let (again, wrong, starved) =
+        (circumstances.asked_again, circumstances.discarded_wrong, circumstances.starved);
     let hungry = match (again, starved) {
         (0, 0) => String::new(),
         _ => format!(
-            "\nIt was too busy for the agent to look every second {again} times, and those programs were asked again; \
-             {starved} answers below are still of such a time."
+            "\nIt was too busy for the agent to look every second {again} times, and those programs were asked again: \
+             {wrong} of the answers that were discarded were wrong. {starved} answers below are still of such a time."
         ),
     };
     format!(
@@ -302,25 +312,23 @@ fn grouped(runs: &[Run], name_of: impl Fn(&Run) -> String) -> Vec<Group> {
     names.into_iter().map(group).collect()
 }
 
+fn objections(run: &Run) -> impl Iterator<Item = Miss> {
+    run.objections.iter().map(|objection| Miss {
+        subject: run.subject.name(),
+        is_detail: objection.about == About::Detail,
+        said: objection.sentence.clone(),
+        diagnosis: run.saved.display().to_string(),
+    })
+}
+
 fn misses(run: &Run) -> Vec<Miss> {
-    let mut misses: Vec<Miss> = run
-        .objections
-        .iter()
-        .map(|objection| Miss {
-            subject: run.subject.name(),
-            // An innocent program of which nothing is decided is no false alarm.
-            costs_a_goal: objection.about != About::Detail
-                && (objection.about != About::Undecided || run.subject.guilt().is_some()),
-            said: objection.sentence.clone(),
-            diagnosis: run.saved.display().to_string(),
-        })
-        .collect();
+    let mut misses: Vec<Miss> = objections(run).collect();
     if let Some(unexplained) = run.unexplained
         && unexplained > super::tally::MAX_UNEXPLAINED
     {
         misses.push(Miss {
             subject: run.subject.name(),
-            costs_a_goal: true,
+            is_detail: false,
             said: format!("{:.1} % of its memory is unexplained", 100.0 * unexplained),
             diagnosis: run.saved.display().to_string(),
         });

@@ -6,8 +6,13 @@ use serde::Serialize;
 
 /// Unexplained memory may be this share of the resident.
 pub const MAX_UNEXPLAINED: f64 = 0.02;
-/// Of the leaks this share must have the right line among the first culprits.
-const MIN_LINES: f64 = 0.95;
+/// Of the leaks this share must have the right line among the first culprits, and this share all else right that is
+/// said of them; of the innocents it must be acquitted.
+const MOST: f64 = 0.95;
+/// Who states at least so much confidence is sure,
+const SURE: f64 = 0.9;
+/// ... and this share of those who are must be right.
+const MIN_SURE_RIGHT: f64 = 0.9;
 
 /// What came of some runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -22,18 +27,26 @@ pub struct Tally {
     pub right_line: usize,
     /// One of its lines the very first culprit.
     pub first_line: usize,
-    /// Rate, state, peer, limit and evidence right too.
+    /// Rate, state, peer, limit, evidence and consequences right, wherever it is said to be.
+    pub right_details: usize,
+    /// Nothing wrong at all.
     pub all_right: usize,
     /// Neither accused nor acquitted.
     pub undecided_leaks: usize,
     /// Those that do not leak.
     pub innocents: usize,
-    /// Of them: accused.
+    /// Of them: said to be healthy, and for the reason that they are.
+    pub acquitted: usize,
+    /// Accused.
     pub false_alarms: usize,
     /// Accused at some moment of the window, had it ended there.
     pub accused_on_the_way: usize,
     /// Neither accused nor acquitted.
     pub undecided_innocents: usize,
+    /// Findings, primary or not, that are stated with a confidence of at least 0.9.
+    pub sure: usize,
+    /// Of them: right.
+    pub sure_right: usize,
     /// Median seconds until the leak was told, of those of which it was.
     pub detected_median_seconds: Option<f64>,
     /// How many were told within the window.
@@ -62,15 +75,20 @@ impl Tally {
                 tally.right_kind += usize::from(has_kind);
                 tally.right_line += usize::from(has_kind && !objects(About::Line));
                 tally.first_line += usize::from(has_kind && run.rank == Some(0));
+                tally.right_details += usize::from(has_kind && !objects(About::Detail));
                 tally.all_right += usize::from(run.objections.is_empty());
                 tally.undecided_leaks += undecided;
                 detections.extend(run.detected_after_seconds);
             } else {
                 tally.innocents += 1;
+                tally.acquitted += usize::from(run.objections.is_empty());
                 tally.false_alarms += usize::from(objects(About::FalseAlarm));
                 tally.accused_on_the_way += usize::from(run.accused_on_the_way);
                 tally.undecided_innocents += undecided;
             }
+            let sure = || run.findings.iter().filter(|finding| finding.confidence >= SURE);
+            tally.sure += sure().count();
+            tally.sure_right += sure().filter(|finding| finding.is_right).count();
             if let Some(unexplained) = run.unexplained {
                 tally.memories += 1;
                 tally.explained += usize::from(unexplained <= MAX_UNEXPLAINED);
@@ -129,8 +147,9 @@ pub struct Goal {
 }
 
 /// The goals.
-pub fn goals(tally: &Tally) -> [Goal; 4] {
+pub fn goals(tally: &Tally) -> [Goal; 7] {
     let of = |part: usize, all: usize| format!("{part} of {all}");
+    let is_share = |part: usize, share: f64, all: usize| part as f64 >= share * all as f64;
     let Tally { leaks, innocents, memories, .. } = *tally;
     [
         Goal {
@@ -141,12 +160,27 @@ pub fn goals(tally: &Tally) -> [Goal; 4] {
         Goal {
             goal: "right lines among the first three culprits in 95 % of the leaks",
             reached: of(tally.right_line, leaks),
-            is_met: tally.right_line as f64 >= MIN_LINES * leaks as f64,
+            is_met: is_share(tally.right_line, MOST, leaks),
+        },
+        Goal {
+            goal: "rate, state, peer, limit and consequences right in 95 % of the leaks",
+            reached: of(tally.right_details, leaks),
+            is_met: is_share(tally.right_details, MOST, leaks),
         },
         Goal {
             goal: "no false alarm",
             reached: of(tally.false_alarms, innocents),
             is_met: tally.false_alarms == 0,
+        },
+        Goal {
+            goal: "95 % of the innocents healthy, and for the right reason",
+            reached: of(tally.acquitted, innocents),
+            is_met: is_share(tally.acquitted, MOST, innocents),
+        },
+        Goal {
+            goal: "of the findings stated with 0.9 or more 90 % right",
+            reached: of(tally.sure_right, tally.sure),
+            is_met: is_share(tally.sure_right, MIN_SURE_RIGHT, tally.sure),
         },
         Goal {
             goal: "at most 2 % of memory unexplained in all",
