@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: how often innocent processes are accused in simulated weeks, and how soon leaks are found.
+//! `cargo xtask simulate`: are innocent processes accused in simulated weeks, and are leaks found soon?
 
 use crate::workspace::{cargo, succeed};
 use anyhow::Result;
@@ -23,7 +23,7 @@ pub struct Simulate {
 }
 
 impl Simulate {
-    /// Prints a table. Nothing depends on the numbers.
+    /// Prints a table; fails where innocents are accused too often, or slow leaks are found too late.
     pub fn carry_out(self) -> Result<()> {
         let mut simulate = cargo()?;
         simulate.args(["run", "--quiet", "--release", "--package", "tests", "--bin", "process_weeks", "--"]);

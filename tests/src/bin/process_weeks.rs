@@ -1,6 +1,7 @@
-//! Lives simulated weeks of processes and prints how often innocents were accused and how soon leaks were found.
+//! Lives simulated weeks of processes and prints how often innocents were accused and how soon leaks were found; fails
+//! where that is too often or too late.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::json;
 use std::io::{Write, stdout};
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use tests::process_weeks::curves::{INNOCENTS, LEAKS, Scene};
-use tests::process_weeks::tally::{FalseAlarms, Found};
+use tests::process_weeks::tally::{FalseAlarms, Found, missed};
 use tests::process_weeks::{Week, live};
 use watcher::judge::horizons::HORIZONS;
 
@@ -39,7 +40,7 @@ fn main() -> Result<()> {
     for scene in LEAKS {
         plan.extend((0..args.leaks).map(|week| (scene, args.seed + week)));
     }
-    let weeks = live_all(&plan);
+    let weeks = live_all(&plan)?;
     let mut out = stdout().lock();
     if args.verbose {
         for ((scene, seed), week) in plan.iter().zip(&weeks).filter(|((scene, _), _)| !LEAKS.contains(scene))
@@ -50,10 +51,11 @@ fn main() -> Result<()> {
             }
         }
     }
-    let json = tell(&plan, &weeks, &args, &mut out)?;
+    let (json, missed) = tell(&plan, &weeks, &args, &mut out)?;
     if let Some(path) = args.json {
         std::fs::write(&path, format!("{json:#}\n")).with_context(|| format!("write {}", path.display()))?;
     }
+    ensure!(missed.is_empty(), "{}", missed.join("; "));
     Ok(())
 }
 
@@ -70,11 +72,11 @@ fn innocent(week: u64) -> Scene {
     Scene::Flat
 }
 
-fn live_all(plan: &[(Scene, u64)]) -> Vec<Week> {
+fn live_all(plan: &[(Scene, u64)]) -> Result<Vec<Week>> {
     let next = AtomicUsize::new(0);
     let mut weeks = vec![Week::default(); plan.len()];
     let workers = thread::available_parallelism().map_or(1, usize::from);
-    let lived: Vec<Vec<(usize, Week)>> = thread::scope(|scope| {
+    let lived: Vec<Vec<(usize, Week)>> = thread::scope(|scope| -> Result<_> {
         let work = || {
             let mut own = Vec::new();
             loop {
@@ -85,12 +87,13 @@ fn live_all(plan: &[(Scene, u64)]) -> Vec<Week> {
             own
         };
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
-    });
+        // A week that could not be lived is none without an alarm.
+        workers.into_iter().map(|worker| worker.join().ok().context("a week could not be lived")).collect()
+    })?;
     for (index, week) in lived.into_iter().flatten() {
         weeks[index] = week;
     }
-    weeks
+    Ok(weeks)
 }
 
 fn tell(
@@ -98,7 +101,7 @@ fn tell(
     weeks: &[Week],
     args: &Args,
     out: &mut impl Write,
-) -> Result<serde_json::Value> {
+) -> Result<(serde_json::Value, Vec<String>)> {
     let of =
         |scene: Scene| plan.iter().zip(weeks).filter(move |((it, _), _)| *it == scene).map(|(_, week)| week);
     writeln!(out, "{} innocent process-weeks, seeds from {}", args.weeks, args.seed)?;
@@ -125,7 +128,7 @@ fn tell(
         "{} weeks of each leak: found within 6 h, 12 h, 24 h, 72 h; half and nine in ten of the found within",
         args.leaks
     )?;
-    let mut leaks = Vec::new();
+    let (mut leaks, mut all_found) = (Vec::new(), Vec::new());
     for scene in LEAKS {
         let mut found = Found::default();
         of(scene).for_each(|week| found.add(week));
@@ -139,10 +142,11 @@ fn tell(
             found.otherwise
         )?;
         leaks.push(json!({"scene": format!("{scene:?}"), "weeks": found.weeks, "within_hours": {"6": within[0], "12": within[1], "24": within[2], "72": within[3]}, "median_hours": half, "hours_of_nine_in_ten": most, "otherwise": found.otherwise}));
+        all_found.push((scene, found));
     }
-    Ok(
-        json!({"schema": "watcher.process_weeks/1", "seed": args.seed, "innocents": innocents, "all": total, "leaks": leaks}),
-    )
+    let missed = missed(&all, &all_found);
+    let json = json!({"schema": "watcher.process_weeks/1", "seed": args.seed, "innocents": innocents, "all": total, "leaks": leaks, "missed": missed});
+    Ok((json, missed))
 }
 
 fn row(name: &str, alarms: &FalseAlarms, out: &mut impl Write) -> Result<serde_json::Value> {

@@ -1,7 +1,31 @@
 //! Counts of what came of simulated weeks, with the intervals that so many weeks allow.
 
 use super::Week;
+use super::curves::Scene;
 use watcher::judge::horizons::HORIZONS;
+
+/// A thousand innocent weeks may have so many false alarms.
+const MOST_PER_THOUSAND: f64 = 1.0;
+/// One percent of the level per hour under daily waves: what is asked of a leak holds for these.
+const ASKED: [Scene; 2] = [Scene::SlowLeak, Scene::SlowLeakFromStart];
+/// This part of them must be found
+const MIN_FOUND: f64 = 0.95;
+/// ... within so many hours.
+const WITHIN_HOURS: f64 = 24.0;
+
+/// What is missed of that, in words; nothing where all of it is held. A scene without weeks misses nothing.
+pub fn missed(alarms: &FalseAlarms, leaks: &[(Scene, Found)]) -> Vec<String> {
+    let (rate, _, _) = alarms.per_thousand();
+    let accused = (rate > MOST_PER_THOUSAND)
+        .then(|| format!("{rate:.2} false alarms per 1,000 weeks, at most {MOST_PER_THOUSAND} wanted"));
+    let is_late = |found: &Found| found.weeks > 0 && found.within(WITHIN_HOURS) < MIN_FOUND;
+    let late = leaks.iter().filter(|(scene, found)| ASKED.contains(scene) && is_late(found));
+    let late = late.map(|(scene, found)| {
+        let share = 100.0 * found.within(WITHIN_HOURS);
+        format!("{share:.1} % of {scene:?} found within {WITHIN_HOURS} h, {} % wanted", 100.0 * MIN_FOUND)
+    });
+    accused.into_iter().chain(late).collect()
+}
 
 /// False alarms of innocent weeks.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +109,26 @@ pub fn poisson_interval(count: u64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::poisson_interval;
+    use super::{FalseAlarms, Found, missed, poisson_interval};
+    use crate::process_weeks::curves::Scene;
+
+    #[test]
+    fn one_alarm_and_one_late_leak_too_many_are_missed() {
+        let words = |alarms, hours: f64, scene| {
+            let alarms = FalseAlarms { weeks: 2_000, alarms, ..FalseAlarms::default() };
+            let mut found = Found { weeks: 20, hours: vec![3.0; 19], otherwise: 0 };
+            found.hours[0] = hours;
+            missed(&alarms, &[(scene, found)])
+        };
+        assert!(words(2, 24.0, Scene::SlowLeak).is_empty());
+        assert_eq!(words(3, 24.0, Scene::SlowLeak), ["1.50 false alarms per 1,000 weeks, at most 1 wanted"]);
+        assert_eq!(
+            words(2, 24.1, Scene::SlowLeakFromStart),
+            ["90.0 % of SlowLeakFromStart found within 24 h, 95 % wanted"]
+        );
+        assert!(words(2, 24.1, Scene::StepLeak).is_empty(), "of others that is not asked");
+        assert!(missed(&FalseAlarms::default(), &[(Scene::SlowLeak, Found::default())]).is_empty());
+    }
 
     #[test]
     fn intervals_are_those_of_the_tables() {
