@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 
 /// Length of each window.
 pub const WINDOW: Duration = Duration::from_secs(45);
+/// Words of a diagnosis: what was not read,
+const NOT_READ: &str = "could not be read";
+/// ... that what grows is what clients store,
+const STORED: &str = "meanwhile the process writes";
+/// ... and where it is allocated.
+const ALLOCATED_IN: &str = "allocated in ";
 /// What a window takes beyond its length, on a machine that has other work.
 const MARGIN: Duration = Duration::from_secs(15);
 
@@ -39,7 +45,7 @@ pub struct Plan {
 }
 
 /// What came of one server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Its name.
     pub server: String,
@@ -99,9 +105,26 @@ impl Report {
         judged.iter().filter(|one| one.verdict == verdict).count()
     }
 
-    /// Whether nothing was accused.
-    pub fn is_innocent(&self) -> bool {
-        [&self.windows, &self.news].into_iter().all(|judged| Report::count(judged, "leak") == 0)
+    /// What is wrong with what was said, in words. A server that is given nothing to keep must be acquitted at least
+    /// once; of one that keeps what it is given, the line that allocates what grows must be told.
+    pub fn objections(&self, storing: bool) -> Vec<String> {
+        let accused = [&self.windows, &self.news].into_iter().any(|judged| Report::count(judged, "leak") > 0);
+        let acquitted = Report::count(&self.windows, "healthy") > 0;
+        let says = |judged: &Judged, words| judged.growth.iter().any(|growth| growth.contains(words));
+        let blind = !self.windows.is_empty() && self.windows.iter().all(|it| says(it, NOT_READ));
+        let nameless = |judged: &&Judged| says(judged, STORED) && !says(judged, ALLOCATED_IN);
+        let nameless = self.windows.iter().filter(nameless).map(|it| {
+            format!("in the window at {:.0} s no function is named of what grows", it.after_seconds)
+        });
+        [
+            (accused, "it is said to leak"),
+            (!storing && !self.windows.is_empty() && !acquitted, "no window of it is healthy"),
+            (blind, "something could not be read in any window"),
+        ]
+        .into_iter()
+        .filter_map(|(is_wrong, what)| is_wrong.then(|| what.to_owned()))
+        .chain(nameless)
+        .collect()
     }
 
     /// What was said to grow, each once.
@@ -221,4 +244,44 @@ fn version(kind: Debian) -> String {
     let Need::Program { package, .. } = kind.need() else { return String::new() };
     let asked = Command::new("dpkg-query").args(["--show", "--showformat=${Version}", package]).output();
     asked.ok().and_then(|it| String::from_utf8(it.stdout).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Judged, Report};
+
+    const GROWS: &str =
+        "heap: The Go heap: bytes grow by 1 MiB/s; meanwhile the process writes 1 MiB/s to data files";
+    const NAMED: &str = "heap: The Go heap: bytes grow by 1 MiB/s, most of them allocated in mvcc.put (kv.go:7); \
+                         meanwhile the process writes 1 MiB/s to data files";
+    const UNREAD: &str = "heap: The Go heap could not be read.";
+
+    fn judged(verdict: &str, growth: &[&str]) -> Judged {
+        Judged {
+            after_seconds: 45.0,
+            verdict: verdict.to_owned(),
+            headline: String::new(),
+            growth: growth.iter().map(|it| (*it).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_server_is_acquitted_once_and_what_it_stores_has_a_place() {
+        let of = |storing, windows: &[Judged], news: &[Judged]| {
+            let report = Report { windows: windows.to_vec(), news: news.to_vec(), ..Report::default() };
+            report.objections(storing)
+        };
+        let (healthy, leak) = (judged("healthy", &[]), judged("leak", &["heap at main.put"]));
+        let undecided = |growth| judged("inconclusive", &[growth]);
+        assert!(of(false, &[undecided(UNREAD), healthy.clone()], &[]).is_empty());
+        assert!(of(true, &[undecided(NAMED)], &[]).is_empty());
+        assert_eq!(of(false, &[undecided(NAMED)], &[]), ["no window of it is healthy"]);
+        assert_eq!(of(true, &[undecided(UNREAD)], &[]), ["something could not be read in any window"]);
+        assert_eq!(of(true, &[healthy.clone()], &[leak.clone()]), ["it is said to leak"]);
+        assert_eq!(of(false, &[leak, healthy], &[]), ["it is said to leak"]);
+        assert_eq!(
+            of(true, &[undecided(NAMED), undecided(GROWS)], &[]),
+            ["in the window at 45 s no function is named of what grows"]
+        );
+    }
 }

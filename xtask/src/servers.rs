@@ -30,7 +30,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Prints a table; fails where a server is said to leak.
+    /// Prints a table; fails where a server is said to leak, or nothing is said of it.
     pub fn carry_out(self) -> Result<()> {
         let watcher = prepare_to_watch()?;
         let mut servers = cargo()?;
