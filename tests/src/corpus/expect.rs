@@ -60,7 +60,7 @@ pub fn objections(
 ) -> Result<Vec<Objection>> {
     let mut found = Objections::default();
     match row.guilt(style, minor) {
-        Some(kind) => guilty(&mut found, row, kind, diagnosis, truth)?,
+        Some(kind) => guilty(&mut found, row, kind, minor, diagnosis, truth)?,
         None => innocent(&mut found, row, diagnosis),
     }
     Ok(found.0)
@@ -104,7 +104,14 @@ fn innocent(found: &mut Objections, row: &Row, diagnosis: &Diagnosis) {
     }
 }
 
-fn guilty(found: &mut Objections, row: &Row, kind: &str, diagnosis: &Diagnosis, truth: &Truth) -> Result<()> {
+fn guilty(
+    found: &mut Objections,
+    row: &Row,
+    kind: &str,
+    minor: u32,
+    diagnosis: &Diagnosis,
+    truth: &Truth,
+) -> Result<()> {
     let primary = match (&*diagnosis.verdict, diagnosis.primary()) {
         ("leak", Some(primary)) => primary,
         ("inconclusive", _) => {
@@ -140,7 +147,7 @@ fn guilty(found: &mut Objections, row: &Row, kind: &str, diagnosis: &Diagnosis, 
     }
     exhaustion(found, row, primary, truth);
     if row.root != Root::ForOrigin || nix::unistd::geteuid().is_root() {
-        origin(found, row, diagnosis, primary, truth)?;
+        origin(found, row, minor, diagnosis, primary, truth)?;
     }
     Ok(())
 }
@@ -149,6 +156,7 @@ fn guilty(found: &mut Objections, row: &Row, kind: &str, diagnosis: &Diagnosis, 
 fn origin(
     found: &mut Objections,
     row: &Row,
+    minor: u32,
     diagnosis: &Diagnosis,
     primary: &Finding,
     truth: &Truth,
@@ -161,8 +169,9 @@ fn origin(
             found.note(About::Line, sentence);
         }
     }
-    let says = primary.evidence.iter().any(|it| it.contains(row.says));
-    found.want(says, || format!("want {:?} in the evidence: {:?}", row.says, primary.evidence));
+    let words = row.words(minor);
+    let says = primary.evidence.iter().any(|it| it.contains(words));
+    found.want(says, || format!("want {words:?} in the evidence: {:?}", primary.evidence));
     if primary.kind == "connection" {
         let peer = primary.detail.peer.as_deref();
         let right = match &truth.server {
@@ -171,11 +180,12 @@ fn origin(
         };
         found.want(right, || format!("want the peer {:?}, said {peer:?}", truth.server));
     }
-    if let Some((kind, each)) = row.brings {
+    if let Some((kind, each)) = row.brings.filter(|_| minor >= row.brings_from_go) {
         let follows = diagnosis.findings.iter().find(|finding| finding.kind == kind);
         let each_said = follows.map(|it| it.rate_per_second / primary.rate_per_second);
-        let right = each_said.is_some_and(|said| is_near(said, each));
-        found.want(right, || format!("want {each} of {kind} for each, said {each_said:.2?}"));
+        let right = each_said.is_some_and(|said| each.is_none_or(|each| is_near(said, each)));
+        let wanted = each.map_or_else(|| "some".to_owned(), |each| each.to_string());
+        found.want(right, || format!("want {wanted} of {kind} for each, said {each_said:.2?}"));
     }
     Ok(())
 }

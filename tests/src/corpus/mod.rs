@@ -47,12 +47,16 @@ pub struct Row {
     pub lines: &'static [&'static str],
     /// Words of the evidence.
     pub says: &'static str,
+    /// Up to this minor version of Go the words are these: the runtime did not tell it any better.
+    pub said_until_go: Option<(u32, &'static str)>,
     /// What its own count tells of the rate.
     pub count: Count,
     /// The limit that it runs into.
     pub exhausts: Option<&'static str>,
-    /// Another kind that follows from it, and how many there are of it for each of the first.
-    pub brings: Option<(&'static str, f64)>,
+    /// Another kind that follows from it, and how many there are of it for each of the first, where that is known.
+    pub brings: Option<(&'static str, Option<f64>)>,
+    /// It does so from this minor version of Go on.
+    pub brings_from_go: u32,
     /// Nothing else may be found beside it, not even as a consequence.
     pub is_alone: bool,
     /// What of this only root is told.
@@ -124,9 +128,11 @@ const BASE: Row = Row {
     state: None,
     lines: &[],
     says: "",
+    said_until_go: None,
     count: Count::Grows,
     exhausts: None,
     brings: None,
+    brings_from_go: 0,
     is_alone: false,
     root: Root::ForAll,
     also: &[],
@@ -155,6 +161,14 @@ impl Row {
     /// What it is about: the kind of its leak, or `innocent`.
     pub fn about(&self) -> &'static str {
         if self.leaks == Leaks::Never { "innocent" } else { self.kind }
+    }
+
+    /// The words of the evidence, where it is built with Go 1.`minor`.
+    pub fn words(&self, minor: u32) -> &'static str {
+        match self.said_until_go {
+            Some((last, words)) if minor <= last => words,
+            _ => self.says,
+        }
     }
 
     /// How most people would build it.

@@ -128,3 +128,23 @@ fn an_innocent_is_named_for_what_it_is() {
     let found = objected("It stayed at 4 MiB.");
     assert!(matches!(&*found, [one] if one.about == About::Detail && one.sentence.contains("GOGC=400")));
 }
+
+#[test]
+fn words_and_what_follows_are_those_of_the_version_of_go() {
+    let group = rows().find(|row| row.name() == "queues_group").unwrap();
+    assert_eq!(
+        [22, 24].map(|minor| group.words(minor)),
+        ["wait for a lock or a WaitGroup", "wait for a WaitGroup"]
+    );
+    let objected = |brings, brings_from_go| {
+        let row = Row { brings, brings_from_go, ..row() };
+        let mut answer = answer();
+        answer["findings"].as_array_mut().unwrap().pop();
+        let diagnosis: Diagnosis = serde_json::from_value(answer).unwrap();
+        let found = objections(&row, Style::Round, 27, &diagnosis, &truth()).unwrap();
+        found.into_iter().map(|objection| objection.sentence).collect::<Vec<_>>()
+    };
+    assert_eq!(objected(Some(("goroutine", Some(2.0))), 27), ["want 2 of goroutine for each, said None"]);
+    assert_eq!(objected(Some(("goroutine", None)), 0), ["want some of goroutine for each, said None"]);
+    assert!(objected(Some(("goroutine", Some(2.0))), 28).is_empty());
+}
