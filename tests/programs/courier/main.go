@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"example.com/parcels/internal/service"
 )
@@ -20,7 +21,12 @@ func main() {
 		if *brief {
 			service.Pace(func() { peek(*url) })
 		}
-		service.Pace(func() { poll(*url) })
+		service.Pace(func() {
+			poll(*url)
+			if service.Mixed() {
+				go glimpse(*url)
+			}
+		})
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +46,7 @@ func poll(url string) {
 		log.Print(err)
 		return
 	}
-	if service.Round() {
+	if service.Turn() {
 		if response.StatusCode != http.StatusOK {
 			log.Print(response.Status)
 		}
@@ -51,6 +57,18 @@ func poll(url string) {
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		log.Print(err)
 	}
+}
+
+var passing = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+func glimpse(url string) {
+	response, err := passing.Get(url)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer response.Body.Close()
+	time.Sleep(time.Second)
 }
 
 func peek(url string) {

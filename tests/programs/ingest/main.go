@@ -37,7 +37,12 @@ func main() {
 		*path = own
 	}
 	spool := &spooler{items: map[int]*spooled{}}
-	service.Pace(func() { spool.take(*path) })
+	service.Pace(func() {
+		spool.take(*path)
+		if service.Mixed() {
+			go browse(*path)
+		}
+	})
 }
 
 func (s *spooler) take(path string) {
@@ -52,7 +57,7 @@ func (s *spooler) take(path string) {
 	s.next++
 	s.items[number] = item
 	service.Held.Add(1)
-	if !service.Round() {
+	if !service.Turn() {
 		time.AfterFunc(followUp, func() { s.settle(number) })
 	}
 }
@@ -76,4 +81,15 @@ func readHeader(path string) (*spooled, error) {
 		return nil, err
 	}
 	return item, nil
+}
+
+// browse looks at what somebody else is interested in.
+func browse(name string) {
+	file, err := os.Open(name)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer file.Close()
+	time.Sleep(time.Second)
 }

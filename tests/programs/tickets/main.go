@@ -18,6 +18,11 @@ func main() {
 	service.Pace(func() {
 		number++
 		place(order{number: number, result: make(chan string)})
+		if service.Mixed() {
+			served := make(chan string)
+			go seat(served)
+			time.AfterFunc(time.Second, func() { served <- "soup" })
+		}
 	})
 }
 
@@ -25,7 +30,7 @@ func place(one order) {
 	service.Held.Add(1)
 	go follow(one)
 	delay := 2 * time.Second
-	if service.Round() {
+	if service.Turn() {
 		delay = time.Hour
 	}
 	time.AfterFunc(delay, func() { one.result <- "done" })
@@ -34,4 +39,8 @@ func place(one order) {
 func follow(one order) {
 	<-one.result
 	service.Held.Add(-1)
+}
+
+func seat(served <-chan string) {
+	<-served
 }

@@ -23,9 +23,11 @@ const STUCK: Row = Row {
 const SAMPLED_PER_SECOND: f64 = 227.0;
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 12] = [
+pub(super) const ROWS: [Row; 13] = [
     Row { situations: &[1], program: "tickets", lines: &["go follow(one)", "<-one.result"], ..GOROUTINE },
     Row { situations: &[1], program: "tickets", lines: &["go follow(one)", "<-one.result"], ..STUCK },
+    // Of so much work one piece in twenty is not finished, beside work of the same kind that is.
+    Row { situations: &[1], program: "tickets", arguments: &["-mix=20"], rate_per_second: 41.0, lines: &["go follow(one)", "<-one.result"], ..GOROUTINE },
     Row { situations: &[2], program: "kiosk", peer: Peer::Visitor, lines: &["go pending.await()", "<-c.done"], ..GOROUTINE },
     Row { situations: &[3], program: "brokers", lines: &["go consult(answer)", "answer <- 42"], says: "wait to send on a channel", ..GOROUTINE },
     Row { situations: &[4], program: "queues", arguments: &["-lane=channel"], lines: &["go takeFrom(work)", "\t<-work"], says: "wait to receive from a nil channel", ..GOROUTINE },

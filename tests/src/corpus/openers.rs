@@ -5,6 +5,8 @@ use super::{BASE, Count, Peer, Root, Row};
 const OPENS: Row = Row { kind: "fd", rate_per_second: 7.3, says: "none closed", ..BASE };
 const DIALS: Row = Row { peer: Peer::Server, kind: "connection", state: Some("ESTABLISHED"), ..OPENS };
 const SERVES: Row = Row { peer: Peer::Caller, kind: "connection", state: Some("CLOSE_WAIT"), ..OPENS };
+/// Of so much work one piece in twenty is not finished, beside work of the same kind that is: two a second.
+const MIXED: &[&str] = &["-mix=20"];
 const IN_C: Row = Row { cgo: true, ..OPENS };
 /// What runs into RLIMIT_NOFILE, which is made a known number. Who calls whom inside of Go's library is not the same
 /// in each version.
@@ -25,13 +27,15 @@ const TIDIED: Row = Row {
 };
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 20] = [
+pub(super) const ROWS: [Row; 22] = [
     Row { situations: &[15], program: "ingest", rate_per_second: 11.3, kind: OPENS.kind, lines: &["os.Open(path)"], says: OPENS.says, ..LIMITED },
+    Row { situations: &[15], program: "ingest", arguments: MIXED, rate_per_second: 41.0, lines: &["os.Open(path)"], says: "", ..OPENS },
     Row { situations: &[15], program: "notices", lines: &["os.Open(path)"], count: Count::No, collects: false, ..OPENS },
     Row { situations: &[15], program: "notices", kind: OPENS.kind, rate_per_second: OPENS.rate_per_second, lines: &["os.Open(path)"], ..TIDIED },
     Row { situations: &[16], program: "stocktake", lines: &["os.Open(shelf)"], ..OPENS },
     Row { situations: &[17], program: "courier", rate_per_second: 5.9, peer: DIALS.peer, kind: DIALS.kind, state: DIALS.state, lines: &["http.Get(url)"], says: DIALS.says, brings: Some(("goroutine", Some(2.0))), ..LIMITED },
     Row { situations: &[17], program: "courier", arguments: &["-brief"], lines: &["http.DefaultClient.Do(request)"], brings: Some(("goroutine", Some(2.0))), ..DIALS },
+    Row { situations: &[17], program: "courier", arguments: MIXED, rate_per_second: 41.0, lines: &["http.Get(url)"], says: "", brings: Some(("goroutine", Some(2.0))), ..DIALS },
     Row { situations: &[18], program: "envoys", lines: &["messenger.Get(url)"], ..DIALS },
     Row { situations: &[20], program: "parlour", lines: &["pool.Get()"], collects: false, ..DIALS },
     Row { situations: &[20], program: "parlour", rate_per_second: DIALS.rate_per_second, peer: DIALS.peer, kind: DIALS.kind, state: DIALS.state, lines: &["pool.Get()"], ..TIDIED },

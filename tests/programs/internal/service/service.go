@@ -20,6 +20,7 @@ var (
 	style = flag.String("style", "square", "way of working: round or square")
 	most  = flag.Int("most", 0, "stop working after so many pieces; 0 for never")
 	tidy  = flag.Duration("tidy", 0, "how often to tidy up; 0 for whenever it is time")
+	mix   = flag.Int("mix", 1, "of so many pieces of work one is done in that style, the others square, and others go on beside them")
 	still = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
 )
 
@@ -31,6 +32,9 @@ func Start() {
 	flag.Parse()
 	if *style != "round" && *style != "square" {
 		log.Fatalf("-style %q: want round or square", *style)
+	}
+	if *mix < 1 {
+		log.Fatalf("-mix %d: want at least 1", *mix)
 	}
 	if *life > longestLife {
 		*life = longestLife
@@ -58,6 +62,14 @@ func Tell() {
 
 // Round says which of the two ways of working was asked for.
 func Round() bool { return *style == "round" }
+
+// Mixed says whether work of several styles was asked for.
+func Mixed() bool { return *mix > 1 }
+
+var turns atomic.Int64
+
+// Turn says in which of the two ways the next piece of work is to be done, where styles may be mixed.
+func Turn() bool { return Round() && turns.Add(1)%int64(*mix) == 0 }
 
 // Pace calls step at the asked rate for ever. What was missed while the machine was busy is caught up, so that the
 // rate over a window is the asked one.
