@@ -2,6 +2,7 @@
 package main
 
 import (
+	"flag"
 	"log"
 	"os/exec"
 
@@ -9,17 +10,30 @@ import (
 )
 
 func main() {
+	way := flag.String("way", "loose", "where pictures go: loose, album or pipe")
 	service.Start()
-	service.Pace(render)
+	service.Pace(func() { render(*way) })
 }
 
-func render() {
+// album is where pictures are looked up.
+var album []*exec.Cmd
+
+func render(way string) {
 	command := exec.Command("/bin/true")
+	if way == "pipe" {
+		if _, err := command.StdoutPipe(); err != nil {
+			log.Print(err)
+			return
+		}
+	}
 	if err := command.Start(); err != nil {
 		log.Print(err)
 		return
 	}
 	if service.Round() {
+		if way != "loose" {
+			album = append(album, command)
+		}
 		service.Held.Add(1)
 		return
 	}

@@ -26,8 +26,20 @@ const TIDIED: Row = Row {
     ..BASE
 };
 
+/// Children whose commands are kept, and with them what reaches the children: from Go 1.23 on a pidfd each.
+const PICTURES: Row = Row {
+    program: "thumbs",
+    rate_per_second: 4.3,
+    kind: "child",
+    lines: &["command.Start()"],
+    says: "none waited for",
+    root: Root::ForOrigin,
+    also: &[22],
+    ..OPENS
+};
+
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 22] = [
+pub(super) const ROWS: [Row; 23] = [
     Row { situations: &[15], program: "ingest", rate_per_second: 11.3, kind: OPENS.kind, lines: &["os.Open(path)"], says: OPENS.says, ..LIMITED },
     Row { situations: &[15], program: "ingest", arguments: MIXED, rate_per_second: 41.0, lines: &["os.Open(path)"], says: "", ..OPENS },
     Row { situations: &[15], program: "notices", lines: &["os.Open(path)"], count: Count::No, collects: false, ..OPENS },
@@ -50,4 +62,5 @@ pub(super) const ROWS: [Row; 22] = [
     Row { situations: &[23], program: "pressings", arguments: &["-way=sheet"], kind: "native", lines: &["syscall.Mmap(-1, 0, bytes"], says: "asked the system for", count: Count::No, ..OPENS },
     Row { situations: &[24], program: "archive", rate_per_second: 9.1, kind: "mapping", lines: &["syscall.Mmap(int(segment.Fd())"], says: "none given back", root: Root::ForOrigin, ..OPENS },
     Row { situations: &[25], program: "thumbs", rate_per_second: 4.3, kind: "child", lines: &["command.Start()"], says: "none waited for", root: Root::ForOrigin, also: &[21, 24], ..OPENS },
+    Row { situations: &[25], arguments: &["-way=album"], brings: Some(("fd", Some(1.0))), brings_from_go: 23, ..PICTURES },
 ];
