@@ -2,7 +2,7 @@ use super::{Diagnosis, Kind, Unseen, explain};
 use crate::golang::runtime::HeapCounters;
 use crate::judge::goroutines::tests::{HANDLER, crowd, watched};
 use crate::judge::simulation::{Beat, PROCESS, details_every, moment, sample, window};
-use crate::judge::{Bounds, Thresholds, Verdict, judge};
+use crate::judge::{Bounds, Steady, SteadyWhy, Thresholds, Verdict, judge};
 use crate::process::{GoProgram, Limits, Lineage, Module, Target};
 use crate::reading::Reading;
 use crate::sample::code::Frame;
@@ -173,6 +173,22 @@ fn healthy() {
             not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
         "#]],
     );
+}
+
+#[test]
+fn what_follows_the_load_is_not_said_to_have_stayed() {
+    let why = |kind, low, high| {
+        super::verdicts::ruled_out(&Steady { kind, why: SteadyWhy::Flat { low, high } }).why
+    };
+    assert_eq!(
+        why(Kind::Goroutine, 30.0, 229.0),
+        "Goroutines rise and fall within 30 to 229, without a trend, as what follows the load does."
+    );
+    assert_eq!(
+        why(Kind::Connection, 2_039.0, 2_099.0),
+        "Sockets stayed within 2,039 to 2,099, without a trend.",
+    );
+    assert_eq!(why(Kind::Thread, 4.0, 12.0), "OS threads stayed within 4 to 12, without a trend.");
 }
 
 #[test]

@@ -103,6 +103,12 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
     steps
 }
 
+/// Whether pieces come and go by so many that "stayed" would be the wrong word.
+fn swings(low: f64, high: f64, unit: Unit) -> bool {
+    const MANY: f64 = 20.0;
+    unit != Unit::Bytes && high - low >= MANY && high >= 2.0 * low
+}
+
 pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
     let kind = steady.kind;
     let unit = kind.unit();
@@ -111,6 +117,15 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
         SteadyWhy::Flat { low, high } if low == high => {
             let level = quantity(low, unit);
             (format!("{what} stayed at {level}."), format!("{short} {level}"))
+        }
+        SteadyWhy::Flat { low, high } if swings(low, high, unit) => {
+            let range = range(low, high, unit);
+            (
+                format!(
+                    "{what} rise and fall within {range}, without a trend, as what follows the load does."
+                ),
+                format!("{short} {range}"),
+            )
         }
         SteadyWhy::Flat { low, high } => {
             let range = range(low, high, unit);
@@ -166,7 +181,7 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
             let (level, flat) = (quantity(level, unit), duration(flat_seconds));
             (
                 format!(
-                    "{} was filled and has stayed at about {level} for {flat}: warm-up, or a cache that is full.",
+                    "{} rose and have stayed at about {level} for {flat}: warm-up, or a cache that is full.",
                     subject(kind)
                 ),
                 format!("live heap level at {level}"),

@@ -57,8 +57,11 @@ fn reason(window: &Window) -> Option<SteadyWhy> {
     if let Some(why) = not_returned(window) {
         return Some(why);
     }
-    let peak = highest(|counters| counters.heap.map(|heap| heap.live_bytes));
-    let live = highest(|counters| counters.heap.and_then(|heap| heap.marked_bytes));
+    // A burst that is over is the tooth of no saw: what each collection does shows at the newest of them as well.
+    let newest: Vec<_> = window.samples().filter_map(|it| counters(it)?.heap).collect();
+    let newest = newest.get(newest.len() / 2..)?;
+    let peak = newest.iter().map(|heap| heap.live_bytes).max()? as f64;
+    let live = newest.iter().filter_map(|heap| heap.marked_bytes).max()? as f64;
     if cycles >= 2 && live > 0.0 && peak >= TOOTH * live && peak - live >= WORTH_NAMING_BYTES {
         return Some(SteadyWhy::HeapSawtooth { live, peak, gogc_percent: heap.gogc_percent, cycles });
     }

@@ -59,6 +59,9 @@ fn which_innocent_it_is() {
     // A burst half way through the window, and free ever since.
     let burst = |second| HeapCounters { idle_bytes: if second < 20 { 0 } else { 90 }, ..saw(second, 30) };
     assert_eq!(told(burst), Some("not returned"));
+    // A burst that was over before, and given back to the system since.
+    let over = |second| if second < 8 { saw(second, 100) } else { saw(second, 30) };
+    assert_eq!(told(over), None);
     // Live bytes that fall from collection to collection are the foot of no saw.
     let falling = |second: u64| HeapCounters { marked_bytes: Some(100 - second), ..saw(second, 100) };
     assert_eq!(told(falling), None);
