@@ -39,7 +39,7 @@ const PICTURES: Row = Row {
 };
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 23] = [
+pub(super) const ROWS: [Row; 24] = [
     Row { situations: &[15], program: "ingest", rate_per_second: 11.3, kind: OPENS.kind, lines: &["os.Open(path)"], says: OPENS.says, ..LIMITED },
     Row { situations: &[15], program: "ingest", arguments: MIXED, rate_per_second: 41.0, lines: &["os.Open(path)"], says: "", ..OPENS },
     Row { situations: &[15], program: "notices", lines: &["os.Open(path)"], count: Count::No, collects: false, ..OPENS },
@@ -63,4 +63,6 @@ pub(super) const ROWS: [Row; 23] = [
     Row { situations: &[24], program: "archive", rate_per_second: 9.1, kind: "mapping", lines: &["syscall.Mmap(int(segment.Fd())"], says: "none given back", root: Root::ForOrigin, ..OPENS },
     Row { situations: &[25], program: "thumbs", rate_per_second: 4.3, kind: "child", lines: &["command.Start()"], says: "none waited for", root: Root::ForOrigin, also: &[21, 24], ..OPENS },
     Row { situations: &[25], arguments: &["-way=album"], brings: Some(("fd", Some(1.0))), brings_from_go: 23, ..PICTURES },
+    // One end of a pipe as well.
+    Row { situations: &[25], arguments: &["-way=pipe"], brings: Some(("fd", None)), ..PICTURES },
 ];
