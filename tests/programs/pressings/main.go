@@ -17,13 +17,16 @@ const (
 )
 
 func main() {
-	way := flag.String("way", "press", "how they are made: press or sheet")
+	way := flag.String("way", "press", "how they are made: press, sheet or grains")
 	service.Start()
 	service.Pace(func() {
 		service.Held.Add(recordBytes)
 		make := press
-		if *way == "sheet" {
+		switch *way {
+		case "sheet":
 			make = sheet
+		case "grains":
+			make = pour
 		}
 		melt := make(recordBytes)
 		if service.Round() {

@@ -3,3 +3,5 @@
 package main
 
 func press(bytes int) (melt func()) { return sheet(bytes) }
+
+func pour(bytes int) (melt func()) { return sheet(bytes) }

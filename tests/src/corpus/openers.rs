@@ -39,7 +39,7 @@ const PICTURES: Row = Row {
 };
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 24] = [
+pub(super) const ROWS: [Row; 25] = [
     Row { situations: &[15], program: "ingest", rate_per_second: 11.3, kind: OPENS.kind, lines: &["os.Open(path)"], says: OPENS.says, ..LIMITED },
     Row { situations: &[15], program: "ingest", arguments: MIXED, rate_per_second: 41.0, lines: &["os.Open(path)"], says: "", ..OPENS },
     Row { situations: &[15], program: "notices", lines: &["os.Open(path)"], count: Count::No, collects: false, ..OPENS },
@@ -59,6 +59,7 @@ pub(super) const ROWS: [Row; 24] = [
     Row { situations: &[22], program: "divers", kind: "thread", lines: &["syscall.Read(rope, signal)", "go dive("], says: "blocked in a system call", ..OPENS },
     Row { situations: &[22], program: "divers", arguments: &["-way=bell"], kind: "thread", lines: &["C.rest(C.int(rope))", "go descend("], says: "in C", ..IN_C },
     Row { situations: &[23], program: "pressings", kind: "native", lines: &["C.groove(C.size_t(bytes))"], says: "C code that is called from this line", count: Count::No, ..IN_C },
+    Row { situations: &[23], program: "pressings", arguments: &["-way=grains"], kind: "native", lines: &["C.groove(C.size_t(grainBytes))"], says: "C code that is called from this line", count: Count::No, ..IN_C },
     Row { situations: &[23], program: "pressings", arguments: &["-way=sheet"], kind: "native", lines: &["syscall.Mmap(-1, 0, bytes"], says: "asked the system for", count: Count::No, ..OPENS },
     Row { situations: &[24], program: "archive", rate_per_second: 9.1, kind: "mapping", lines: &["syscall.Mmap(int(segment.Fd())"], says: "none given back", root: Root::ForOrigin, ..OPENS },
     Row { situations: &[25], program: "thumbs", rate_per_second: 4.3, kind: "child", lines: &["command.Start()"], says: "none waited for", root: Root::ForOrigin, also: &[21, 24], ..OPENS },
