@@ -2,6 +2,7 @@
 package main
 
 import (
+	"flag"
 	"log"
 
 	"github.com/cihub/seelog"
@@ -10,12 +11,17 @@ import (
 	"example.com/parcels/internal/snapshot"
 )
 
-const configuration = `<seelog type="asynctimer" asyncinterval="1000000"><outputs><file path="/dev/null"/></outputs></seelog>`
+// configurations, by how entries are written.
+var configurations = map[string]string{
+	"timer": `<seelog type="asynctimer" asyncinterval="1000000"><outputs><file path="/dev/null"/></outputs></seelog>`,
+	"loop":  `<seelog type="asyncloop"><outputs><file path="/dev/null"/></outputs></seelog>`,
+}
 
 func main() {
+	way := flag.String("way", "timer", "how entries are written: timer or loop")
 	service.Start()
 	snapshot.Take()
-	base, err := seelog.LoggerFromConfigAsString(configuration)
+	base, err := seelog.LoggerFromConfigAsString(configurations[*way])
 	if err != nil {
 		log.Fatal(err)
 	}

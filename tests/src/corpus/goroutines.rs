@@ -23,7 +23,7 @@ const STUCK: Row = Row {
 const SAMPLED_PER_SECOND: f64 = 227.0;
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 13] = [
+pub(super) const ROWS: [Row; 14] = [
     Row { situations: &[1], program: "tickets", lines: &["go follow(one)", "<-one.result"], ..GOROUTINE },
     Row { situations: &[1], program: "tickets", lines: &["go follow(one)", "<-one.result"], ..STUCK },
     // Of so much work one piece in twenty is not finished, beside work of the same kind that is.
@@ -36,6 +36,7 @@ pub(super) const ROWS: [Row; 13] = [
     Row { situations: &[4], program: "queues", arguments: &["-lane=mutex"], lines: &["go enter(mutex)", "\tmutex.Lock()\n\tdefer"], says: "wait for a mutex", ..GOROUTINE },
     Row { situations: &[5], program: "pulses", lines: &["go attend()", "time.Sleep(interval)"], says: "sleep", ..GOROUTINE },
     Row { situations: &[6], program: "journal", rate_per_second: SAMPLED_PER_SECOND, lines: &["seelog.CloneLogger(base)"], says: "", ..GOROUTINE },
+    Row { situations: &[6], program: "journal", arguments: &["-way=loop"], rate_per_second: SAMPLED_PER_SECOND, lines: &["seelog.CloneLogger(base)"], says: "", ..GOROUTINE },
     Row { situations: &[13], program: "alarms", lines: &["go remind(time.NewTimer(notice))", "<-timer.C"], ..GOROUTINE },
     Row { situations: &[13], program: "alarms", lines: &["go remind(time.NewTimer(notice))", "<-timer.C"], ..STUCK },
 ];
