@@ -39,8 +39,9 @@ const PICTURES: Row = Row {
 };
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 25] = [
+pub(super) const ROWS: [Row; 27] = [
     Row { situations: &[15], program: "ingest", rate_per_second: 11.3, kind: OPENS.kind, lines: &["os.Open(path)"], says: OPENS.says, ..LIMITED },
+    Row { situations: &[15], program: "ingest", pace: Some("slow"), rate_per_second: 0.83, lines: &["os.Open(path)"], ..OPENS },
     Row { situations: &[15], program: "ingest", arguments: MIXED, rate_per_second: 41.0, lines: &["os.Open(path)"], says: "", ..OPENS },
     Row { situations: &[15], program: "notices", lines: &["os.Open(path)"], count: Count::No, collects: false, ..OPENS },
     Row { situations: &[15], program: "notices", kind: OPENS.kind, rate_per_second: OPENS.rate_per_second, lines: &["os.Open(path)"], ..TIDIED },
@@ -49,6 +50,7 @@ pub(super) const ROWS: [Row; 25] = [
     Row { situations: &[17], program: "courier", arguments: &["-brief"], lines: &["http.DefaultClient.Do(request)"], brings: Some(("goroutine", Some(2.0))), ..DIALS },
     Row { situations: &[17], program: "courier", arguments: MIXED, rate_per_second: 41.0, lines: &["http.Get(url)"], says: "", brings: Some(("goroutine", Some(2.0))), ..DIALS },
     Row { situations: &[18], program: "envoys", lines: &["messenger.Get(url)"], ..DIALS },
+    Row { situations: &[18], program: "envoys", pace: Some("slow"), rate_per_second: 0.83, lines: &["messenger.Get(url)"], ..DIALS },
     Row { situations: &[20], program: "parlour", lines: &["pool.Get()"], collects: false, ..DIALS },
     Row { situations: &[20], program: "parlour", rate_per_second: DIALS.rate_per_second, peer: DIALS.peer, kind: DIALS.kind, state: DIALS.state, lines: &["pool.Get()"], ..TIDIED },
     Row { situations: &[20], program: "clerk", lines: &["base.Query(\"entries\")"], ..DIALS },
