@@ -21,7 +21,7 @@ pub(super) const ROWS: [Row; 12] = [
     // A saw of GOGC=400.
     Row { arguments: &["-season=flood"], says: "GOGC=400", ..SEASON },
     // A burst, and idle ever after with memory that stays resident.
-    Row { arguments: &["-season=storm"], ..SEASON },
+    Row { arguments: &["-season=storm"], says: "not yet given back to the system", ..SEASON },
     // A map that was emptied and never shrinks: from outside it is live, and garbage is what comes and goes above it.
     Row { arguments: &["-season=harvest"], says: "GOGC=100", ..SEASON },
     // GOGC=off, held by GOMEMLIMIT.
