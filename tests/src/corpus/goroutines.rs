@@ -23,9 +23,10 @@ const STUCK: Row = Row {
 const SAMPLED_PER_SECOND: f64 = 227.0;
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 14] = [
+pub(super) const ROWS: [Row; 15] = [
     Row { situations: &[1], program: "tickets", lines: &["go follow(one)", "<-one.result"], ..GOROUTINE },
     Row { situations: &[1], program: "tickets", lines: &["go follow(one)", "<-one.result"], ..STUCK },
+    Row { situations: &[1], program: "tickets", pace: Some("slow"), rate_per_second: 0.83, lines: &["go follow(one)", "<-one.result"], also: &[], ..GOROUTINE },
     // Of so much work one piece in twenty is not finished, beside work of the same kind that is.
     Row { situations: &[1], program: "tickets", arguments: &["-mix=20"], rate_per_second: 41.0, lines: &["go follow(one)", "<-one.result"], ..GOROUTINE },
     Row { situations: &[2], program: "kiosk", peer: Peer::Visitor, lines: &["go pending.await()", "<-c.done"], ..GOROUTINE },
