@@ -122,7 +122,8 @@ impl Report {
             (blind, "something could not be read in any window"),
         ]
         .into_iter()
-        .filter_map(|(is_wrong, what)| is_wrong.then(|| what.to_owned()))
+        .filter(|(is_wrong, _)| *is_wrong)
+        .map(|(_, what)| what.to_owned())
         .chain(nameless)
         .collect()
     }
@@ -249,6 +250,7 @@ fn version(kind: Debian) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Judged, Report};
+    use std::slice::from_ref;
 
     const GROWS: &str =
         "heap: The Go heap: bytes grow by 1 MiB/s; meanwhile the process writes 1 MiB/s to data files";
@@ -277,7 +279,7 @@ mod tests {
         assert!(of(true, &[undecided(NAMED)], &[]).is_empty());
         assert_eq!(of(false, &[undecided(NAMED)], &[]), ["no window of it is healthy"]);
         assert_eq!(of(true, &[undecided(UNREAD)], &[]), ["something could not be read in any window"]);
-        assert_eq!(of(true, &[healthy.clone()], &[leak.clone()]), ["it is said to leak"]);
+        assert_eq!(of(true, from_ref(&healthy), from_ref(&leak)), ["it is said to leak"]);
         assert_eq!(of(false, &[leak, healthy], &[]), ["it is said to leak"]);
         assert_eq!(
             of(true, &[undecided(NAMED), undecided(GROWS)], &[]),

@@ -2,7 +2,7 @@
 //! and nothing worse. Each place of a number is tried once, with what no machine has, with the most that is taken, and
 //! with nothing and the most in turn, so that what should rise falls and sums are as large as they can be.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what is wrong with a fixture has to end the test")]
+#![expect(clippy::unwrap_used, reason = "what is wrong with a fixture has to end the test")]
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -33,7 +33,7 @@ fn numbers_and_lists_that_somebody_has_changed_harm_nothing() {
         lines.iter().for_each(|line| {
             visit(line, "", &mut |place, value| {
                 places.entry(place.to_owned()).or_insert(value.is_array());
-            })
+            });
         });
         places.retain(|place, _| tried.insert(place.clone()));
         for (place, is_list) in places {

@@ -65,7 +65,7 @@ pub fn measure(
                 // Staggered, so that not all are judged at the same moment: that is what costs most.
                 thread::sleep((WARM_UP + settings.window) * worker / workers);
                 while let Some((subject, executable, turn)) = next() {
-                    let outcome = match watch(subject, &executable, settings) {
+                    let outcome = match watch(&subject, &executable, settings) {
                         // Whatever was said, right or wrong: nobody had time to look.
                         Ok(run) if turn < TURNS && !run.is_honest() => {
                             discarded.lock().unwrap_or_else(PoisonError::into_inner).push(run);
@@ -101,8 +101,8 @@ pub fn measure(
 }
 
 /// Starts it, watches it, and compares.
-fn watch(subject: Subject, executable: &Path, settings: &Settings) -> Result<Run> {
-    let Subject { row, style, toolchain, .. } = subject;
+fn watch(subject: &Subject, executable: &Path, settings: &Settings) -> Result<Run> {
+    let Subject { row, style, toolchain, .. } = *subject;
     let guilt = subject.guilt();
     let scene = Scene::start(&row, style, executable, settings.window)?;
     let seconds = settings.window.as_secs();
@@ -122,7 +122,7 @@ fn watch(subject: Subject, executable: &Path, settings: &Settings) -> Result<Run
     fs::write(&saved, &outcome.stdout).with_context(|| format!("write {}", saved.display()))?;
     let rightly = diagnosis.primary().filter(|primary| Some(&*primary.kind) == guilt);
     Ok(Run {
-        subject,
+        subject: *subject,
         rank: rightly.map(|primary| rank(&row, primary)).transpose()?.flatten(),
         objections: objections(&row, style, toolchain.minor, &diagnosis, &truth)?,
         findings: stated(&diagnosis, guilt),

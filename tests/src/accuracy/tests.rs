@@ -20,10 +20,10 @@ fn subject(name: &str, style: Style, toolchain: &'static Toolchain) -> Subject {
     Subject { row, style, toolchain, flavour: Flavour::Stripped }
 }
 
-fn run(subject: Subject, verdict: &str, objections: &[About]) -> Run {
+fn run(subject: &Subject, verdict: &str, objections: &[About]) -> Run {
     let objection = |about: &About| Objection { about: *about, sentence: format!("it is about {about:?}") };
     Run {
-        subject,
+        subject: *subject,
         verdict: verdict.to_owned(),
         objections: objections.iter().map(objection).collect(),
         rank: None,
@@ -38,11 +38,11 @@ fn run(subject: Subject, verdict: &str, objections: &[About]) -> Run {
 }
 
 fn leak(verdict: &str, objections: &[About]) -> Run {
-    run(subject("tickets", Style::Round, &NEW), verdict, objections)
+    run(&subject("tickets", Style::Round, &NEW), verdict, objections)
 }
 
 fn innocent(verdict: &str, objections: &[About]) -> Run {
-    run(subject("tickets", Style::Square, &NEW), verdict, objections)
+    run(&subject("tickets", Style::Square, &NEW), verdict, objections)
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_report_says_what_was_missed() {
                 detected_after_seconds: Some(12.0),
                 ..leak("leak", &[])
             },
-            run(subject("ingest", Style::Round, &OLD), "leak", &[About::Line, About::Detail]),
+            run(&subject("ingest", Style::Round, &OLD), "leak", &[About::Line, About::Detail]),
             Run {
                 unexplained: Some(0.043),
                 accused_on_the_way: true,

@@ -21,16 +21,17 @@ const WINDOW: Duration = Duration::from_secs(45);
 /// The cases.
 pub fn cases() -> Vec<Case> {
     rows()
-        .flat_map(of_row)
+        .flat_map(|row| of_row(&row))
         .chain([Case::new("corpus::wrong_answers", [Need::Root, Need::Go], wrong_answers)])
         .collect()
 }
 
-fn of_row(row: Row) -> Vec<Case> {
+fn of_row(row: &Row) -> Vec<Case> {
+    let row = *row;
     let needs: Vec<_> = row.needs().collect();
     let case = |word: String, style, toolchain| {
         Case::new(format!("corpus::{}{word}", row.name()), needs.clone(), move || {
-            agrees(row, style, toolchain)
+            agrees(&row, style, toolchain)
         })
     };
     let mut cases = Vec::new();
@@ -55,15 +56,15 @@ pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Varia
 }
 
 /// What is said of one of the twins, built with that toolchain or the newest, is what must be said.
-fn agrees(row: Row, style: Style, toolchain: Option<&'static Toolchain>) -> Result<()> {
+fn agrees(row: &Row, style: Style, toolchain: Option<&'static Toolchain>) -> Result<()> {
     let toolchain = toolchain.or_else(Toolchain::newest).context("no Go toolchain is here")?;
-    let scene = start(&row, style, toolchain)?;
+    let scene = start(row, style, toolchain)?;
     let (diagnosis, outcome) = agent::diagnose(scene.pid(), WINDOW.as_secs())?;
     let truth = match row.guilt(style, toolchain.minor) {
-        Some(_) => scene.truth(&row, outcome.began, outcome.ended)?,
+        Some(_) => scene.truth(row, outcome.began, outcome.ended)?,
         None => Truth::default(),
     };
-    let objections = objections(&row, style, toolchain.minor, &diagnosis, &truth)?;
+    let objections = objections(row, style, toolchain.minor, &diagnosis, &truth)?;
     ensure!(objections.is_empty(), "{objections:#?}: {diagnosis:#?}");
     Ok(())
 }

@@ -31,8 +31,8 @@ pub mod threads;
 
 mod bytes;
 mod calibrate;
-mod metered;
 mod found;
+mod metered;
 mod modinfo;
 mod ranges;
 mod unwind;

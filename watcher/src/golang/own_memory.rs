@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn the_books_lead_to_what_the_runtime_has() {
-        let own = found(&memory(), &[HEAP..HEAP + 8 * 8192]);
+        let own = found(&memory(), std::slice::from_ref(&(HEAP..HEAP + 8 * 8192)));
         assert_eq!(own.is_reached, [true, true, false, true, true]);
         assert_eq!((own.uncounted_bytes, own.is_cut), (MAP_BYTES, false));
         let page = ENTRY / 4096 * 4096;
@@ -414,14 +414,14 @@ mod tests {
     #[test]
     fn spans_that_claim_all_addresses_do_not_make_it_work_without_end() {
         let memory = Counted(memory(), Cell::new(0));
-        let before = found(&memory, &[HEAP..HEAP + 8192]);
+        let before = found(&memory, std::slice::from_ref(&(HEAP..HEAP + 8192)));
         let usual = memory.1.replace(0);
-        let own = found(&memory, &[HEAP..1 << 47]);
+        let own = found(&memory, std::slice::from_ref(&(HEAP..1 << 47)));
         assert!(own.is_cut && !before.is_cut);
         assert_eq!(own.is_reached, before.is_reached);
         assert!(memory.1.get() < usual + 2 * MAX_ARENAS as u64, "{} reads", memory.1.get());
-        assert_eq!(arenas(&[0..1 << 47]).len(), MAX_ARENAS + 1);
+        assert_eq!(arenas(std::slice::from_ref(&(0..1 << 47))).len(), MAX_ARENAS + 1);
         assert_eq!(arenas(&[0..1, 8192..1 << 26, (1 << 26) + 1..u64::MAX]).len(), MAX_ARENAS + 1);
-        assert_eq!(arenas(&[1 << 47..u64::MAX]), [0; 0]);
+        assert_eq!(arenas(std::slice::from_ref(&(1 << 47..u64::MAX))), [0; 0]);
     }
 }

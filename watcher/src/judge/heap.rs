@@ -6,11 +6,11 @@
 use super::growth::{Course, course, creep};
 use super::trend::KEEPS_RISING;
 use super::{Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy};
-use crate::golang::runtime::HeapCounters;
 use crate::reading::Moment;
 use crate::sample::Sample;
 use crate::sample::code::Frame;
 use crate::sample::heap_sites::HeapSite;
+use crate::sample::runtime::HeapCounters;
 use crate::store::{Captures, Series, Window};
 use lines::Kept;
 use std::collections::HashMap;

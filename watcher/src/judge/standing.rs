@@ -5,10 +5,24 @@ use super::{Evidence, Finding, Hold, Ladder};
 /// Of those that came so many must have been seen for their staying to say something.
 const LEAST_CAME: u64 = 10;
 
+/// The shortest horizon is an hour, and tells only what it found several times in a row.
+const HORIZONS_TAKE_SECONDS: f64 = 2.0 * 3600.0;
+/// So sure a finding by totals has to be where nobody can wait for more.
+const SURE_ENOUGH: f64 = 0.8;
+
 /// Whether places in the program, or the horizons, stand behind a finding. What totals of one window show alone may be
-/// load that rises.
+/// load that rises; but a limit that is reached before a horizon could tell does not care what fills it.
 pub fn stands(finding: &Finding, ladder: &Ladder) -> bool {
-    finding.evidence.iter().any(speaks_of_places) || ladder.alarms().any(|alarm| alarm.kind == finding.kind)
+    finding.evidence.iter().any(speaks_of_places)
+        || ladder.alarms().any(|alarm| alarm.kind == finding.kind)
+        || cannot_wait(finding)
+}
+
+/// Even at the slowest pace that is plausible the process has come to its end by then.
+fn cannot_wait(finding: &Finding) -> bool {
+    let Some(exhausts) = finding.exhausts.filter(|it| it.beyond.is_none()) else { return false };
+    let soon = exhausts.high_seconds.is_some_and(|seconds| seconds <= HORIZONS_TAKE_SECONDS);
+    soon && finding.confidence >= SURE_ENOUGH
 }
 
 /// Whether it says what became of things that single places created. Every kind of evidence has its own answer, so
@@ -47,8 +61,8 @@ mod tests {
     use crate::judge::corroborate::Said;
     use crate::judge::simulation::{PROCESS, moment, sample, window};
     use crate::judge::{
-        Begin, Bounds, Created, Detail, Evidence, Finding, Hold, Judgement, Kind, Ladder, Rate, Thresholds,
-        judge,
+        Begin, Bounds, Created, Detail, Evidence, Exhaustion, Finding, Hold, Judgement, Kind, Ladder,
+        LimitName, Rate, Thresholds, judge,
     };
     use crate::sample::code::Frame;
     use crate::sample::heap_sites::{HeapCapture, HeapSite};
@@ -170,6 +184,25 @@ mod tests {
         let kept = Evidence::Retained { bytes: 1 << 24, objects: 16, share: 1.0, seconds: 45.0 };
         let by_spans = Finding { evidence: vec![kept], ..accused() };
         assert!(stands(&by_spans, &Ladder::default()));
+    }
+
+    #[test]
+    fn what_ends_before_a_horizon_could_tell_is_told_by_totals() {
+        let ends_in = |seconds: f64, confidence| {
+            let exhausts = Exhaustion {
+                limit: LimitName::OpenFiles,
+                limit_value: 1024,
+                in_seconds: seconds,
+                low_seconds: 0.9 * seconds,
+                high_seconds: Some(1.1 * seconds),
+                beyond: None,
+            };
+            let finding = Finding { exhausts: Some(exhausts), confidence, ..accused() };
+            stands(&finding, &Ladder::default())
+        };
+        assert!(ends_in(1_200.0, 0.85));
+        assert!(!ends_in(1_200.0, 0.6));
+        assert!(!ends_in(86_400.0, 0.95));
     }
 
     fn accused() -> Finding {

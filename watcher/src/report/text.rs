@@ -155,7 +155,7 @@ fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
     match detail {
         Detail::Short | Detail::Least if names.is_empty() => {}
         Detail::Short | Detail::Least => {
-            page.paragraph("Not seen", &format!("{} (why: --format json)", names.join("; ")))
+            page.paragraph("Not seen", &format!("{} (why: --format json)", names.join("; ")));
         }
         Detail::Reasons => {
             let mut label = "Not seen";
