@@ -16,12 +16,12 @@ pub(super) const ROWS: [Row; 12] = [
     // Some of everything, and all of it given back: the host suite has it among its healthy servers.
     Row { situations: &[27], program: "ledger", rate_per_second: 120.0, twin_in_suite: false, ..INNOCENT },
     // A cache that fills: all but full after the first seconds, or only slower and slower.
-    Row { arguments: &["-season=spring"], rate_per_second: 2000.0, says: "live heap", ..SEASON },
+    Row { arguments: &["-season=spring"], rate_per_second: 2000.0, says: "warm-up, or a pool that is full", ..SEASON },
     Row { arguments: &["-season=spring"], pace: Some("slow"), rate_per_second: 80.0, ..SEASON },
     // A saw of GOGC=400.
     Row { arguments: &["-season=flood"], says: "GOGC=400", ..SEASON },
-    // A burst, and idle ever after with memory that stays resident.
-    Row { arguments: &["-season=storm"], says: "not yet given back to the system", ..SEASON },
+    // A burst, and idle ever after: what is free stays resident for a while and is given back within the window.
+    Row { arguments: &["-season=storm"], says: "rise and fall back", ..SEASON },
     // A map that was emptied and never shrinks: from outside it is live, and garbage is what comes and goes above it.
     Row { arguments: &["-season=harvest"], says: "GOGC=100", ..SEASON },
     // GOGC=off, held by GOMEMLIMIT.
@@ -31,5 +31,5 @@ pub(super) const ROWS: [Row; 12] = [
     // A pool of workers that follows the load.
     Row { arguments: &["-season=rush"], says: "Goroutines rise and fall", ..SEASON },
     // A thousand connections that stay, and others that come and go.
-    Row { arguments: &["-season=fair"], rate_per_second: 20.0, root: Root::ForAll, says: "Sockets stayed within", ..SEASON },
+    Row { arguments: &["-season=fair"], rate_per_second: 20.0, root: Root::ForAll, says: "Sockets stayed", ..SEASON },
 ];

@@ -201,7 +201,7 @@ fn memory_and_a_filling_pool() {
             not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
             not Thread: OS threads stayed at 8. [threads 8]
             not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-            perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; 90 s should decide.
+            perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; watching for 90 s should decide.
             perhaps Heap: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
             perhaps Mapping: Resident pages of mapped files grow by 512 KiB per second; reading through a mapped file does that, and the kernel takes them back when it needs to.
             perhaps Native: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
@@ -327,7 +327,7 @@ fn goroutines_that_are_stuck() {
         not Mapping: Memory mappings stayed at 60. [mappings 60]
         not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
         not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        perhaps Goroutine: Goroutines are 1,000 at one line, always the same ones; whether any of them has run meanwhile shows after a collection, and 2 min 30 s should hold one.
+        perhaps Goroutine: Goroutines are 1,000 at one line, always the same ones; whether any of them has run meanwhile shows after a collection, and watching for 2 min 30 s should show one.
         next: Watch for longer: --duration 150s.
     "#]],
     );

@@ -114,10 +114,6 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
     let unit = kind.unit();
     let (what, short) = steady_subject(kind);
     let (why, phrase) = match steady.why {
-        SteadyWhy::Flat { low, high } if low == high => {
-            let level = quantity(low, unit);
-            (format!("{what} stayed at {level}."), format!("{short} {level}"))
-        }
         SteadyWhy::Flat { low, high } if swings(low, high, unit) => {
             let range = range(low, high, unit);
             (
@@ -128,8 +124,7 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
             )
         }
         SteadyWhy::Flat { low, high } => {
-            let range = range(low, high, unit);
-            (format!("{what} stayed within {range}."), format!("{short} {range}"))
+            (format!("{what} {}.", stayed(low, high, unit)), format!("{short} {}", range(low, high, unit)))
         }
         SteadyWhy::Sawtooth { low, high } => {
             let range = range(low, high, unit);
@@ -230,8 +225,8 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
             )
         }
         SteadyWhy::OutsideGo { low, high } => {
-            let range = range(low, high, unit);
-            (format!("{} stayed within {range}.", subject(kind)), format!("outside the Go heap {range}"))
+            let phrase = format!("outside the Go heap {}", range(low, high, unit));
+            (format!("{} {}.", subject(kind), stayed(low, high, unit)), phrase)
         }
         SteadyWhy::Falling { from, to } => {
             let (from, to) = (quantity(from, unit), quantity(to, unit));
@@ -239,6 +234,12 @@ pub(super) fn ruled_out(steady: &Steady) -> RuledOut {
         }
     };
     RuledOut { kind, why, phrase }
+}
+
+/// That it stayed, and where.
+fn stayed(low: f64, high: f64, unit: Unit) -> String {
+    let (low, high) = (quantity(low, unit), quantity(high, unit));
+    if low == high { format!("stayed at {low}") } else { format!("stayed within {low} to {high}") }
 }
 
 /// What was found steady, for a sentence and for a phrase. Heap and native memory were judged together.
@@ -278,14 +279,14 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
                 "but not steadily or not long enough to be told from warm-up or load"
             };
             let (rate, need) = (rate(per_second, unit), duration(need_seconds));
-            (format!("rise by {rate}, {because}; {need} should decide"), Some(need_seconds))
+            (format!("rise by {rate}, {because}; watching for {need} should decide"), Some(need_seconds))
         }
         UndecidedWhy::Unmoved { count, need_seconds } => {
             let (count, need) = (words::count(count as f64), duration(need_seconds));
             (
                 format!(
                     "are {count} at one line, always the same ones; whether any of them has run meanwhile shows \
-                     after a collection, and {need} should hold one"
+                     after a collection, and watching for {need} should show one"
                 ),
                 Some(need_seconds),
             )
@@ -294,7 +295,7 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             let have = counted(have, "collection", "collections");
             (
                 format!(
-                    "cannot be told from garbage by {have}, {need} are needed; {} should hold them",
+                    "cannot be told from garbage by {have}, {need} are needed; watching for {} should show them",
                     duration(need_seconds)
                 ),
                 Some(need_seconds),

@@ -132,6 +132,8 @@ fn each_format(receiving: i64) -> [(&'static str, Vec<u8>); 3] {
     builder.sample(vec![park, receive], vec![receiving], vec![]);
     let bare = builder.location(0x4a0, []);
     builder.sample(vec![bare], vec![2], vec![]);
+    let wrapped = builder.location(0x50, [(function("main.quay.wait", 30), 35)]);
+    builder.sample(vec![park, wrapped], vec![3], vec![]);
     builder.comment(identity_comment("shop", ProcessId { pid: 812, start_ticks: 4711 }));
     let mut packed = Vec::new();
     encode(&builder.build(), &mut packed).unwrap();
@@ -145,17 +147,25 @@ fn each_format(receiving: i64) -> [(&'static str, Vec<u8>); 3] {
         line("main.each[...].func1", 14, 32, false),
         line("runtime.goexit", 1700, 48, false),
     ];
+    // What it was inlined in is a wrapper, of which nobody is told.
+    let wrapped = [
+        line("runtime.gopark", 402, 16, false),
+        line("main.quay.wait", 35, 0x50, true),
+        line("runtime.goexit", 1700, 48, false),
+    ];
     let json = serde_json::json!({
         "schema": "watcher.goroutines/1", "process": {"pid": 812, "name": "shop"}, "process_start_ticks": 4711,
         "groups": [
             {"count": receiving, "system": false, "start": null, "stack": stack},
-            {"count": 2, "system": false, "start": null, "stack": [line("", 0, 0x4a0, false)]}
+            {"count": 2, "system": false, "start": null, "stack": [line("", 0, 0x4a0, false)]},
+            {"count": 3, "system": false, "start": null, "stack": wrapped}
         ]
     });
     let text = format!(
         "goroutine profile: total {}\n{receiving} @ 0x11 0x21 0x31\n#\t0x20\tmain.take[...]+0x0\t/src/main.go:8\n\
-         #\t0x20\tmain.each[...].func1+0x10\t/src/main.go:14\n\n2 @ 0x4a1\n#\t0x4a0\n",
-        receiving + 2
+         #\t0x20\tmain.each[...].func1+0x10\t/src/main.go:14\n\n2 @ 0x4a1\n#\t0x4a0\n\n3 @ 0x11 0x51 0x31\n\
+         #\t0x50\tmain.quay.wait+0x10\t/src/main.go:35\n",
+        receiving + 5
     );
     [("pprof", packed), ("json", json.to_string().into_bytes()), ("text", text.into_bytes())]
 }

@@ -194,10 +194,13 @@ impl Table {
             })
             .collect();
         let name = |line: &Line| self.functions.get(line.function as usize).map_or("", |it| it.name.as_str());
-        let is_root =
-            |(_, lines): &(u64, Vec<Line>)| matches!(&lines[..], [line] if name(line) == "runtime.goexit");
-        if places.len() > 1 && places.last().is_some_and(is_root) {
-            places.pop();
+        // By line and not by location: where a wrapper is dropped, what was inlined in it stands in one with its caller.
+        let has_more = places.len() > 1 || places.iter().any(|(_, lines)| lines.len() > 1);
+        if has_more && let Some((_, lines)) = places.last_mut() {
+            let root = lines.pop_if(|line| name(line) == "runtime.goexit");
+            if root.is_some() && lines.is_empty() {
+                places.pop();
+            }
         }
         let is_own = |(_, lines): &(u64, Vec<Line>)| {
             lines.is_empty() || lines.iter().any(|line| !is_runtime(name(line)))
