@@ -314,7 +314,7 @@ impl Observer {
         let (window, ladder) = (self.windows.get(&target.id)?, self.ladders.get(&target.id)?);
         let mut judgement = judge::judge_with(window, ladder, &bounds, &Thresholds::default());
         if let Some(present) = self.life(target, window) {
-            let cgroup = window.latest().and_then(|sample| sample.cgroup.seen());
+            let cgroup = window.latest().and_then(|sample| sample.cgroup.seen()?.memory_limit_bytes);
             story::tell(&mut judgement, self.lives.of(target.lineage.id), &present, &bounds, cgroup);
         }
         Some(judgement)

@@ -9,10 +9,9 @@
 
 use super::trend::Trend;
 use super::{
-    Bounds, Detail, Evidence, Exhaustion, Finding, Judgement, Kind, LimitName, Rate, Undecided, UndecidedWhy,
-    Verdict,
+    Beyond, Bounds, Detail, Evidence, Exhaustion, Finding, Judgement, Kind, LimitName, Rate, Undecided,
+    UndecidedWhy, Verdict,
 };
-use crate::sample::cgroup::CgroupUsage;
 use crate::store::lives::Life;
 pub use crate::store::lives::Total;
 use std::time::SystemTime;
@@ -35,7 +34,7 @@ const ALIKE: f64 = 4.0;
 const LONGEST_PAUSE_SECONDS: f64 = 330.0;
 /// A pause as long as this part of the life before it belongs to a schedule.
 const PAUSE_OF_LIFE: f64 = 0.5;
-/// Lives end close to a limit from this part on of what the program can have until it is reached.
+/// Lives end close to a limit from this part of it on.
 const NEAR_THE_LIMIT: f64 = 0.8;
 /// After another build a pace is another one where it differs by so much.
 const CHANGED: f64 = 3.0;
@@ -97,20 +96,19 @@ pub struct Change {
     pub after: f64,
 }
 
-/// Adds the story of a chain of restarts to the judgement on its present life. `ended` come oldest first; `cgroup` is
-/// that of the present life at its newest sample.
+/// Adds the story of a chain of restarts to the judgement on its present life. `ended` come oldest first.
 pub fn tell<'a>(
     judgement: &mut Judgement,
     ended: impl Iterator<Item = &'a Life>,
     present: &'a Life,
     bounds: &Bounds,
-    cgroup: Option<&CgroupUsage>,
+    cgroup_limit_bytes: Option<u64>,
 ) {
     let lives: Vec<&Life> = ended.chain([present]).collect();
     if lives.len() < 2 {
         return;
     }
-    let limits = Limits { bounds, cgroup };
+    let limits = Limits { bounds, cgroup_limit_bytes };
     let found = judgement.findings.iter().find(|it| it.primary).map(|it| total_of(it.kind));
     let total = match found {
         Some(total) => total,
@@ -203,43 +201,20 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 #[derive(Clone, Copy)]
 struct Limits<'a> {
     bounds: &'a Bounds,
-    cgroup: Option<&'a CgroupUsage>,
-}
-
-/// A limit, and how much one program can have until it is reached: others draw on most of them too.
-#[derive(Clone, Copy)]
-struct Reach {
-    limit: LimitName,
-    limit_value: u64,
-    most: f64,
+    cgroup_limit_bytes: Option<u64>,
 }
 
 impl Limits<'_> {
-    /// The tightest limit of a total of which the program has `used` now. Of memory it can have what it has and what
-    /// is left; a limit of which nobody knows what is left says nothing.
-    fn of(self, total: Total, used: f64) -> Option<Reach> {
-        let memory = |limit, value: Option<u64>, left: Option<u64>| {
-            value.zip(left).map(|(limit_value, left)| Reach { limit, limit_value, most: used + left as f64 })
-        };
+    /// The tightest limit of a total.
+    fn of(self, total: Total) -> Option<(LimitName, u64)> {
+        let host = self.bounds.host_memory_bytes.map(|bytes| (LimitName::HostMemory, bytes));
+        let cgroup = self.cgroup_limit_bytes.map(|bytes| (LimitName::CgroupMemory, bytes));
+        let files = self.bounds.limits.open_files.map(|count| (LimitName::OpenFiles, count));
         match total {
             Total::Memory | Total::LiveHeap => {
-                let max = self.cgroup.and_then(|cgroup| cgroup.memory_limit_bytes);
-                let in_use = self.cgroup.and_then(CgroupUsage::unreclaimable_bytes);
-                let left = max.zip(in_use).map(|(max, in_use)| max.saturating_sub(in_use));
-                let bounds = self.bounds;
-                [
-                    memory(LimitName::HostMemory, bounds.host_memory_bytes, bounds.host_available_bytes),
-                    memory(LimitName::CgroupMemory, max, left),
-                ]
-                .into_iter()
-                .flatten()
-                .min_by(|one, other| one.most.total_cmp(&other.most))
+                [host, cgroup].into_iter().flatten().min_by_key(|(_, bytes)| *bytes)
             }
-            Total::Descriptors => self.bounds.limits.open_files.map(|count| Reach {
-                limit: LimitName::OpenFiles,
-                limit_value: count,
-                most: count as f64,
-            }),
+            Total::Descriptors => files,
             Total::Goroutines => None,
         }
     }
@@ -291,8 +266,9 @@ impl Chain {
         let rates = || risen.iter().filter_map(|it| it.rate).map(|rate| rate.per_second);
         let (slowest, fastest) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
         let present_agrees = self.chapters.last().is_none_or(|it| it.is_short || it.rate.is_some());
-        let reach = self.reach(limits);
-        let near = |chapter: &&&Chapter| reach.is_some_and(|reach| chapter.to >= NEAR_THE_LIMIT * reach.most);
+        let near = |chapter: &&&Chapter| {
+            limits.of(self.total).is_some_and(|(_, limit)| chapter.to >= NEAR_THE_LIMIT * limit as f64)
+        };
         risen.len() >= LEAST_LIVES
             && risen.len() as f64 >= NEARLY_ALL * telling as f64
             && fastest <= ALIKE * slowest
@@ -300,11 +276,6 @@ impl Chain {
             && self.falls_at_each_restart()
             && self.follows_at_once()
             && risen.iter().filter(near).count() as f64 >= NEARLY_ALL * risen.len() as f64
-    }
-
-    /// The tightest limit for what the present life has.
-    fn reach(&self, limits: Limits<'_>) -> Option<Reach> {
-        limits.of(self.total, self.chapters.last()?.to)
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&Chapter, &Chapter)> {
@@ -348,7 +319,7 @@ impl Chain {
             total: self.total,
             typical_seconds: median(self.ended().iter().map(|it| it.seconds).collect())?,
             rate,
-            exhausts: self.reach(limits).and_then(|reach| when(reach, present.to, rate)),
+            exhausts: limits.of(self.total).and_then(|limit| when(limit, present.to, rate)),
             changed: changed.map(|(before, after)| Change {
                 since: first_of_build.started,
                 build_name: first_of_build.build_name.clone(),
@@ -361,16 +332,17 @@ impl Chain {
     }
 }
 
-fn when(reach: Reach, used: f64, rate: Rate) -> Option<Exhaustion> {
-    let left = (reach.most - used).max(0.0);
+fn when((limit, limit_value): (LimitName, u64), used: f64, rate: Rate) -> Option<Exhaustion> {
+    let left = (limit_value as f64 - used).max(0.0);
     let seconds = |per_second: f64| (per_second > 0.0).then(|| left / per_second);
+    let beyond: Option<Beyond> = None;
     Some(Exhaustion {
-        limit: reach.limit,
-        limit_value: reach.limit_value,
+        limit,
+        limit_value,
         in_seconds: seconds(rate.per_second)?,
         low_seconds: seconds(rate.high)?,
         high_seconds: seconds(rate.low),
-        beyond: None,
+        beyond,
     })
 }
 
