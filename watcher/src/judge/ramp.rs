@@ -215,30 +215,47 @@ impl Beside {
     /// What one step leaves unexplained, and two, and three, each found where it fits best beside those before it, and
     /// weighed by how many they are.
     fn steps(&self, n: usize) -> impl Iterator<Item = f64> {
-        let step =
-            move |at: usize| -> Vec<f64> { (0..n).map(|index| f64::from(u8::from(index >= at))).collect() };
-        let best = move |known: &[Vec<f64>]| {
-            let candidates = (STEP_MARGIN..=n - STEP_MARGIN).map(|at| {
-                let mut shapes = known.to_vec();
-                shapes.push(step(at));
-                (self.unexplained(&shapes), shapes)
-            });
-            candidates.min_by(|a, b| a.0.total_cmp(&b.0))
-        };
-        let mut shapes: Vec<Vec<f64>> = Vec::new();
+        let mut steps: Vec<usize> = Vec::new();
         let mut weight = 1.0;
         (0..STEPS).map_while(move |_| {
-            let (mut left, mut found) = best(&shapes)?;
+            let (mut left, mut at) = self.best_step(n, &steps)?;
             // The steps before it were found without it: each is looked for once more.
-            for _ in 1..found.len() {
-                found.remove(0);
-                (left, found) = best(&found)?;
+            for _ in 0..steps.len() {
+                steps.push(at);
+                steps.remove(0);
+                (left, at) = self.best_step(n, &steps)?;
             }
-            shapes = found;
+            steps.push(at);
             let weighed = left * weight;
             weight *= WORTH_OF_A_STEP;
             Some(weighed)
         })
+    }
+
+    /// The step that leaves least unexplained beside those at `known`: how much that is, and where it is.
+    ///
+    /// A step is 0 and then 1, so that its product with anything is the sum of the rest of that: no step has to be
+    /// written out to be tried.
+    fn best_step(&self, n: usize, known: &[usize]) -> Option<(f64, usize)> {
+        let mut base: Vec<Vec<f64>> =
+            self.directions.iter().filter_map(|direction| unit(direction.clone())).collect();
+        let mut left = self.values.clone();
+        for at in known {
+            let step = (0..n).map(|index| f64::from(u8::from(index >= *at))).collect();
+            let rest = base.iter().fold(step, |rest: Vec<f64>, direction| without(rest, direction));
+            let Some(rest) = unit(rest) else { continue };
+            left = without(left, &rest);
+            base.push(rest);
+        }
+        let square = product(&left, &left);
+        let along = sums_of_rest(&left);
+        let base: Vec<Vec<f64>> = base.iter().map(|direction| sums_of_rest(direction)).collect();
+        let candidates = (STEP_MARGIN..=n.checked_sub(STEP_MARGIN)?).map(|at| {
+            let own = (n - at) as f64 - base.iter().map(|sums| sums[at].powi(2)).sum::<f64>();
+            let explained = if own > 1e-9 * n as f64 { along[at].powi(2) / own } else { 0.0 };
+            ((square - explained).max(0.0), at)
+        });
+        candidates.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// Sum of the squares of the values that these shapes leave.
@@ -267,6 +284,21 @@ fn done(seconds: &[f64], loads: &[f64]) -> Vec<f64> {
     work.collect()
 }
 
+/// Of each index what it and all after it hold together; one more, with nothing, at the end.
+fn sums_of_rest(values: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0; values.len() + 1];
+    for (index, value) in values.iter().enumerate().rev() {
+        sums[index] = sums[index + 1] + value;
+    }
+    sums
+}
+
+/// The same direction with length 1; `None` where hardly anything is there.
+fn unit(values: Vec<f64>) -> Option<Vec<f64>> {
+    let square = product(&values, &values);
+    (square > 1e-18).then(|| values.iter().map(|value| value / square.sqrt()).collect())
+}
+
 /// `values` less their part along `direction`.
 fn without(mut values: Vec<f64>, direction: &[f64]) -> Vec<f64> {
     let square = product(direction, direction);
@@ -285,3 +317,6 @@ fn product_centred(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }
+
+#[cfg(test)]
+mod tests;
