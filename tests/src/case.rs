@@ -1,26 +1,24 @@
 //! One test and what the machine must offer for it.
 
 use crate::need::Need;
+use crate::turns::Turns;
 use anyhow::{Error, Result, anyhow};
 use libtest_mimic::Trial;
 use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
 
-/// Held by each case that runs beside others, and alone by one that is asked again.
-static BESIDE_OTHERS: RwLock<()> = RwLock::new(());
-/// Held by each case that keeps a core busy for as long as it runs.
-static BUSY: Mutex<()> = Mutex::new(());
 /// Cases that were asked again. More than this many failures have another reason than a busy machine.
 static ASKED_AGAIN: AtomicUsize = AtomicUsize::new(0);
-const MAX_ASKED_AGAIN: usize = 12;
+pub(crate) const MAX_ASKED_AGAIN: usize = 12;
 
 /// A test that may need more than every machine has.
 pub struct Case {
     name: String,
     needs: Vec<Need>,
+    is_busy: bool,
     run: Box<dyn Fn() -> Result<()> + Send>,
 }
 
@@ -42,16 +40,12 @@ impl Case {
         needs: impl IntoIterator<Item = Need>,
         run: impl Fn() -> Result<()> + Send + 'static,
     ) -> Case {
-        Case { name: name.into(), needs: needs.into_iter().collect(), run: Box::new(run) }
+        Case { name: name.into(), needs: needs.into_iter().collect(), is_busy: false, run: Box::new(run) }
     }
 
     /// Keeps a core busy by itself: of such cases one runs at a time.
     pub fn busy(mut self) -> Case {
-        let run = self.run;
-        self.run = Box::new(move || {
-            let _alone = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
-            run()
-        });
+        self.is_busy = true;
         self
     }
 
@@ -66,14 +60,14 @@ impl Case {
         }
     }
 
-    /// The case for the runner.
-    pub fn into_trial(self, fate: Fate) -> Trial {
-        let run = self.run;
+    /// The case for the runner; it runs when it has a turn.
+    pub fn into_trial(self, fate: Fate, turns: Arc<Turns>) -> Trial {
+        let (run, is_busy) = (self.run, self.is_busy);
         match fate {
             Fate::Runs => {
                 let name = self.name.clone();
                 Trial::test(self.name, move || {
-                    attempt(&name, &run).map_err(|error| format!("{error:#}").into())
+                    attempt(&name, &run, is_busy, &turns).map_err(|error| format!("{error:#}").into())
                 })
             }
             Fate::LeftOut(_) => Trial::test(self.name, || Ok(())).with_ignored_flag(true),
@@ -95,21 +89,23 @@ impl Case {
     }
 }
 
-/// Runs a case, and where it fails among others once more alone: many cases watch real programs for a fixed time, and
-/// on a few cores a neighbour may starve them. What fails alone is wrong; what passes alone is told all the same.
-fn attempt(name: &str, run: &dyn Fn() -> Result<()>) -> Result<()> {
+/// Runs a case, and where it fails among others once more when the others are done: many cases watch real programs for
+/// a fixed time, and on a few cores a neighbour may starve them. What fails then is wrong; what passes then is told all
+/// the same.
+fn attempt(name: &str, run: &dyn Fn() -> Result<()>, is_busy: bool, turns: &Turns) -> Result<()> {
     let first = {
-        let _beside = BESIDE_OTHERS.read().unwrap_or_else(PoisonError::into_inner);
+        let _turn = turns.among_others(is_busy);
         caught(run)
     };
     let Err(error) = first else { return Ok(()) };
     if ASKED_AGAIN.fetch_add(1, Ordering::Relaxed) >= MAX_ASKED_AGAIN {
         return Err(error);
     }
-    let _alone = BESIDE_OTHERS.write().unwrap_or_else(PoisonError::into_inner);
-    caught(run)
-        .map_err(|again| again.context(format!("alone too, after it failed among others: {error:#}")))?;
-    writeln!(io::stdout(), "passes only alone: {name}: among others: {error:#}")?;
+    let _turn = turns.when_calm();
+    caught(run).map_err(|again| {
+        again.context(format!("on a calm machine too, after it failed among others: {error:#}"))
+    })?;
+    writeln!(io::stdout(), "passes only on a calm machine: {name}: among others: {error:#}")?;
     Ok(())
 }
 
@@ -127,10 +123,14 @@ fn told(panic: &(dyn Any + Send)) -> Error {
 mod tests {
     use super::{Case, Fate};
     use crate::need::Need;
+    use crate::turns::Turns;
+    use std::sync::Arc;
 
     #[test]
-    fn a_failure_is_asked_again_alone_and_a_panic_is_one() {
-        use super::attempt;
+    fn a_failure_is_asked_again_and_a_panic_is_one() {
+        let turns = Turns::new(1);
+        let attempt =
+            |name: &str, run: &dyn Fn() -> anyhow::Result<()>| super::attempt(name, run, false, &turns);
         use std::cell::Cell;
 
         let runs = Cell::new(0);
@@ -146,11 +146,15 @@ mod tests {
         assert_eq!(runs.get(), 1);
         assert!(attempt("row", &fails_before(2)).is_ok());
         let error = attempt("row", &fails_before(3)).map_err(|error| format!("{error:#}"));
-        assert_eq!(error, Err("alone too, after it failed among others: run 1: run 2".to_owned()));
+        assert_eq!(
+            error,
+            Err("on a calm machine too, after it failed among others: run 1: run 2".to_owned())
+        );
         let error = attempt("row", &|| panic!("row {}", 7)).map_err(|error| format!("{error:#}"));
         assert_eq!(
             error,
-            Err("alone too, after it failed among others: panicked: row 7: panicked: row 7".to_owned())
+            Err("on a calm machine too, after it failed among others: panicked: row 7: panicked: row 7"
+                .to_owned())
         );
     }
 
@@ -166,6 +170,8 @@ mod tests {
         let shell = Need::Program { program: "sh", package: "dash" };
         assert_eq!(case(&[shell]).fate(true), Fate::Runs);
         assert_eq!(case(&[shell, NOWHERE]).fate(true), Fate::Fails(why()));
-        assert!(case(&[NOWHERE]).into_trial(Fate::LeftOut(why())).has_ignored_flag());
+        assert!(
+            case(&[NOWHERE]).into_trial(Fate::LeftOut(why()), Arc::new(Turns::new(1))).has_ignored_flag()
+        );
     }
 }

@@ -40,5 +40,6 @@ pub mod sampling;
 pub mod scene;
 pub mod servers;
 pub mod toolchain;
+pub mod turns;
 pub mod under_load;
 pub mod vm;

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 /// Most cases wait for a window to fill, so far more of them run at once than there are cores.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 18;
 
 fn main() -> io::Result<ExitCode> {
     let mut arguments = Arguments::from_args();

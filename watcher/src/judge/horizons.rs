@@ -57,9 +57,9 @@ enum Test {
 /// All of them, the shortest first.
 #[rustfmt::skip]
 pub const HORIZONS: [Horizon; 4] = [
-    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 3, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, test: Test::Steep, over_noise: 6.0, confidence: 0.7 },
-    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 3, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, test: Test::Steep, over_noise: 6.0, confidence: 0.75 },
-    Horizon { name: "two days", level: 2, buckets: 96, every: 2, looks: 3, max_p_value: 1e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 4.0, confidence: 0.75 },
+    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 4, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, test: Test::Steep, over_noise: 6.0, confidence: 0.7 },
+    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 4, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, test: Test::Steep, over_noise: 6.0, confidence: 0.75 },
+    Horizon { name: "two days", level: 2, buckets: 96, every: 1, looks: 4, max_p_value: 1e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 4.0, confidence: 0.75 },
     Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-5, beyond_load: 0.15, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 5.0, confidence: 0.8 },
 ];
 
