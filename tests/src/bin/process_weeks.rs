@@ -28,9 +28,12 @@ struct Args {
     /// Where to write the same as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Tell of each false alarm.
+    /// Tell of each alarm.
     #[arg(long)]
     verbose: bool,
+    /// Only scenes whose names hold this.
+    #[arg(long, default_value = "")]
+    scene: String,
 }
 
 fn main() -> Result<()> {
@@ -40,11 +43,14 @@ fn main() -> Result<()> {
     for scene in LEAKS {
         plan.extend((0..args.leaks).map(|week| (scene, args.seed + week)));
     }
+    plan.retain(|(scene, _)| format!("{scene:?}").contains(&args.scene));
     let weeks = live_all(&plan)?;
     let mut out = stdout().lock();
     if args.verbose {
-        for ((scene, seed), week) in plan.iter().zip(&weeks).filter(|((scene, _), _)| !LEAKS.contains(scene))
-        {
+        for ((scene, seed), week) in plan.iter().zip(&weeks) {
+            if let (Some(kind), Some(hours)) = (week.leaks, week.leaks_after) {
+                writeln!(out, "{scene:?} {seed}: {kind:?} leaks after {hours:.1} h")?;
+            }
             for told in &week.told {
                 let (kind, name) = (told.kind, HORIZONS[told.horizon].name);
                 writeln!(out, "{scene:?} {seed}: {kind:?} over {name} after {:.1} h", told.hours)?;

@@ -63,8 +63,8 @@ pub const HORIZONS: [Horizon; 4] = [
     Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-5, beyond_load: 0.15, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 5.0, confidence: 0.8 },
 ];
 
-/// Memory must grow by so many bytes.
-const LEAST_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
+/// Memory must grow by so many bytes: a percent of 20 MiB per hour is as much in half a day.
+const LEAST_BYTES: f64 = 3.0 * 1024.0 * 1024.0;
 
 /// So many of a horizon's buckets must be there, and the first and the last of them as far apart.
 const SEEN: f64 = 0.75;

@@ -150,14 +150,27 @@ fn copy_tables(file: &File) -> io::Result<File> {
     copy.set_len(file.metadata()?.len())?;
     copy.write_all_at(&header, 0)?;
     let mut budget = MAX_TABLE_BYTES;
-    let programs = number(&header, 56, 2).saturating_mul(PROGRAM_HEADER_BYTES);
-    copy_range(file, &copy, number(&header, 32, 8), programs, &mut budget)?;
+    let (programs, count) = (number(&header, 32, 8), number(&header, 56, 2));
+    copy_range(file, &copy, programs, count * PROGRAM_HEADER_BYTES, &mut budget)?;
+    for index in 0..count {
+        let mut program = [0; PROGRAM_HEADER_BYTES as usize];
+        copy.read_exact_at(&mut program, programs + index * PROGRAM_HEADER_BYTES)?;
+        // Where it lies in the file and in memory, and how long it is in each: whoever reads the copy adds these up.
+        let [offset, address, bytes, room] = [8, 16, 32, 40].map(|at| number(&program, at, 8));
+        let ends = [offset.checked_add(bytes), address.checked_add(bytes), address.checked_add(room)];
+        if ends.contains(&None) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
     let (sections, count) = (number(&header, 40, 8), number(&header, 60, 2).min(MAX_SECTIONS));
     copy_range(file, &copy, sections, count * SECTION_BYTES, &mut budget)?;
     for index in 0..count {
         let mut section = [0; SECTION_BYTES as usize];
         let at = sections.checked_add(index * SECTION_BYTES).ok_or(io::ErrorKind::InvalidData)?;
         file.read_exact_at(&mut section, at)?;
+        if number(&section, 24, 8).checked_add(number(&section, 32, 8)).is_none() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         if TABLES.contains(&number(&section, 4, 4)) {
             copy_range(file, &copy, number(&section, 24, 8), number(&section, 32, 8), &mut budget)?;
         }
@@ -238,6 +251,28 @@ mod tests {
         assert!(code_at(&mappings, (&raw const local).addr() as u64).is_none());
         assert!(code_at(&mappings, 0).is_none());
         assert!(code_at(&mappings, u64::MAX).is_none());
+    }
+
+    #[test]
+    fn a_segment_beyond_all_addresses_is_refused() {
+        let (process, mappings) = own();
+        let library = mappings.iter().find(|mapping| mapping.name.contains("libc.so")).unwrap();
+        let mut bytes = Vec::new();
+        process.mapped_file(library).into_seen().unwrap().read_to_end(&mut bytes).unwrap();
+        let programs = usize::try_from(number(&bytes, 32, 8)).unwrap();
+        let names = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            let malloc = (libc::malloc as *const ()).addr() as u64;
+            let mapping = code_at(&mappings, malloc).unwrap();
+            names_at(&file, &[malloc - mapping.range.start + mapping.file_offset]).remove(0)
+        };
+        assert!(names(&bytes).is_some());
+        for field in [8, 16, 32, 40] {
+            let mut garbled = bytes.clone();
+            garbled[programs + 56 + field..][..8].fill(0xff);
+            assert_eq!(names(&garbled), None, "field at {field}");
+        }
     }
 
     proptest! {
