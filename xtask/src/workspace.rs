@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,7 +44,11 @@ pub fn build_watcher() -> Result<PathBuf> {
 pub fn prepare_to_watch() -> Result<PathBuf> {
     let watcher = build_watcher()?;
     if is_root() && is_empty(Path::new(TRACEFS)) {
-        succeed(Command::new("mount").args(["-t", "tracefs", "nodev", TRACEFS]))?;
+        let mounted = succeed(Command::new("mount").args(["-t", "tracefs", "nodev", TRACEFS]));
+        if let Err(error) = mounted {
+            // In a container root may not. Everything but the ledgers works without, and says what it lacks.
+            writeln!(std::io::stdout(), "The kernel's list of tracepoints is not here: {error:#}")?;
+        }
     }
     Ok(watcher)
 }

@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, churn, detection, fixtures, healthy, heap, heap_leaks, innocents, leaks, ledger, limits, pulls,
-    retention, strange, views, waiting,
+    births, churn, descriptor_ledger, detection, fixtures, healthy, heap, heap_leaks, innocents, leaks,
+    ledger, limits, mapping_ledger, modules, pulls, retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -34,10 +34,14 @@ fn main() -> io::Result<()> {
     let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(churn);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds()).chain(innocents::builds());
+    let of_all = of_all.chain(descriptor_ledger::builds()).chain(mapping_ledger::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {
             writeln!(out, "{error:#}")?;
         }
+    }
+    if let Err(error) = modules::prepare() {
+        writeln!(out, "{error:#}")?;
     }
     Ok(())
 }

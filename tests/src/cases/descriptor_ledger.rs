@@ -2,7 +2,7 @@
 
 use crate::build::{self, Variant};
 use crate::case::Case;
-use crate::cases::mapping_ledger::{MINORS, needs};
+use crate::cases::mapping_ledger::{MINORS, needs, of_every_version};
 use crate::ledgers::{Watching, is_complete, through, told};
 use crate::program::{self, Style};
 use crate::running::Running;
@@ -65,6 +65,11 @@ pub fn cases() -> Vec<Case> {
         })
     });
     matrix.collect()
+}
+
+/// What these cases build.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    of_every_version("wicket")
 }
 
 /// A program that waits for its sign.

@@ -92,6 +92,21 @@ pub fn cases() -> Vec<Case> {
     matrix.chain(single).collect()
 }
 
+/// What the ledgers' cases build, whatever they are about: `program` in each version, with and without C.
+pub(super) fn of_every_version(
+    program: &'static str,
+) -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    let toolchains = MINORS.into_iter().filter_map(Toolchain::minor);
+    toolchains.flat_map(move |toolchain| {
+        [Variant::STRIPPED, Variant::CGO].map(|variant| (program, toolchain, variant))
+    })
+}
+
+/// What these cases build, and those of tasks.
+pub fn builds() -> impl Iterator<Item = (&'static str, &'static Toolchain, Variant)> {
+    of_every_version("quarry")
+}
+
 pub(super) fn needs(minor: u32, variant: Variant) -> Vec<Need> {
     let compiler = variant.cgo.then_some(C_COMPILER);
     [Need::Root, Need::GoMinor(minor)].into_iter().chain(compiler).collect()

@@ -47,15 +47,29 @@ pub fn cases() -> Vec<Case> {
     MINORS.into_iter().flat_map(of).chain(others).collect()
 }
 
+/// The plugins of a program.
+const WINGS: [&str; 2] = ["annex/east", "annex/west"];
+
+/// Builds what these cases load and run.
+pub fn prepare() -> Result<()> {
+    build_c(HOST)?;
+    pantry(Toolchain::newest().context("no Go toolchain is here")?.minor)?;
+    for toolchain in MINORS.into_iter().filter_map(Toolchain::minor) {
+        build("annex", toolchain, Variant::CGO)?;
+        WINGS.iter().try_for_each(|wing| build_loaded(wing, toolchain, Loaded::Plugin).map(drop))?;
+        pantry(toolchain.minor)?;
+    }
+    Ok(())
+}
+
 /// The twins: wings are opened after the runtime was attached to, or never.
 fn plugins(minor: u32, opens: bool) -> Result<()> {
     let toolchain = Toolchain::minor(minor).context("the toolchain is gone")?;
     let mut command = Command::new(build("annex", toolchain, Variant::CGO)?);
     command.args(["-still", "-for=60s", "-after=3s"]).arg(format!("-guests={GUESTS}"));
-    let wings = ["east", "west"];
     if opens {
-        for wing in wings {
-            command.arg(build_loaded(&format!("annex/{wing}"), toolchain, Loaded::Plugin)?);
+        for wing in WINGS {
+            command.arg(build_loaded(wing, toolchain, Loaded::Plugin)?);
         }
     }
     let mut running = Running::start(&mut command)?;
@@ -64,10 +78,10 @@ fn plugins(minor: u32, opens: bool) -> Result<()> {
     let own = ("main.lodge".to_owned(), GUESTS);
     let before = lodgers(&mut attached)?;
     ensure!(before == BTreeMap::from([own.clone()]), "want our own guests alone: {before:?}");
-    for opened in 1..=if opens { wings.len() } else { 0 } {
+    for opened in 1..=if opens { WINGS.len() } else { 0 } {
         running.holding(GUESTS * (opened as u64 + 1))?;
-        let of_wings = wings[..opened].iter();
-        let of_wings = of_wings.map(|wing| (format!("example.com/parcels/annex/{wing}.lodge"), GUESTS));
+        let of_wings = WINGS[..opened].iter();
+        let of_wings = of_wings.map(|wing| (format!("example.com/parcels/{wing}.lodge"), GUESTS));
         let expected: BTreeMap<String, u64> = of_wings.chain([own.clone()]).collect();
         let mut found = lodgers(&mut attached)?;
         // The count is told when the last of them has been started: it may not have been scheduled yet.
@@ -81,7 +95,7 @@ fn plugins(minor: u32, opens: bool) -> Result<()> {
         ensure!(found == expected, "want {expected:?}, there are {found:?}");
     }
     let modules = attached.runtime.symbols(&attached.file, &attached.memory).0.modules().count();
-    let expected = if opens { 1 + wings.len() } else { 1 };
+    let expected = if opens { 1 + WINGS.len() } else { 1 };
     ensure!(modules == expected, "want {expected} modules, there are {modules}");
     Ok(())
 }

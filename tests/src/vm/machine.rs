@@ -46,8 +46,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Runs it until it switches itself off, for `longest` at most. An error where it could not be started.
-    pub fn run(&self, longest: Duration) -> Result<Ending> {
+    /// Runs it until it switches itself off, for `longest` at most, and no longer than `longest_case` without a word of
+    /// a case. An error where it could not be started.
+    pub fn run(&self, longest: Duration, longest_case: Duration) -> Result<Ending> {
         let (console, cases) = (self.directory.join("console"), self.directory.join("cases"));
         // The emulator ends with us even where we are killed.
         let mut command = Command::new("setpriv");
@@ -65,11 +66,16 @@ impl Machine {
         let errors = fs::File::create(&said).with_context(|| format!("create {}", said.display()))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         let mut running = Running(command.spawn().context("run setpriv")?);
-        let deadline = Instant::now() + longest;
-        let mut in_time = true;
+        let began = Instant::now();
+        let (mut told_bytes, mut told) = (0, began);
+        let mut stopped_after = None;
         while running.0.try_wait().context("wait for the emulator")?.is_none() {
-            if Instant::now() > deadline {
-                in_time = false;
+            let bytes = fs::metadata(&cases).map_or(0, |file| file.len());
+            if bytes > told_bytes {
+                (told_bytes, told) = (bytes, Instant::now());
+            }
+            if began.elapsed() > longest || told.elapsed() > longest_case {
+                stopped_after = Some(began.elapsed());
                 break;
             }
             thread::sleep(Duration::from_millis(50));
@@ -77,7 +83,7 @@ impl Machine {
         drop(running);
         let text = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""));
         let read = |path| text(path).unwrap_or_default();
-        Ok(ending::of(&read(&cases), &read(&console), &read(&said), (!in_time).then_some(longest)))
+        Ok(ending::of(&read(&cases), &read(&console), &read(&said), stopped_after))
     }
 }
 

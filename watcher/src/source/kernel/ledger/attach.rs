@@ -52,6 +52,8 @@ pub(super) struct Attaching<'a> {
     facts: &'a Facts,
     hidden: &'a HashSet<String>,
     types: Option<aya::Btf>,
+    /// Whether tracepoints of system calls can be attached, asked once.
+    system_calls: Outcome,
     ebpf: &'a mut Ebpf,
     pub(super) links: Vec<Link>,
     pub(super) gaps: Vec<Gap>,
@@ -59,7 +61,8 @@ pub(super) struct Attaching<'a> {
 
 impl<'a> Attaching<'a> {
     pub(super) fn new(facts: &'a Facts, hidden: &'a HashSet<String>, ebpf: &'a mut Ebpf) -> Self {
-        Attaching { facts, hidden, types: None, ebpf, links: Vec::new(), gaps: Vec::new() }
+        let system_calls = tracefs::system_calls();
+        Attaching { facts, hidden, types: None, system_calls, ebpf, links: Vec::new(), gaps: Vec::new() }
     }
 
     /// Attaches all of these, or none and why.
@@ -112,8 +115,8 @@ impl<'a> Attaching<'a> {
         if self.hidden.contains(name) {
             return Err(Outcome::Refused { why: format!("The kernel refused the program {name}.") });
         }
-        if let (Hook::Calls(_), missing @ Outcome::NotAsked { .. }) = (hook, tracefs::system_calls()) {
-            return Err(missing);
+        if let (Hook::Calls(_), missing @ Outcome::NotAsked { .. }) = (hook, &self.system_calls) {
+            return Err(missing.clone());
         }
         if !matches!(hook, Hook::Calls(_) | Hook::Instructions) && self.types.is_none() {
             let types = aya::Btf::parse_file(&self.facts.types, Endianness::default());
