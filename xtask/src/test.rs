@@ -46,9 +46,11 @@ impl Test {
         } else {
             say("Not root: tests that need root are left out; root runs them too.")?;
         }
-        succeed(cargo()?.args(["run", "--quiet", "--package", "tests", "--bin", "prepare"]))?;
+        // The cases read whole symbol tables and the kernel's types: unoptimised that starves what they watch.
+        let release = ["--release", "--package", "tests"];
+        succeed(cargo()?.args(["run", "--quiet"]).args(release).args(["--bin", "prepare"]))?;
         let mut host = cargo()?;
-        host.args(["test", "--package", "tests", "--test", "host", "--"]).args(&self.filter);
+        host.arg("test").args(release).args(["--test", "host", "--"]).args(&self.filter);
         host.env("WATCHER_BIN", watcher);
         if is_root() {
             host.env("WATCHER_TESTS_REQUIRE", "1");

@@ -53,6 +53,7 @@ impl Vm {
         // It reads the kernel's types, some megabytes of them, anew for each set of programs: unoptimised, in an
         // emulator, that takes seconds.
         build.args(["--config", "profile.dev.package.aya-obj.opt-level=3"]);
+        build.args(["--config", "profile.dev.package.watcher.opt-level=1"]);
         build.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
         succeed(&mut build)?;
         let programs = directory.join(PLATFORM).join("debug");

@@ -25,7 +25,7 @@ pub struct ResolvedSite {
     /// Places in the code, leaf first, as pprof shows them: the allocator's own are left out, and each has the calls
     /// that were inlined there, innermost first. Empty where the program allocated in no code of its own.
     pub places: Vec<Vec<Frame>>,
-    /// Size of the objects, in bytes.
+    /// Size of the objects, in bytes; 0 where pprof does not tell it either, before Go 1.27 of what was not allocated.
     pub object_bytes: u64,
     /// As sampled.
     pub counts: Counts,
@@ -125,7 +125,9 @@ impl HeapProfile {
                 break;
             }
         }
-        let (object_bytes, counts) = (site.object_bytes, site.counts);
+        let counts = site.counts;
+        let is_told = self.tells_unused_sizes || counts.allocated != 0;
+        let object_bytes = if is_told { site.object_bytes } else { 0 };
         ResolvedSite { places, object_bytes, counts, estimate: self.estimate(site) }
     }
 }

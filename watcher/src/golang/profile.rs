@@ -108,6 +108,9 @@ pub struct HeapProfile {
     pub is_torn: bool,
     /// No collection has ended yet, and what was allocated so far is shown, as pprof does.
     pub is_before_first_gc: bool,
+    /// pprof tells the size of objects of which none was allocated yet: since Go 1.27 the size stands in the record,
+    /// before it was the quotient of two counts (`runtime/pprof/protomem.go`).
+    pub tells_unused_sizes: bool,
 }
 
 /// What one stack allocated.
@@ -292,7 +295,14 @@ fn publish(
         let counts = counts(&bucket, &slots);
         Site { stack: bucket.stack, object_bytes: bucket.object_bytes, counts }
     });
-    HeapProfile { rate_bytes, sites: sites.collect(), is_truncated, is_torn, is_before_first_gc }
+    HeapProfile {
+        rate_bytes,
+        sites: sites.collect(),
+        is_truncated,
+        is_torn,
+        is_before_first_gc,
+        tells_unused_sizes: layout == RecordLayout::Objects,
+    }
 }
 
 impl Counts {

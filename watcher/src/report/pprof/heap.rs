@@ -8,7 +8,7 @@ use std::time::SystemTime;
 pub struct HeapSite {
     /// Places in the code, leaf first.
     pub places: Vec<Place>,
-    /// Size of the objects, in bytes.
+    /// Size of the objects, in bytes; 0 where Go does not tell it.
     pub object_bytes: u64,
     /// Objects allocated since the start.
     pub allocated_objects: i64,
@@ -45,8 +45,8 @@ pub fn heap_profile(
             site.places.into_iter().map(|place| builder.location(place.address, place.lines)).collect();
         let values =
             vec![site.allocated_objects, site.allocated_bytes, site.in_use_objects, site.in_use_bytes];
-        // Go leaves the label out where nothing was allocated yet.
-        let size = i64::try_from(site.object_bytes).ok().filter(|_| site.allocated_objects != 0);
+        // Before Go 1.27 it is left out where nothing was allocated yet.
+        let size = i64::try_from(site.object_bytes).ok().filter(|bytes| *bytes != 0);
         let label =
             |bytes| Label { key: "bytes".to_owned(), value: LabelValue::Number(bytes, String::new()) };
         builder.sample(stack, values, size.map(label).into_iter().collect());
