@@ -53,7 +53,7 @@ const WINGS: [&str; 2] = ["annex/east", "annex/west"];
 /// Builds what these cases load and run.
 pub fn prepare() -> Result<()> {
     build_c(HOST)?;
-    pantry(Toolchain::newest().context("no Go toolchain is here")?.minor)?;
+    newest_pantry()?;
     for toolchain in MINORS.into_iter().filter_map(Toolchain::minor) {
         build("annex", toolchain, Variant::CGO)?;
         WINGS.iter().try_for_each(|wing| build_loaded(wing, toolchain, Loaded::Plugin).map(drop))?;
