@@ -19,7 +19,7 @@ impl Accuracy {
         let watcher = prepare_to_watch()?;
         let mut accuracy = cargo()?;
         accuracy
-            .args(["run", "--quiet", "--package", "tests", "--bin", "accuracy", "--"])
+            .args(["run", "--quiet", "--release", "--package", "tests", "--bin", "accuracy", "--"])
             .args(self.arguments);
         succeed(accuracy.env("WATCHER_BIN", watcher))
     }

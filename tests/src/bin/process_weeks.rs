@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::json;
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,6 +12,9 @@ use tests::process_weeks::curves::{INNOCENTS, LEAKS, Scene};
 use tests::process_weeks::tally::{FalseAlarms, Found, missed};
 use tests::process_weeks::{Week, live};
 use watcher::judge::horizons::HORIZONS;
+
+/// How far it is, is told after so many weeks.
+const TELL_EVERY: usize = 500;
 
 /// Lives simulated weeks of processes.
 #[derive(Parser)]
@@ -89,6 +92,10 @@ fn live_all(plan: &[(Scene, u64)]) -> Result<Vec<Week>> {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some((scene, seed)) = plan.get(index) else { break };
                 own.push((index, live(*scene, *seed)));
+                if index > 0 && index.is_multiple_of(TELL_EVERY) {
+                    // Nobody need see it.
+                    let _ = writeln!(stderr(), "{index} of {} weeks", plan.len());
+                }
             }
             own
         };

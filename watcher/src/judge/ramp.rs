@@ -4,6 +4,9 @@
 //! Nothing is judged by itself: a ramp is believed only where it fits better than what else may have drawn the curve, up
 //! to three steps, a cache that fills, a wave of a day, each of them beside load with whatever lag suits it best.
 
+mod hinges;
+
+use self::hinges::Hinges;
 use super::load::{LAGS, known, remembered, varies};
 use super::trend::{lag_one, tail_p};
 use crate::store::history::Point;
@@ -99,30 +102,27 @@ impl<'a> Curve<'a> {
     /// The ramp that fits best, whether or not it rises.
     pub fn ramp(&self) -> Option<Ramp> {
         let latest = if self.is_bytes { LATEST_OF_BYTES } else { 1.0 };
-        let axes = [Some(&self.seconds), self.work.as_ref()];
-        let axes = || axes.iter().flatten().copied();
-        let coarse = self.beside.iter().flat_map(|beside| {
-            axes().flat_map(move |axis| {
-                let begins = BEGINS.iter().filter(move |begins| **begins <= latest);
-                begins.filter_map(move |begins| {
-                    #[expect(
-                        clippy::cast_sign_loss,
-                        clippy::cast_possible_truncation,
-                        reason = "a part of an index"
-                    )]
-                    let at = (begins * (axis.len() - 1) as f64) as usize;
-                    Some((beside, axis, self.one_ramp(beside, axis, at)?))
-                })
-            })
-        });
-        let (beside, axis, best) = coarse.min_by(|a, b| a.2.unexplained.total_cmp(&b.2.unexplained))?;
-        // A steep ramp that begins an hour early fits worse than what never was a ramp.
-        let reach = axis.len() / 12;
+        let last = self.values.len() - 1;
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a part of an index")]
-        let last = ((latest.min(0.9)) * (axis.len() - 1) as f64) as usize;
-        let near = best.begins.saturating_sub(reach)..=(best.begins + reach).min(last);
-        let near = near.filter_map(|at| self.one_ramp(beside, axis, at));
-        near.chain([best.clone()]).min_by(|a, b| a.unexplained.total_cmp(&b.unexplained))
+        let index = |part: f64| (part * last as f64) as usize;
+        let axes = [Some(&self.seconds), self.work.as_ref()];
+        let mut best: Option<(f64, usize, Hinges)> = None;
+        for beside in &self.beside {
+            for axis in axes.into_iter().flatten() {
+                let hinges = Hinges::new(beside, axis, &self.values);
+                let begins = BEGINS.into_iter().filter(|begins| *begins <= latest).map(index);
+                let Some((left, begins)) = hinges.best(begins) else { continue };
+                if best.as_ref().is_none_or(|(least, ..)| left < *least) {
+                    best = Some((left, begins, hinges));
+                }
+            }
+        }
+        let (_, begins, hinges) = best?;
+        // A steep ramp that begins an hour early fits worse than what never was a ramp.
+        let reach = self.values.len() / 12;
+        let near = begins.saturating_sub(reach)..=(begins + reach).min(index(latest.min(0.9)));
+        let (_, begins) = hinges.best(near.chain([begins]))?;
+        self.one_ramp(hinges.beside, hinges.axis, begins)
     }
 
     fn span(&self) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! Writes the inputs that fuzzing begins with into `corpus/`, one directory per target: small, and each of them
 //! understood by its parser. Executables of Go are given as arguments, and the beginnings of them are taken.
 
+use flate2::read::GzDecoder;
 use fuzz::{ALL_SPANS, BASE, CONTROLLER};
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,6 +12,9 @@ use watcher_ebpf::{
     DESCRIPTOR, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord,
     EXEC, EXIT, InetTail, LifecycleRecord, NameTail, SocketTail, TASK, TaskRecord, UnixTail,
 };
+
+/// How many lines of a recording are taken: some 20 KiB.
+const FIRST_LINES: usize = 16;
 
 /// How much of an executable is taken: headers, notes and the beginning of the code.
 const EXECUTABLE_BYTES: u64 = 32 << 10;
@@ -46,6 +50,9 @@ fn main() -> io::Result<()> {
     }
     for (name, record) in records() {
         write("records", name, &record)?;
+    }
+    for (name, lines) in recordings()? {
+        write("recording", &name, &lines)?;
     }
     let mut packed = Vec::new();
     pprof::encode(&a_profile(), &mut packed)?;
@@ -153,6 +160,25 @@ const CGROUPS: &[u8] =
 const MOUNTS: &[u8] = b"29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n\
     30 23 0:27 /a\\040b /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n\
     31 23 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+
+/// Lines of recordings that the judge is tested with, without their headers: the first beats of several with all that
+/// was captured, and the samples alone of enough beats to be judged.
+fn recordings() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recordings");
+    let mut seeds = Vec::new();
+    for name in ["archive-kept", "ingest-given-back", "signer-kept"] {
+        let mut text = String::new();
+        let file = fs::File::open(directory.join(format!("{name}.jsonl.gz")))?;
+        GzDecoder::new(file).read_to_string(&mut text)?;
+        let lines = || text.lines().skip(1);
+        let beats: Vec<&str> = lines().take(FIRST_LINES).collect();
+        let is_sample = |line: &&str| !line.starts_with(r#"{"capture""#);
+        let samples: Vec<&str> = lines().filter(is_sample).take(FIRST_LINES).collect();
+        seeds.push((format!("{name}-beats"), beats.join("\n").into_bytes()));
+        seeds.push((format!("{name}-samples"), samples.join("\n").into_bytes()));
+    }
+    Ok(seeds)
+}
 
 /// Words of memory at their addresses, behind the byte that says the version.
 fn memory(bytes: usize, words: &[(u64, u64)]) -> Vec<u8> {

@@ -1,4 +1,6 @@
-use super::{Beside, STEP_MARGIN, STEPS, WORTH_OF_A_STEP, without};
+use super::hinges::Hinges;
+use super::{Beside, Curve, STEP_MARGIN, STEPS, WORTH_OF_A_STEP, product, without};
+use crate::store::history::Point;
 
 /// Steps written out and tried one by one.
 fn tried(beside: &Beside, n: usize) -> Vec<f64> {
@@ -61,4 +63,49 @@ fn steps_are_found_as_if_each_were_tried() {
             }
         }
     }
+}
+
+#[test]
+fn ramps_are_found_as_if_each_were_written_out() {
+    let mut state = 11_u64;
+    let mut dice = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / 16_777_216.0
+    };
+    let mut compared = 0;
+    for n in [60, 120] {
+        for kind in 0..4 {
+            let points: Vec<Point> = (0..n)
+                .map(|at| {
+                    let load = 2.0 + (at as f64 / 9.0).sin() + 0.2 * dice();
+                    let leaked = (at as f64 - n as f64 / 2.0).max(0.0);
+                    let middle = match kind {
+                        0 => dice(),
+                        1 => leaked + dice(),
+                        2 => 30.0 * load + leaked + dice(),
+                        _ => 30.0 * load - 3.0 * leaked + dice(),
+                    };
+                    let middle = 1e6 * middle;
+                    let seconds = 2e6 + 1_800.0 * at as f64;
+                    Point { seconds, middle, low: middle, high: middle, load: Some(load) }
+                })
+                .collect();
+            let curve = Curve::new(&points, 24, kind == 3).unwrap();
+            for beside in &curve.beside {
+                for axis in [&curve.seconds, curve.work.as_ref().unwrap()] {
+                    let hinges = Hinges::new(beside, axis, &curve.values);
+                    for begins in 0..axis.len() - 1 {
+                        let written = curve.one_ramp(beside, axis, begins).map(|ramp| ramp.unexplained);
+                        let summed = hinges.unexplained(begins);
+                        assert_eq!(written.is_some(), summed.is_some(), "{kind}: from {begins} on");
+                        let (Some(written), Some(summed)) = (written, summed) else { continue };
+                        let slack = 1e-9 * product(&beside.values, &beside.values);
+                        assert!((written - summed).abs() <= slack, "{kind}: {written}, {summed}");
+                        compared += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(compared > 1_000, "{compared}");
 }
