@@ -26,7 +26,7 @@ struct Args {
     #[arg(long, default_value_t = 200)]
     leaks: u64,
     /// The first seed; each week has the next one.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 3_000_000)]
     seed: u64,
     /// Where to write the same as JSON.
     #[arg(long)]

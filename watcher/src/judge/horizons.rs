@@ -57,9 +57,9 @@ enum Test {
 /// All of them, the shortest first.
 #[rustfmt::skip]
 pub const HORIZONS: [Horizon; 4] = [
-    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 4, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, test: Test::Steep, over_noise: 6.0, confidence: 0.7 },
-    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 4, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, test: Test::Steep, over_noise: 6.0, confidence: 0.75 },
-    Horizon { name: "two days", level: 2, buckets: 96, every: 1, looks: 4, max_p_value: 1e-4, beyond_load: 0.1, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 4.0, confidence: 0.75 },
+    Horizon { name: "an hour", level: 0, buckets: 60, every: 15, looks: 5, max_p_value: 1e-5, beyond_load: 1.0, whatever_load: Some(3.0), pieces: 60.0, test: Test::Steep, over_noise: 6.0, confidence: 0.7 },
+    Horizon { name: "six hours", level: 1, buckets: 72, every: 12, looks: 5, max_p_value: 1e-5, beyond_load: 0.6, whatever_load: Some(3.0), pieces: 30.0, test: Test::Steep, over_noise: 6.0, confidence: 0.75 },
+    Horizon { name: "two days", level: 2, buckets: 96, every: 1, looks: 4, max_p_value: 1e-7, beyond_load: 0.1, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 4.0, confidence: 0.75 },
     Horizon { name: "a week", level: 3, buckets: 84, every: 3, looks: 3, max_p_value: 1e-5, beyond_load: 0.15, whatever_load: None, pieces: 15.0, test: Test::Ramp, over_noise: 5.0, confidence: 0.8 },
 ];
 
@@ -77,7 +77,15 @@ const WARM_SECONDS: f64 = 12.0 * 3_600.0;
 const BEYOND_HIGHEST: f64 = 0.5;
 
 /// A ramp must end beyond the highest level before it, at the same load, by this part of its rise.
-const RAMP_BEYOND_HIGHEST: f64 = 0.3;
+const RAMP_BEYOND_HIGHEST: f64 = 0.4;
+
+/// The standard error of a ramp may be this part of how steep it is: what wanders seldom rises so straight.
+const RAMP_ERROR: f64 = 0.1;
+
+/// A ramp before which hardly anything was seen has no level to be held against: it must rise by so many times the noise.
+const RAMP_FROM_START_OVER_NOISE: f64 = 8.0;
+/// So many values before it are hardly anything.
+const RAMP_START: usize = 3;
 
 /// Standard errors by which the second half must rise faster than a pool that fills would.
 const KEEPS_RISING_Z: f64 = 1.3;
@@ -227,9 +235,11 @@ impl Horizon {
         let window = &points[lead..];
         let middles: Vec<f64> = window[..ramp.begins.max(3)].iter().map(|point| point.middle).collect();
         let level = median(&middles).max(0.0);
+        let over_noise = if ramp.begins < RAMP_START { RAMP_FROM_START_OVER_NOISE } else { self.over_noise };
         let grows = ramp.rise >= self.least(unit, level, self.beyond_load)
-            && ramp.rise >= self.over_noise * ramp.noise
-            && ramp.p_rising < self.max_p_value;
+            && ramp.rise >= over_noise * ramp.noise
+            && ramp.p_rising < self.max_p_value
+            && ramp.error <= RAMP_ERROR * ramp.per_second;
         if !grows {
             return None;
         }

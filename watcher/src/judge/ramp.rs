@@ -20,8 +20,14 @@ const LATEST_OF_BYTES: f64 = 0.7;
 
 /// Time constants of caches and pools that fill, as parts of the whole, and when they may begin to.
 const FILLING_PIECES: [f64; 3] = [0.01, 0.03, 0.08];
-const FILLING_BYTES: [f64; 4] = [0.02, 0.05, 0.1, 0.17];
+const FILLING_BYTES: [f64; 5] = [0.02, 0.05, 0.1, 0.17, 0.22];
 const FILLING_FROM: [f64; 6] = [0.0, 0.15, 0.3, 0.45, 0.6, 0.75];
+/// The ramp's own begin was found among all; what fills may begin as near to where the curve wants it.
+const FILLING_FROM_BEGIN: [f64; 8] = [-0.12, -0.08, -0.04, -0.02, 0.0, 0.02, 0.04, 0.08];
+
+/// A cache that fills has a begin and a time constant to choose from, the ramp only a begin: it must leave less
+/// unexplained by this factor.
+const WORTH_OF_A_FILL: f64 = 1.04;
 
 /// A step must have so many values before and after it.
 const STEP_MARGIN: usize = 2;
@@ -29,7 +35,7 @@ const STEP_MARGIN: usize = 2;
 /// So many steps are tried. Each beyond the first must lower what is left unexplained by this factor, since more steps
 /// fit more of any noise.
 const STEPS: usize = 3;
-const WORTH_OF_A_STEP: f64 = 1.12;
+const WORTH_OF_A_STEP: f64 = 1.2;
 
 /// Where load itself rises so like the ramp that it explains this part of it, the rise may be its doing.
 const COLLINEAR: f64 = 0.5;
@@ -186,17 +192,21 @@ impl<'a> Curve<'a> {
         let times: Vec<f64> = self.seconds.iter().map(|at| (at - first) / span).collect();
         let n = times.len();
         let constants: &[f64] = if self.is_bytes { &FILLING_BYTES } else { &FILLING_PIECES };
-        let fills =
-            constants.iter().flat_map(|constant| FILLING_FROM.iter().map(move |from| (constant, from)));
+        let Some(begins) = times.get(ramp.begins) else { return false };
+        let near = FILLING_FROM_BEGIN.map(|apart| begins + apart);
+        let from = FILLING_FROM.iter().chain(&near);
+        let fills = from.flat_map(|from| constants.iter().map(move |constant| (constant, from)));
         let fill = |(constant, from): (&f64, &f64)| -> Vec<f64> {
             times.iter().map(|at| 1.0 - (-(at - from).max(0.0) / constant).exp()).collect()
         };
         let angle = |point: &Point| point.seconds / DAY_SECONDS * TAU;
         let waves = [f64::sin as fn(f64) -> f64, f64::cos]
             .map(|wave| self.points.iter().map(|point| wave(angle(point))).collect::<Vec<f64>>());
-        let rivals = fills.map(fill).map(|shape| vec![shape]);
-        let mut rivals = rivals.chain([waves.to_vec()]);
-        rivals.all(|shapes| self.beside.iter().all(|beside| beside.unexplained(&shapes) > ramp.unexplained))
+        let fit_better = |shapes: &[Vec<f64>], worth: f64| {
+            self.beside.iter().any(|beside| beside.unexplained(shapes) * worth <= ramp.unexplained)
+        };
+        !fit_better(&waves, 1.0)
+            && !fills.map(fill).any(|shape| fit_better(&[shape], WORTH_OF_A_FILL))
             && self.beside.iter().all(|beside| beside.steps(n).all(|left| left > ramp.unexplained))
     }
 }
