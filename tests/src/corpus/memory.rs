@@ -15,7 +15,8 @@ const HEAP: Row = Row {
 /// Nothing but the heap grows in these.
 const ALONE: Row = Row { is_alone: true, ..HEAP };
 /// Without a heap profile: only probes in the allocator tell lines, and they take root.
-const PROBED: Row = Row { root: Root::ForAll, says: "was allocated at one line", also: &[21, 24], ..ALONE };
+const PROBED: Row =
+    Row { root: Root::ForAll, says: "is still live was allocated at one line", also: &[21, 24], ..ALONE };
 /// What keeps a little of something large.
 const PINS: Row = Row { program: "digest", rate_per_second: 2.3, ..ALONE };
 /// Timers that nobody refers to are collected from Go 1.23 on.
