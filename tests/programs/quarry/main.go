@@ -26,6 +26,7 @@ var ways = map[string]func(keep bool){
 	"bench":  bench,
 	"cart":   cart,
 	"heap":   heap,
+	"vein":   follow,
 }
 
 func main() {
@@ -131,6 +132,41 @@ func heap(keep bool) {
 	}
 	if keep {
 		stones = append(stones, stone)
+	}
+}
+
+const (
+	veins     = 60
+	veinPages = 256
+)
+
+var (
+	opened   [veins][]byte
+	followed int
+)
+
+// follow makes use of one more page of each vein, and gives them up together when they are exhausted.
+func follow(bool) {
+	for i := range opened {
+		if followed == 0 {
+			vein, err := syscall.Mmap(-1, 0, (veinPages+2)*pageBytes, syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+			if err != nil {
+				log.Fatal(err)
+			}
+			opened[i] = vein
+		}
+		page := opened[i][(followed+1)*pageBytes:][:pageBytes]
+		if err := syscall.Mprotect(page, syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
+			log.Fatal(err)
+		}
+		page[0] = 1
+	}
+	followed++
+	if followed == veinPages {
+		for _, vein := range opened {
+			syscall.Munmap(vein)
+		}
+		followed = 0
 	}
 }
 

@@ -8,7 +8,7 @@ use crate::build::Variant;
 use crate::case::Case;
 use crate::need::{Need, find_program};
 use crate::profiles::view;
-use crate::program::{self, public_copy};
+use crate::program::{self, Style, public_copy};
 use crate::roster::Roster;
 use crate::running::Running;
 use crate::toolchain::Toolchain;
@@ -60,6 +60,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("strange::becomes_another_program", needs, becomes_another),
         Case::new("strange::begins_again", needs, begins_again),
         Case::new("strange::two_hundred_thousand_goroutines", needs, crowded),
+        Case::new("strange::mappings_grow_while_they_are_listed", needs, growing_mappings),
         Case::new("strange::untouched_memory_stays_untouched", needs, untouched),
     ]
 }
@@ -338,6 +339,42 @@ fn crowded() -> Result<()> {
     say(&format!("{CROWD} goroutines: at most {peak} KiB resident, {} ms", told["effort"]["milliseconds"]))?;
     ensure!((1..MOST_KIBIBYTES).contains(&peak), "it took {peak} KiB");
     Ok(())
+}
+
+/// The kernel lists a mapping twice that grows while it is listed. Added up, its memory would count twice.
+fn growing_mappings() -> Result<()> {
+    const LISTS: usize = 400;
+    let command = program::command(&program::shipped("quarry")?, Style::Square, 2_000.0, LIMIT);
+    let running = Running::start({ command }.arg("-way=vein"))?;
+    let process = ProcRoot::host()?.open(i32::try_from(running.pid())?).into_seen().context("it is there")?;
+    let overlap = |ranges: &[Range<u64>]| ranges.windows(2).any(|pair| pair[0].end > pair[1].start);
+    let raw = format!("/proc/{}/smaps", running.pid());
+    let (mut twice, mut most) = (0, 0);
+    for number in 0..LISTS {
+        let used = process.mapping_use().into_seen().context("its mappings are listed")?;
+        for one in &used {
+            ensure!(one.resident_bytes <= one.range.end - one.range.start, "list {number}: {one:x?}");
+        }
+        most = most.max(used.len());
+        let used: Vec<_> = used.into_iter().map(|one| one.range).collect();
+        ensure!(!overlap(&used), "list {number}: {used:x?}");
+        let listed = process.mappings().into_seen().context("its mappings are listed")?;
+        let listed: Vec<_> = listed.into_iter().map(|one| one.range).collect();
+        ensure!(!overlap(&listed), "list {number}: {listed:x?}");
+        twice += usize::from(overlap(&headings(&fs::read_to_string(&raw)?)));
+    }
+    ensure!(most >= 60, "want its 60 mappings and more, there are {most}");
+    say(&format!("growing mappings: in {twice} of {LISTS} lists of the kernel one was there twice"))
+}
+
+/// The ranges of addresses in a list of mappings.
+fn headings(smaps: &str) -> Vec<Range<u64>> {
+    let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let range = |line: &str| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        Some(number(start)?..number(end)?)
+    };
+    smaps.lines().filter_map(range).collect()
 }
 
 /// Programs that speak HTTP and were built by Go 1.26 or newer have 33 MB of variables that are rarely touched.

@@ -89,7 +89,7 @@ impl ProcessDir {
         written::read(&self.dir).into()
     }
 
-    /// Number of mappings (VMAs): the lines of `maps`.
+    /// Number of mappings (VMAs): the lines of `maps`. One that grows while it is listed may count twice.
     ///
     /// Costs the kernel about a microsecond per mapping. Needs ptrace access (PTRACE_MODE_READ).
     pub fn mapping_count(&self) -> Reading<u64> {

@@ -1,5 +1,6 @@
 //! `/proc/PID/maps`: the mappings of a process, without what of them is resident.
 
+use super::overlap::make_room;
 use crate::process::printable;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
@@ -57,6 +58,7 @@ pub(super) fn read(mut file: impl BufRead) -> io::Result<Vec<Mapping>> {
         let mapping = line.strip_suffix(b"\n").and_then(parse);
         let mapping = mapping.ok_or(io::ErrorKind::InvalidData)?;
         if mapping.name != KERNEL_PAGE {
+            make_room(&mut mappings, mapping.range.start, |mapping: &mut Mapping| &mut mapping.range);
             mappings.push(mapping);
         }
     }
@@ -123,7 +125,7 @@ mod tests {
 00400000-00401000 r-xp 00002000 08:01 1234                       /usr/bin/a b\\012c
 c000000000-c000400000 rw-p 00000000 00:00 0 
 c000400000-c004000000 ---p 00000000 00:00 0 
-7ffc0000-7ffd0000 rw-p 00000000 00:00 0                          [stack]
+7ffc00000000-7ffd00000000 rw-p 00000000 00:00 0                          [stack]
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
 ";
         let file = Mapping {
@@ -143,7 +145,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
         };
         let heap = anonymous(0xc0_0000_0000..0xc0_0040_0000, true, "");
         let reserved = anonymous(0xc0_0040_0000..0xc0_0400_0000, false, "");
-        let stack = anonymous(0x7ffc_0000..0x7ffd_0000, true, "[stack]");
+        let stack = anonymous(0x7ffc_0000_0000..0x7ffd_0000_0000, true, "[stack]");
         let mappings = read(maps).unwrap();
         assert_eq!(mappings, [file, heap, reserved, stack]);
         assert_eq!(mappings.iter().map(Mapping::is_file).collect::<Vec<_>>(), [true, false, false, false]);
@@ -168,6 +170,14 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
         };
         assert_eq!(names(maps), ["/lib/a.so", "/lib/b.so", "/lib/c.so"]);
         assert_eq!(names(&maps[..maps.len() - 3]), ["/lib/a.so", "/lib/b.so"]);
+    }
+
+    #[test]
+    fn a_mapping_that_grows_while_it_is_listed_is_listed_once() {
+        let maps = "1000-3000 rw-p 00000000 00:00 0 \n1000-5000 rw-p 00000000 00:00 0 \n5000-6000 ---p 00000000 00:00 0 \n";
+        let ranges: Vec<_> =
+            read(maps.as_bytes()).unwrap().into_iter().map(|mapping| mapping.range).collect();
+        assert_eq!(ranges, [0x1000..0x5000, 0x5000..0x6000]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod file;
 pub mod fuzzing;
 mod identity;
 mod maps;
+mod overlap;
 mod program;
 mod smaps;
 pub mod stat;

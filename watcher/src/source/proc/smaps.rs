@@ -1,6 +1,7 @@
 //! `/proc/PID/smaps` and `pagemap`: what of each mapping is resident. Costs the kernel a walk over all page tables of
 //! the process, so it is for single looks only.
 
+use super::overlap::make_room;
 use crate::process::printable;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -35,6 +36,21 @@ pub struct MappingUse {
     pub lazily_freed_bytes: u64,
 }
 
+impl MappingUse {
+    /// Nothing can have more in memory than it has addresses: it may have been larger when that was counted.
+    fn fit(&mut self) {
+        let length = self.range.end.saturating_sub(self.range.start);
+        for bytes in [
+            &mut self.resident_bytes,
+            &mut self.anonymous_bytes,
+            &mut self.swapped_bytes,
+            &mut self.lazily_freed_bytes,
+        ] {
+            *bytes = length.min(*bytes);
+        }
+    }
+}
+
 /// Reads the list.
 pub(super) fn read(mut file: impl BufRead) -> io::Result<Vec<MappingUse>> {
     let mut mappings: Vec<MappingUse> = Vec::new();
@@ -46,6 +62,10 @@ pub(super) fn read(mut file: impl BufRead) -> io::Result<Vec<MappingUse>> {
         }
         let Some(text) = line.strip_suffix(b"\n") else { return Err(io::ErrorKind::InvalidData.into()) };
         if let Some(mapping) = heading(text) {
+            make_room(&mut mappings, mapping.range.start, |mapping| &mut mapping.range);
+            if let Some(last) = mappings.last_mut() {
+                last.fit();
+            }
             mappings.push(mapping);
         } else if let (Some(mapping), Some((name, bytes))) = (mappings.last_mut(), field(text)) {
             match name {
@@ -157,6 +177,29 @@ Rss:                   4 kB
         assert_eq!(read(SMAPS).unwrap(), expected);
         assert_eq!(read(&b""[..]).unwrap(), []);
         assert!(read(&SMAPS[..SMAPS.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_mapping_that_grows_while_it_is_listed_counts_once() {
+        let smaps = b"\
+1000-3000 rw-p 00000000 00:00 0 
+Rss:                   8 kB
+c000000000-c000400000 rw-p 00000000 00:00 0 
+Rss:                4096 kB
+Anonymous:          4096 kB
+c000000000-c000800000 rw-p 00000000 00:00 0 
+Rss:                4100 kB
+Anonymous:          4100 kB
+c000400000-c000c00000 rw-p 00000000 00:00 0 
+Rss:                   4 kB
+";
+        let mappings = read(&smaps[..]).unwrap();
+        let found: Vec<_> =
+            mappings.into_iter().map(|mapping| (mapping.range, mapping.resident_bytes >> 10)).collect();
+        let heap = 0xc0_0000_0000;
+        let expected =
+            [(0x1000..0x3000, 8), (heap..heap + 0x40_0000, 4096), (heap + 0x40_0000..heap + 0xc0_0000, 4)];
+        assert_eq!(found, expected);
     }
 
     #[test]
