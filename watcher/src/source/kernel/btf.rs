@@ -50,9 +50,9 @@ mod kind {
     pub const LAST: u32 = ENUM64;
 }
 
-/// Members that one question may look at: far more than the largest structure has, far fewer than a structure
-/// that contains itself would show.
-const MEMBERS_PER_QUESTION: u32 = 200_000;
+/// Members that one question may look at: far more than the largest structure has, which is some hundreds, and far fewer
+/// than a structure that contains itself would show.
+const MEMBERS_PER_QUESTION: u32 = 10_000;
 /// Anonymous structures and type qualifiers within each other; the kernel has about five.
 const NESTING: u32 = 32;
 
