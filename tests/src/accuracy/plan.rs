@@ -69,6 +69,7 @@ pub fn subjects(wanted: &Wanted) -> Vec<Subject> {
                 .iter()
                 .flat_map(|toolchain| wanted.flavours.iter().map(move |flavour| (*toolchain, *flavour)));
             ways.flat_map(move |(toolchain, flavour)| {
+                let row = if flavour == Flavour::Endpoint { row.with_endpoint() } else { row };
                 row.styles().iter().map(move |style| Subject { row, style: *style, toolchain, flavour })
             })
         })

@@ -15,8 +15,13 @@ const HEAP: Row = Row {
 /// Nothing but the heap grows in these.
 const ALONE: Row = Row { is_alone: true, ..HEAP };
 /// Without a heap profile: only probes in the allocator tell lines, and they take root.
-const PROBED: Row =
-    Row { root: Root::ForAll, says: "is still live was allocated at one line", also: &[21, 24], ..ALONE };
+const PROBED: Row = Row {
+    root: Root::ForAll,
+    says: "is still live was allocated at one line",
+    says_with_samples: Some(HEAP.says),
+    also: &[21, 24],
+    ..ALONE
+};
 /// What keeps a little of something large.
 const PINS: Row = Row { program: "digest", rate_per_second: 2.3, ..ALONE };
 /// Timers that nobody refers to are collected from Go 1.23 on.
@@ -38,7 +43,7 @@ pub(super) const ROWS: [Row; 15] = [
     Row { situations: &[9], arguments: &["-way=page"], pace: Some("slow"), rate_per_second: 0.31, lines: &["strings.Repeat("], says: "large objects of 1 MiB each", also: &[], ..PINS },
     Row { situations: &[9], arguments: &["-way=table"], lines: &["make([]row, 0, rows)"], says: "large objects of 944 KiB each", ..PINS },
     Row { situations: &[9], arguments: &["-way=scan"], rate_per_second: 0.37, lines: &["make([]byte, scanBytes)"], says: "large objects of 12 MiB each", ..PINS },
-    Row { situations: &[10], program: "herald", rate_per_second: 23.0, lines: &["make([]byte, formBytes)"], says: "large objects of 40 KiB each", ..PROBED },
+    Row { situations: &[10], program: "herald", rate_per_second: 23.0, lines: &["make([]byte, formBytes)"], says: "large objects of 40 KiB each", says_with_samples: None, ..PROBED },
     Row { situations: &[10], program: "herald", pace: Some("slow"), rate_per_second: 5.3, lines: &["make([]byte, formBytes)"], ..PROBED },
     Row { situations: &[11], program: "postroom", rate_per_second: 127.0, lines: &["io.ReadAll(letter)", "deliver(day, number, letter)"], also: &[21, 24], ..ALONE },
     Row { situations: &[12], arguments: &["-way=tick"], lines: &["time.Tick(beat)"], ..TIMERS },

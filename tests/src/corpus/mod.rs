@@ -47,6 +47,9 @@ pub struct Row {
     pub lines: &'static [&'static str],
     /// Words of the evidence.
     pub says: &'static str,
+    /// Words of the evidence where the program has an endpoint: linking it makes the runtime sample allocations, of
+    /// which nothing is known otherwise.
+    pub says_with_samples: Option<&'static str>,
     /// Up to this minor version of Go the words are these: the runtime did not tell it any better.
     pub said_until_go: Option<(u32, &'static str)>,
     /// What its own count tells of the rate.
@@ -128,6 +131,7 @@ const BASE: Row = Row {
     state: None,
     lines: &[],
     says: "",
+    says_with_samples: None,
     said_until_go: None,
     count: Count::Grows,
     exhausts: None,
@@ -169,6 +173,11 @@ impl Row {
             Some((last, words)) if minor <= last => words,
             _ => self.says,
         }
+    }
+
+    /// The same, built with an endpoint.
+    pub fn with_endpoint(self) -> Row {
+        Row { says: self.says_with_samples.unwrap_or(self.says), ..self }
     }
 
     /// How most people would build it.
