@@ -233,7 +233,8 @@ impl Horizon {
         let curve = Curve::new(points, lead, unit == Unit::Bytes)?;
         let ramp = curve.ramp()?;
         let window = &points[lead..];
-        let middles: Vec<f64> = window[..ramp.begins.max(3)].iter().map(|point| point.middle).collect();
+        let middles: Vec<f64> =
+            window[..ramp.begins.max(RAMP_START)].iter().map(|point| point.middle).collect();
         let level = median(&middles).max(0.0);
         let over_noise = if ramp.begins < RAMP_START { RAMP_FROM_START_OVER_NOISE } else { self.over_noise };
         let grows = ramp.rise >= self.least(unit, level, self.beyond_load)

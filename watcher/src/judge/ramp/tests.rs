@@ -1,5 +1,6 @@
 use super::hinges::Hinges;
 use super::{Beside, Curve, STEP_MARGIN, STEPS, WORTH_OF_A_STEP, product, without};
+use crate::judge::simulation::Dice;
 use crate::store::history::Point;
 
 /// Steps written out and tried one by one.
@@ -29,21 +30,17 @@ fn tried(beside: &Beside, n: usize) -> Vec<f64> {
 
 #[test]
 fn steps_are_found_as_if_each_were_tried() {
-    let mut state = 7_u64;
-    let mut dice = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f64 / 16_777_216.0
-    };
+    let mut dice = Dice(7);
     for n in [12, 30, 96] {
         for kind in 0..4 {
             let one = vec![1.0; n];
-            let load: Vec<f64> = (0..n).map(|at| (at as f64 / 7.0).sin() + dice()).collect();
+            let load: Vec<f64> = (0..n).map(|at| (at as f64 / 7.0).sin() + dice.unit()).collect();
             let values: Vec<f64> = (0..n)
                 .map(|at| {
                     let steps = [n / 3, n / 2].iter().filter(|step| at >= **step).count() as f64;
                     1e6 * match kind {
-                        0 => dice(),
-                        1 => steps + 0.1 * dice(),
+                        0 => dice.unit(),
+                        1 => steps + 0.1 * dice.unit(),
                         2 => at as f64 + load[at],
                         _ => 3.0,
                     }
@@ -67,23 +64,19 @@ fn steps_are_found_as_if_each_were_tried() {
 
 #[test]
 fn ramps_are_found_as_if_each_were_written_out() {
-    let mut state = 11_u64;
-    let mut dice = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f64 / 16_777_216.0
-    };
+    let mut dice = Dice(11);
     let mut compared = 0;
     for n in [60, 120] {
         for kind in 0..4 {
             let points: Vec<Point> = (0..n)
                 .map(|at| {
-                    let load = 2.0 + (at as f64 / 9.0).sin() + 0.2 * dice();
+                    let load = 2.0 + (at as f64 / 9.0).sin() + 0.2 * dice.unit();
                     let leaked = (at as f64 - n as f64 / 2.0).max(0.0);
                     let middle = match kind {
-                        0 => dice(),
-                        1 => leaked + dice(),
-                        2 => 30.0 * load + leaked + dice(),
-                        _ => 30.0 * load - 3.0 * leaked + dice(),
+                        0 => dice.unit(),
+                        1 => leaked + dice.unit(),
+                        2 => 30.0 * load + leaked + dice.unit(),
+                        _ => 30.0 * load - 3.0 * leaked + dice.unit(),
                     };
                     let middle = 1e6 * middle;
                     let seconds = 2e6 + 1_800.0 * at as f64;
