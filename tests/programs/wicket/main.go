@@ -98,7 +98,11 @@ func errand() func() {
 		log.Fatal(err)
 	}
 	kept = append(kept, answer)
-	return func() { io.Copy(io.Discard, answer.Body); answer.Body.Close(); http.DefaultClient.CloseIdleConnections() }
+	return func() {
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+		http.DefaultClient.CloseIdleConnections()
+	}
 }
 
 // desk serves.
