@@ -260,6 +260,10 @@ impl Subject {
                 Ok(_) => {}
                 Err(why) => {
                     self.verify()?;
+                    // It was a Go program when it was found: what it runs now came before we looked again.
+                    if matches!(why, AttachError::NotGo) {
+                        return Err(ViewError::Replaced { who });
+                    }
                     if attempt == ATTEMPTS || !matches!(why, AttachError::NoRuntime { .. }) {
                         return Err(ViewError::Runtime { who, why });
                     }
