@@ -343,7 +343,7 @@ fn a_runtime_that_is_not_read_says_why_and_a_profile_that_is_off() {
     let sites = Err("nothing in it can report the heap profile".to_owned());
     window.captures_mut().heap.push(HeapCapture { at: moment(45.0), sites, mapped_bytes: None });
     expect![[r#"
-        heap by line: no heap samples are recorded in this program, because nothing in it can report the heap profile
+        heap samples: no heap samples are recorded in this program, because nothing in it can report the heap profile
         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only while something grows
     "#]].assert_eq(&unseen(&window));
     window.captures_mut().no_runtime = Some("its memory may not be read".to_owned());

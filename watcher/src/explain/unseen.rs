@@ -59,7 +59,7 @@ pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
                 .to_owned(),
         },
         Lacking::HeapProfile { because } => Unseen {
-            what: "heap by line".to_owned(),
+            what: "heap samples".to_owned(),
             why: match because {
                 Some(because) => format!("no heap samples are recorded in this program, because {because}"),
                 None => "the heap profile was not read, so no line is named for the heap".to_owned(),
