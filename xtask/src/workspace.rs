@@ -15,6 +15,16 @@ pub fn root() -> Result<&'static Path> {
 pub fn cargo() -> Result<Command> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()?);
+    // What cargo says to us of our own package is none of the business of others: build scripts that ask for it would
+    // run again, and all that depends on them be compiled again, whenever cargo is called by hand in between.
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|of_package| name.to_string_lossy().starts_with(of_package))
+        {
+            cargo.env_remove(name);
+        }
+    }
     Ok(cargo)
 }
 
