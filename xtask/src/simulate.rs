@@ -20,6 +20,12 @@ pub struct Simulate {
     /// Where to write the same as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only scenes whose names hold this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    scene: String,
+    /// Tell of each alarm.
+    #[arg(long)]
+    verbose: bool,
 }
 
 impl Simulate {
@@ -28,7 +34,10 @@ impl Simulate {
         let mut simulate = cargo()?;
         simulate.args(["run", "--quiet", "--release", "--package", "tests", "--bin", "process_weeks", "--"]);
         simulate.arg(format!("--weeks={}", self.weeks)).arg(format!("--leaks={}", self.leaks));
-        simulate.arg(format!("--seed={}", self.seed));
+        simulate.arg(format!("--seed={}", self.seed)).arg(format!("--scene={}", self.scene));
+        if self.verbose {
+            simulate.arg("--verbose");
+        }
         if let Some(file) = self.json {
             simulate.arg("--json").arg(std::path::absolute(file)?);
         }
