@@ -221,6 +221,7 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
         | Evidence::ClosedByCollector { .. }
         | Evidence::SittingOn { .. }
         | Evidence::Mapped { .. }
+        | Evidence::ThreadStacks { .. }
         | Evidence::HoldingThreads { .. }
         | Evidence::LargeObjects { .. }
         | Evidence::Stairs { .. }

@@ -59,6 +59,11 @@ pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
             duration(seconds),
             counted(usize::try_from(mappings).unwrap_or(usize::MAX), "mapping", "mappings")
         ),
+        Evidence::ThreadStacks { count: stacks, seconds } => format!(
+            "{} of the mappings that were made in {} are stacks of threads.",
+            count(stacks as f64),
+            duration(seconds)
+        ),
         Evidence::HoldingThreads { grown, threads, hold } => format!(
             "{} more goroutines of one place hold a thread each, {}, while the number of threads rose by {}.",
             count(grown as f64),
@@ -165,6 +170,7 @@ mod tests {
             (Kind::Connection, Evidence::SittingOn { goroutines: 41, function: "main.attend".into() }),
             (Kind::Native, Evidence::Mapped { bytes: 48 << 20, mappings: 192, seconds: 45.0, by_c: true }),
             (Kind::Native, Evidence::Mapped { bytes: 48 << 20, mappings: 1, seconds: 45.0, by_c: false }),
+            (Kind::Mapping, Evidence::ThreadStacks { count: 1_320, seconds: 45.0 }),
             (Kind::Thread, Evidence::HoldingThreads { grown: 118, threads: 120, hold: Hold::Locked }),
             (Kind::Thread, Evidence::HoldingThreads { grown: 118, threads: 120, hold: Hold::SystemCall }),
             (Kind::Heap, Evidence::Retained { bytes: 44 << 20, objects: 11_000, share: 0.98, seconds: 45.0 }),
@@ -182,6 +188,7 @@ mod tests {
             41 goroutines sit on these sockets, most of them in main.attend.
             C code that is called from this line asked the system for 48 MiB in 45 s, in 192 mappings, and has not given them back.
             This line asked the system for 48 MiB in 45 s, in 1 mapping, and has not given them back.
+            1,320 of the mappings that were made in 45 s are stacks of threads.
             118 more goroutines of one place hold a thread each, locked to it, while the number of threads rose by 120.
             118 more goroutines of one place hold a thread each, blocked in a system call, while the number of threads rose by 120.
             98 % of what was allocated in 45 s and is still live was allocated at one line: 44 MiB in 11,000 objects.

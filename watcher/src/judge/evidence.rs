@@ -152,6 +152,13 @@ pub enum Evidence {
         /// C asked, by way of cgo.
         by_c: bool,
     },
+    /// Mappings that are the stacks of threads which C started: whoever needed the next thread asked for them.
+    ThreadStacks {
+        /// So many, of threads that are there.
+        count: u64,
+        /// Seconds that were watched for it.
+        seconds: f64,
+    },
     /// Goroutines hold OS threads.
     HoldingThreads {
         /// So many more than at the window's begin.

@@ -2,7 +2,7 @@
 
 use super::growth::{Course, course};
 use super::survivors::{Book, LEAST_COUNT};
-use super::{Kind, Outcome, Thresholds, UndecidedWhy};
+use super::{Evidence, Kind, Outcome, Thresholds, UndecidedWhy};
 use crate::store::{Series, Window};
 
 /// Advice on huge pages, which the runtime gives page by page until Go 1.21 (`sysUnused`, `runtime/mem_linux.go`),
@@ -14,18 +14,36 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let series = window.series(|sample| Some((sample.mappings.at, *sample.mappings.seen()? as f64)));
     let course = course(&series, Kind::Mapping.unit(), thresholds);
     let captures = window.captures();
-    // What the runtime maps for the heap and for stacks is counted there.
+    // What the runtime maps for the heap and for stacks is counted there, and a thread's stack with the threads.
     let Some(book) = Book::open(window, &captures.mappings, LEAST_COUNT, |site| {
-        (!site.what.is_runtime).then_some(site.outstanding)
+        (!site.what.is_runtime && !site.what.is_thread_stack).then_some(site.outstanding)
     }) else {
         return vec![Outcome::of(Kind::Mapping, by_number(course, &series, window), |_| {})];
     };
+    let of_threads = stacks_of_new_threads(window);
+    if of_threads >= LEAST_COUNT && of_threads > book.kept() {
+        let evidence = Evidence::ThreadStacks { count: of_threads, seconds: book.seconds() };
+        return vec![Outcome::of(Kind::Mapping, course, |finding| finding.evidence.insert(0, evidence))];
+    }
     // The kernel merges neighbours: many calls can make one mapping, which no limit bites.
     let course = match course {
         steady @ Course::Steady(_) => steady,
         other => book.decide(other),
     };
     vec![Outcome::of(Kind::Mapping, course, |finding| book.describe(finding, captures))]
+}
+
+/// Stacks of threads that C has started since watching began and that brought their number up. Their places in the code
+/// are of whoever happened to need the next thread, so that they accuse nobody.
+fn stacks_of_new_threads(window: &Window) -> u64 {
+    let threads = || window.samples().filter_map(|sample| sample.threads.seen());
+    let (Some(first), Some(last), Some(ledger)) =
+        (threads().next(), threads().last(), window.captures().mappings.last())
+    else {
+        return 0;
+    };
+    let stacks = ledger.sites.iter().filter(|site| site.what.is_thread_stack);
+    stacks.map(|site| site.outstanding).sum::<u64>().min(last.saturating_sub(*first))
 }
 
 /// Without stacks what the runtime maps is not told from the rest: a rise that the heap alone can make accuses nobody.

@@ -38,6 +38,7 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::Collections { .. }
         | Evidence::Concentrated { .. }
         | Evidence::WithoutStack { .. }
+        | Evidence::ThreadStacks { .. }
         | Evidence::Since { .. } => false,
         // Two looks at what is in use: of which line it is, and not whether it stays.
         Evidence::SittingOn { .. } | Evidence::Allocated { .. } | Evidence::LargeObjects { .. } => false,
@@ -95,6 +96,7 @@ mod tests {
             Evidence::Collections { cycles: 9, from: 1.0, to: 9.0 },
             Evidence::Concentrated { share: 1.0, now: 40 },
             Evidence::WithoutStack { count: 9 },
+            Evidence::ThreadStacks { count: 40, seconds: 45.0 },
             Evidence::Since { seconds: 60.0, begin: Begin::ProcessStart },
             Evidence::Since { seconds: 60.0, begin: Begin::Watched },
             Evidence::Since { seconds: 60.0, begin: Begin::NoEarlier },

@@ -1,7 +1,10 @@
 use crate::judge::simulation::{moment, window};
-use crate::judge::{Bounds, Evidence, Hold, Judgement, Kind, Thresholds, Verdict, judge};
+use crate::judge::survivors::world::{NEVER, Place, Thing, alive, every, ledger, thing};
+use crate::judge::{Bounds, Evidence, Finding, Hold, Judgement, Kind, Thresholds, Verdict, judge};
 use crate::sample::code::Frame;
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
+use crate::sample::ledger::Mappings;
+use crate::store::Window;
 use std::sync::Arc;
 
 fn frames(functions: &[&str]) -> Arc<[Frame]> {
@@ -22,6 +25,8 @@ fn capture(second: f64, sites: Vec<GoroutineSite>) -> GoroutineCapture {
     }
 }
 
+const CAPTURED_AT: [f64; 3] = [0.0, 22.0, 45.0];
+
 /// Threads grow as told; at the captures so many goroutines hold one each at this stack.
 fn judged(
     threads: impl Fn(usize) -> u64,
@@ -30,8 +35,13 @@ fn judged(
     holding: [u64; 3],
 ) -> Judgement {
     let mut window = window(|second, beat| beat.threads += threads(second));
+    hold(&mut window, stack, wait, holding);
+    judge(&window, &Bounds::default(), &Thresholds::default())
+}
+
+fn hold(window: &mut Window, stack: &[&str], wait: Option<&str>, holding: [u64; 3]) {
     window.captures_mut().main_module = Some("example.com/shop".into());
-    for (second, count) in [0.0, 22.0, 45.0].into_iter().zip(holding) {
+    for (second, count) in CAPTURED_AT.into_iter().zip(holding) {
         let site = |created_by, stack, count, holding_threads, wait: Option<&str>| GoroutineSite {
             created_by: frames(created_by),
             stack: frames(stack),
@@ -45,7 +55,6 @@ fn judged(
         ];
         window.captures_mut().goroutines.push(capture(second, sites));
     }
-    judge(&window, &Bounds::default(), &Thresholds::default())
 }
 
 #[test]
@@ -79,4 +88,56 @@ fn a_pool_of_locked_threads_that_is_full_is_no_leak() {
         [0, 40, 40],
     );
     assert_eq!(judgement.verdict, Verdict::Healthy, "{judgement:#?}");
+}
+
+#[test]
+fn mappings_that_are_stacks_of_threads_follow_from_them_whoever_needed_the_next_thread() {
+    // Each stack has a page beside it that nobody may touch: a mapping of its own.
+    const PER_THREAD: u64 = 2;
+    let wakes =
+        Place { stack: &["mmap", "runtime.newproc", "main.serve", "runtime.goexit"], started_by: &[] };
+    let loads = Place { stack: &["syscall.mmap", "syscall.Mmap", "main.load"], started_by: &[] };
+    let judged = |things: &[Thing], threads: &[Thing]| {
+        let mut window = window(|second, beat| {
+            beat.threads += alive(threads, second);
+            beat.mappings += alive(things, second) + (PER_THREAD - 1) * alive(threads, second);
+        });
+        let holding = [0, 22, 45].map(|second| alive(threads, second));
+        hold(&mut window, &["runtime.cgocall", "main.nap"], None, holding);
+        for second in CAPTURED_AT {
+            let what = |place: &Place, count: u64| Mappings {
+                bytes: count << 23,
+                is_native: *place == wakes,
+                is_thread_stack: *place == wakes,
+                ..Mappings::default()
+            };
+            window.captures_mut().mappings.push(ledger(second, things, what));
+        }
+        let judgement = judge(&window, &Bounds::default(), &Thresholds::default());
+        let told = |it: &Finding| {
+            (it.kind, it.consequence_of, it.culprits.first().map(|it| it.frame.function.to_string()))
+        };
+        judgement.findings.iter().map(told).collect::<Vec<_>>()
+    };
+    let nap = || Some("main.nap".to_owned());
+
+    let threads = every(7.0, wakes, NEVER);
+    assert_eq!(
+        judged(&threads, &threads),
+        [(Kind::Thread, None, nap()), (Kind::Mapping, Some(Kind::Thread), None)]
+    );
+
+    // Mappings of the program's own beside fewer threads are a leak of their own.
+    let threads = every(2.0, wakes, NEVER);
+    let things = [every(5.0, loads, NEVER), threads.clone()].concat();
+    let mut found = judged(&things, &threads);
+    found.sort();
+    assert_eq!(found, [(Kind::Thread, None, nap()), (Kind::Mapping, None, Some("main.load".to_owned()))]);
+
+    // Threads that come and go leave a leak of mappings its line, however many of their stacks are there.
+    let born = (0..385).map(|number| f64::from(number) / 7.0 - 10.0);
+    let threads: Vec<Thing> = born.map(|born| thing(wakes, born, born + 5.0)).collect();
+    let things = [every(0.7, loads, NEVER), threads.clone()].concat();
+    let found = judged(&things, &threads);
+    assert_eq!(found, [(Kind::Mapping, None, Some("main.load".to_owned()))]);
 }
