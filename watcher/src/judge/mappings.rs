@@ -36,9 +36,9 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
 /// Stacks of threads that C has started since watching began and that brought their number up. Their places in the code
 /// are of whoever happened to need the next thread, so that they accuse nobody.
 fn stacks_of_new_threads(window: &Window) -> u64 {
-    let threads = || window.samples().filter_map(|sample| sample.threads.seen());
+    let mut threads = window.samples().filter_map(|sample| sample.threads.seen());
     let (Some(first), Some(last), Some(ledger)) =
-        (threads().next(), threads().last(), window.captures().mappings.last())
+        (threads.next(), threads.next_back(), window.captures().mappings.last())
     else {
         return 0;
     };
