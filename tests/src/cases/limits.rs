@@ -142,17 +142,26 @@ fn supervise(command: &mut Command, seconds: u64, at_most: Option<Duration>) -> 
     Ok(lives)
 }
 
-fn restarts() -> Result<()> {
-    const SECONDS: u64 = 80;
-    const NAME: &str = "scrapbook";
+/// Lives so often as fit into `seconds`, in one cgroup and under a name of its own, and what was said of it meanwhile.
+fn relived(
+    name: &str,
+    style: Style,
+    seconds: u64,
+    at_most: Option<Duration>,
+) -> Result<(usize, Vec<Diagnosis>)> {
     let cgroup = Cgroup::new(Controller::Memory, 192 * MIB)?;
-    let (_directory, executable) = renamed(NAME)?;
-    let command = program::command(&executable, Style::Round, 47.0, LIFE);
+    let (_directory, executable) = renamed(name)?;
+    let mut command = cgroup.run(&program::command(&executable, style, 47.0, LIFE));
     let mut lives = 0;
-    let said = watched(SECONDS + 6, NAME, || {
-        lives = supervise(&mut cgroup.run(&command), SECONDS, None)?;
+    let said = watched(seconds + 6, name, || {
+        lives = supervise(&mut command, seconds, at_most)?;
         Ok(())
     })?;
+    Ok((lives, said))
+}
+
+fn restarts() -> Result<()> {
+    let (lives, said) = relived("scrapbook", Style::Round, 80, None)?;
     ensure!(lives >= 4, "it was to be restarted three times, and lived {lives} times");
     let told = said.iter().rev().find(|diagnosis| diagnosis.story.is_some());
     let told = told.with_context(|| format!("no story of {lives} lives: {said:#?}"))?;
@@ -167,16 +176,8 @@ fn restarts() -> Result<()> {
 }
 
 fn innocent_restarts() -> Result<()> {
-    const SECONDS: u64 = 70;
-    const NAME: &str = "shoebox";
-    let cgroup = Cgroup::new(Controller::Memory, 192 * MIB)?;
-    let (_directory, executable) = renamed(NAME)?;
-    let command = program::command(&executable, Style::Square, 47.0, LIFE);
-    let life = Some(Duration::from_secs(15));
-    let said = watched(SECONDS + 4, NAME, || {
-        supervise(&mut cgroup.run(&command), SECONDS, life)?;
-        Ok(())
-    })?;
+    let (lives, said) = relived("shoebox", Style::Square, 70, Some(Duration::from_secs(15)))?;
+    ensure!(lives >= 4, "it was to be restarted three times, and lived {lives} times");
     let alarms: Vec<_> = said.iter().filter(|it| it.story.is_some() || it.verdict == "leak").collect();
     ensure!(alarms.is_empty(), "nothing grows here: {alarms:#?}");
     Ok(())

@@ -344,8 +344,8 @@ fn crowded() -> Result<()> {
 /// The kernel lists a mapping twice that grows while it is listed. Added up, its memory would count twice.
 fn growing_mappings() -> Result<()> {
     const LISTS: usize = 400;
-    let command = program::command(&program::shipped("quarry")?, Style::Square, 2_000.0, LIMIT);
-    let running = Running::start({ command }.arg("-way=vein"))?;
+    let mut command = program::command(&program::shipped("quarry")?, Style::Square, 2_000.0, LIMIT);
+    let running = Running::start(command.arg("-way=vein"))?;
     let process = ProcRoot::host()?.open(i32::try_from(running.pid())?).into_seen().context("it is there")?;
     let overlap = |ranges: &[Range<u64>]| ranges.windows(2).any(|pair| pair[0].end > pair[1].start);
     let raw = format!("/proc/{}/smaps", running.pid());
