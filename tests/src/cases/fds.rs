@@ -33,6 +33,7 @@ pub fn cases() -> Vec<Case> {
     [
         ("fds::all_that_are_open_and_who_opened_them", all_that_are_open as fn() -> Result<()>),
         ("fds::what_is_closed_again_is_told_from_what_stays", closed_again),
+        ("fds::what_has_just_come_has_not_gone", just_come),
         ("fds::connections_have_state_and_peer", connections),
         ("fds::who_called_the_library_that_dials", || dialled("courier", "main.poll", "http.Get(url)")),
         ("fds::who_called_a_client_of_its_own", || dialled("envoys", "main.consult", "messenger.Get(url)")),
@@ -127,6 +128,20 @@ fn closed_again() -> Result<()> {
     ensure!(opener.oldest_seconds.is_none(), "there is none: {opener:#?}");
     let text = view(&program, &["-d", "1s"])?;
     ensure!(!text.contains("main.readHeader"), "{text}");
+    Ok(())
+}
+
+/// Some are always opened between the readings of which the ledger is put together.
+fn just_come() -> Result<()> {
+    const LOOKS: usize = 5;
+    let executable = program::shipped("ingest")?;
+    let mut command = program::command_with_descriptor_limit(&executable, Style::Round, 300.0, LIFE, 50_000);
+    let program = Running::start(command.arg("-still"))?;
+    for _ in 0..LOOKS {
+        let fds: Fds = call(&program, &["-d", "1s", "--format", "json"])?.json()?;
+        let opener = site_of(&fds, "main.readHeader")?;
+        ensure!(opener.outstanding >= AT_LEAST && opener.ended == 0, "it keeps them all: {opener:#?}");
+    }
     Ok(())
 }
 

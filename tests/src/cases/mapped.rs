@@ -30,6 +30,7 @@ pub fn cases() -> Vec<Case> {
     [
         ("mapped::what_stays_is_put_down_to_its_line", stays as fn() -> Result<()>),
         ("mapped::what_is_given_back_is_no_longer_there", given_back),
+        ("mapped::what_has_just_come_has_not_gone", just_come),
         ("mapped::every_form_says_the_same", every_form),
     ]
     .into_iter()
@@ -83,6 +84,20 @@ fn given_back() -> Result<()> {
     let site = site(&mapped)?;
     ensure!(site.outstanding == 0 && site.bytes == 0, "all were unmapped: {mapped:#?}");
     ensure!(site.created >= AT_LEAST && site.ended == site.created, "{site:#?}");
+    Ok(())
+}
+
+/// Some are always made between the readings of which the ledger is put together.
+fn just_come() -> Result<()> {
+    const LOOKS: usize = 5;
+    let executable = program::shipped("archive")?;
+    let program = Running::start(&mut program::command(&executable, Style::Round, 300.0, LIFE))?;
+    for _ in 0..LOOKS {
+        let outcome = view(&program, &["-d", "1s", "--format", "json"])?;
+        let mapped: Mapped = serde_json::from_str(&outcome).context("it is JSON")?;
+        let site = site(&mapped)?;
+        ensure!(site.outstanding >= AT_LEAST && site.ended == 0, "it keeps them all: {mapped:#?}");
+    }
     Ok(())
 }
 

@@ -66,6 +66,8 @@ pub(super) struct Scan {
     pub open: Vec<(OpenDescriptor, Opening)>,
     /// What the programs noted and is open no longer.
     pub stale: Vec<RawDescriptor>,
+    /// What they noted when the table had been read.
+    pub young: Vec<RawDescriptor>,
 }
 
 /// What the programs noted, by number, read before and after the table.
@@ -149,8 +151,13 @@ impl DescriptorBook {
         let stale: Vec<RawDescriptor> = earlier.values().filter(is_stale).copied().collect();
         let found: HashSet<(i32, Duration)> = stale.iter().map(|raw| (raw.fd, raw.at)).collect();
         self.corrected += found.difference(&self.stale).count() as u64;
+        let is_young = |raw: &&RawDescriptor| {
+            let key = (raw.fd, raw.at);
+            !noted_ones.contains(&key) && !found.contains(&key)
+        };
+        let young = later.values().filter(is_young).copied().collect();
         self.stale = found;
-        Scan { open, stale }
+        Scan { open, stale, young }
     }
 
     /// How many the programs believed to be open wrongly, so far.

@@ -236,6 +236,9 @@ fn join(
         }
         sites.add(site, add);
     }
+    for young in &scan.young {
+        *left.entry(young.origin.stack).or_default() += u64::from(young.weight);
+    }
     for (stack, known) in &raw.sites {
         // What of a stack's creations is no more is known for the stack as a whole: it goes to where most is left.
         let ended = known.created.saturating_sub(left.get(&Some(*stack)).copied().unwrap_or(0));
@@ -278,7 +281,7 @@ fn join(
 
 fn accounts(book: &DescriptorBook, raw: &RawLedger<RawDescriptor>, scan: &Scan) -> Accounts {
     let count = |opening: Opening| scan.open.iter().filter(|(_, it)| *it == opening).count() as u64;
-    let stale: u64 = scan.stale.iter().map(|raw| u64::from(raw.weight)).sum();
+    let weight = |noted: &[RawDescriptor]| noted.iter().map(|raw| u64::from(raw.weight)).sum::<u64>();
     let sum = |count: fn(&crate::source::kernel::ledger::RawSite) -> u64| -> u64 {
         raw.sites.values().map(count).sum()
     };
@@ -287,8 +290,8 @@ fn accounts(book: &DescriptorBook, raw: &RawLedger<RawDescriptor>, scan: &Scan) 
         before: count(Opening::Before),
         missed: count(Opening::Missed),
         without_stack: 0,
-        created: sum(|site| site.created) + raw.tally.created,
-        ended: sum(|site| site.ended) + raw.tally.ended + stale,
+        created: (sum(|site| site.created) + raw.tally.created).saturating_sub(weight(&scan.young)),
+        ended: sum(|site| site.ended) + raw.tally.ended + weight(&scan.stale),
         corrected: book.corrected(),
         lost: raw.tally.lost,
         one_in: raw.one_in,

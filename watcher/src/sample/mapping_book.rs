@@ -65,6 +65,15 @@ pub(super) struct Scan {
     /// Creations that the programs still had, and of which nothing is left.
     pub corrected: u64,
     pub lost: u64,
+    /// Calls that are younger than the list of mappings, by stack.
+    young: HashMap<Option<StackId>, u64>,
+}
+
+impl Scan {
+    /// Calls of this stack that the programs count already, and that are no part of this scan.
+    pub(super) fn young(&self, stack: Option<StackId>) -> u64 {
+        self.young.get(&stack).copied().unwrap_or(0)
+    }
 }
 
 /// What one maker has outstanding.
@@ -127,6 +136,9 @@ impl MappingBook {
             );
         }
         // What is younger than the list of mappings is no part of this scan.
+        for entry in &young {
+            *scan.young.entry(entry.origin.stack).or_default() += 1;
+        }
         let mut known = self.made.clone();
         young.iter().for_each(|entry| known.put(entry.range.clone(), u32::MAX));
         for (range, index) in known.gaps(&space) {

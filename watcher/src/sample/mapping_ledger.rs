@@ -80,7 +80,7 @@ fn join(
     let mut accounts = Accounts {
         before: scan.before,
         missed: scan.missed.len() as u64,
-        created: raw.tally.created,
+        created: raw.tally.created.saturating_sub(scan.young(None)),
         corrected: scan.corrected,
         lost: raw.tally.lost + scan.lost,
         one_in: 1,
@@ -101,9 +101,9 @@ fn join(
     }
     // What of each stack's creations is no more is known for the stack as a whole.
     for (stack, known) in &raw.sites {
-        accounts.created += known.created;
         let left = outstanding_by_stack.remove(&Some(*stack)).unwrap_or(0);
-        let ended = known.created.saturating_sub(left);
+        let ended = known.created.saturating_sub(left + scan.young(Some(*stack)));
+        accounts.created += known.created.min(left + ended);
         let mut gone = site(stacks.get(stack), &Outstanding::default());
         gone.created = ended;
         gone.ended = ended;

@@ -59,7 +59,7 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
         route: Route::SystemCalls,
         things: Vec::new(),
         // The second is the same line by another way through the machine code; nothing of the fourth is left.
-        sites: [(1, site(5, 3)), (2, site(1, 0)), (3, site(3, 0)), (4, site(7, 7))]
+        sites: [(1, site(5, 3)), (2, site(2, 0)), (3, site(3, 0)), (4, site(7, 7))]
             .map(|(id, site)| (StackId(id), site))
             .into(),
         tally: RawTally { created: 2, ended: 1, unsampled: 0, lost: 4 },
@@ -77,6 +77,8 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
             file(10, Opening::Noted(noted(10, None, None, 70))),
         ],
         stale: vec![noted(30, Some(3), Some(WORKER), 55)],
+        // Opened when the table had been read: neither there nor gone.
+        young: vec![noted(40, Some(2), None, 101)],
     };
     let named = |functions: &[&str]| Named { frames: stack(functions), native: 0 };
     let texts = Texts {

@@ -80,6 +80,8 @@ fn what_each_stack_has_left_is_told_with_what_is_not_known() {
     let mapping = |range| Mapping { range, is_accessible: true, ..Mapping::default() };
     let mappings = [mapping(0..8), mapping(100..140), mapping(200..210), mapping(300..301)];
     let mut book = MappingBook::new(&mappings[..1]);
+    // Made when the list had been read: neither there nor gone.
+    let young = RawMapping { at: Duration::from_secs(31), ..entry(500..510, Some(2), 7) };
     let things = vec![
         entry(100..110, Some(1), 7),
         entry(110..120, Some(2), 7),
@@ -87,13 +89,14 @@ fn what_each_stack_has_left_is_told_with_what_is_not_known() {
         entry(130..140, Some(3), 8),
         entry(200..210, Some(4), 0),
         entry(400..410, Some(1), 7),
+        young,
     ];
     let scan = book.scan(&things, &mappings, Duration::from_secs(30));
     let raw = RawLedger {
         began: moment(10),
         route: Route::SystemCalls,
         things,
-        sites: [(1, known(5, 3)), (2, known(1, 0)), (3, known(1, 0)), (4, known(1, 0)), (5, known(9, 9))]
+        sites: [(1, known(5, 3)), (2, known(2, 0)), (3, known(1, 0)), (4, known(1, 0)), (5, known(9, 9))]
             .map(|(stack, site)| (StackId(stack), site))
             .into(),
         tally: RawTally { created: 1, lost: 2, ..RawTally::default() },

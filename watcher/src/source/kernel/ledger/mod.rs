@@ -33,14 +33,14 @@ pub use watch::{Kind, Kinds, MAX_ONE_IN, MAX_WATCHED, Refusal, leaves_out};
 use super::Kernel;
 use super::facts::Facts;
 use super::probes::Probe;
-use crate::origin::StackId;
+use crate::origin::{Origin, StackId};
 use crate::process::ProcessId;
 use crate::reading::Moment;
 use crate::sample::ledger::Route;
 use crate::source::clock;
 use instance::Instance;
 use stacks::Stacks;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::io;
 use watcher_ebpf::{GoView, Watched};
 
@@ -217,9 +217,15 @@ impl Ledgers {
     /// cannot be read.
     pub fn descriptors(&self, id: ProcessId) -> Option<RawLedger<RawDescriptor>> {
         let (instance, entry) = self.entry(id)?;
-        let things = instance.descriptors.of_process(id.pid).ok()?;
         let one_in = entry.watched.sample_mask.saturating_add(1);
-        self.raw(id, Kind::Descriptors, things, one_in)
+        let kind = Kind::Descriptors;
+        self.counted(
+            id,
+            (kind, kind.bit()),
+            one_in,
+            || instance.descriptors.of_process(id.pid),
+            |it| it.origin,
+        )
     }
 
     /// Forgets descriptors that turned out not to be open: their closing was not seen.
@@ -235,8 +241,8 @@ impl Ledgers {
     /// it is not watched for them, or the maps cannot be read.
     pub fn mappings(&self, id: ProcessId) -> Option<RawLedger<RawMapping>> {
         let (instance, _) = self.entry(id)?;
-        let things = instance.mappings.of_process(id.pid).ok()?;
-        self.raw(id, Kind::Mappings, things, 1)
+        let kind = Kind::Mappings;
+        self.counted(id, (kind, kind.bit()), 1, || instance.mappings.of_process(id.pid), |it| it.origin)
     }
 
     /// Forgets mappings that somebody else has taken note of, or that turned out to be gone: the maps of the
@@ -252,15 +258,9 @@ impl Ledgers {
     /// What the programs know of the threads, or of the children, of a process; `None` where it is not watched for
     /// them, or the maps cannot be read.
     pub fn tasks(&self, id: ProcessId, kind: TaskKind) -> Option<RawLedger<RawTask>> {
-        let (instance, entry) = self.entry(id)?;
-        Some(RawLedger {
-            began: entry.began[Kind::Tasks as usize]?,
-            route: instance.route(Kind::Tasks)?,
-            things: instance.tasks.of_process(id.pid, kind, self.facts.nanos_per_tick).ok()?,
-            sites: instance.stacks.of_process(id.pid, kind.bit()).ok()?,
-            tally: instance.stacks.tally(id.pid, kind.bit()).ok()?,
-            one_in: 1,
-        })
+        let (instance, _) = self.entry(id)?;
+        let things = || instance.tasks.of_process(id.pid, kind, self.facts.nanos_per_tick);
+        self.counted(id, (Kind::Tasks, kind.bit()), 1, things, |it| it.origin)
     }
 
     /// Forgets tasks that turned out not to be there.
@@ -291,6 +291,32 @@ impl Ledgers {
     /// Kernel memory of programs and maps; `None` where nothing is loaded or the kernel does not say.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.instance.as_ref()?.memory_bytes()
+    }
+
+    /// A ledger of things that end, kept under `bit`. What has ended is what was created and is not there, so that the
+    /// counts are read before the things: what comes between the two readings is a thing too young to be counted, and
+    /// not one that has ended.
+    fn counted<T>(
+        &self,
+        id: ProcessId,
+        (kind, bit): (Kind, u32),
+        one_in: u32,
+        things: impl FnOnce() -> io::Result<Vec<T>>,
+        origin: impl Fn(&T) -> Origin,
+    ) -> Option<RawLedger<T>> {
+        let (instance, entry) = self.entry(id)?;
+        let tally = instance.stacks.tally(id.pid, bit).ok()?;
+        let mut sites = instance.stacks.of_process(id.pid, bit).ok()?;
+        let things = things().ok()?;
+        for stack in things.iter().filter_map(|thing| origin(thing).stack) {
+            if let hash_map::Entry::Vacant(vacant) = sites.entry(stack)
+                && let Some(site) = instance.stacks.get(stack).ok()?
+            {
+                vacant.insert(site);
+            }
+        }
+        let (began, route) = (entry.began[kind as usize]?, instance.route(kind)?);
+        Some(RawLedger { began, route, things, sites, tally, one_in })
     }
 
     /// Of one ledger everything but the things themselves.

@@ -71,6 +71,11 @@ impl Stacks {
         Ok(sites.into_iter().collect())
     }
 
+    /// One stack, whosever it is; `None` where it is not there.
+    pub(super) fn get(&self, stack: StackId) -> io::Result<Option<RawSite>> {
+        Ok(self.stacks.get(&stack.0)?.as_ref().map(site))
+    }
+
     /// Forgets everything about a process.
     pub(super) fn forget(&self, pid: i32) -> io::Result<()> {
         self.stacks.remove_where(|_, record| record.tgid == pid.cast_unsigned())?;
