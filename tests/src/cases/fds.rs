@@ -135,12 +135,13 @@ fn closed_again() -> Result<()> {
 fn just_come() -> Result<()> {
     const LOOKS: usize = 5;
     let executable = program::shipped("ingest")?;
-    let mut command = program::command_with_descriptor_limit(&executable, Style::Round, 300.0, LIFE, 50_000);
-    let program = Running::start(command.arg("-still"))?;
+    let mut program = Running::start(&mut program::command(&executable, Style::Round, 150.0, LIFE))?;
+    program.holding(AT_LEAST)?;
     for _ in 0..LOOKS {
         let fds: Fds = call(&program, &["-d", "1s", "--format", "json"])?.json()?;
-        let opener = site_of(&fds, "main.readHeader")?;
-        ensure!(opener.outstanding >= AT_LEAST && opener.ended == 0, "it keeps them all: {opener:#?}");
+        let mut openers = fds.sites.iter().filter(|site| names(site, "main.readHeader"));
+        ensure!(openers.clone().any(|site| site.outstanding >= AT_LEAST), "it opens many: {fds:#?}");
+        ensure!(openers.all(|site| site.ended == 0), "it keeps them all: {fds:#?}");
     }
     Ok(())
 }

@@ -95,8 +95,9 @@ fn just_come() -> Result<()> {
     for _ in 0..LOOKS {
         let outcome = view(&program, &["-d", "1s", "--format", "json"])?;
         let mapped: Mapped = serde_json::from_str(&outcome).context("it is JSON")?;
-        let site = site(&mapped)?;
-        ensure!(site.outstanding >= AT_LEAST && site.ended == 0, "it keeps them all: {mapped:#?}");
+        let mut sites = sites(&mapped);
+        ensure!(sites.clone().any(|site| site.outstanding >= AT_LEAST), "it maps many: {mapped:#?}");
+        ensure!(sites.all(|site| site.ended == 0), "it keeps them all: {mapped:#?}");
     }
     Ok(())
 }
@@ -113,9 +114,14 @@ fn watched(style: Style) -> Result<Mapped> {
     Ok(mapped)
 }
 
-fn site(mapped: &Mapped) -> Result<&Site> {
+/// Those whose line is in the function that maps segments.
+fn sites(mapped: &Mapped) -> impl Iterator<Item = &Site> + Clone {
     let is_it = |site: &&Site| site.culprit.as_ref().is_some_and(|line| line.function == "main.main.func1");
-    let mut sites = mapped.sites.iter().filter(is_it);
+    mapped.sites.iter().filter(is_it)
+}
+
+fn site(mapped: &Mapped) -> Result<&Site> {
+    let mut sites = sites(mapped);
     let site = sites.next().with_context(|| format!("nothing is put down to its line: {mapped:#?}"))?;
     ensure!(sites.next().is_none(), "several sites are put down to one line: {mapped:#?}");
     Ok(site)
