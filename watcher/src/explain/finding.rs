@@ -2,9 +2,9 @@
 
 use super::endpoint;
 use super::words::{count, counted, duration, percent, quantity, range, rate};
-use super::{Exhaustion, Finding, Kind, since, survivors, time_left};
+use super::{Exhaustion, Finding, Kind, Suspected, since, survivors, time_left};
 use crate::descriptor::DescriptorType;
-use crate::judge::{Detail, Evidence, Finding as Judged, Unit};
+use crate::judge::{self, Detail, Evidence, Finding as Judged, Unit};
 use crate::sample::connections::Peer;
 use crate::socket::SocketState;
 
@@ -30,6 +30,10 @@ pub(super) fn explain(judged: &Judged) -> Finding {
         headline: headline(judged),
         evidence: evidence(judged),
     }
+}
+
+pub(super) fn suspected(judged: &judge::Suspected) -> Suspected {
+    Suspected { finding: explain(&judged.finding), need_seconds: judged.need_seconds }
 }
 
 /// A sentence for each piece of evidence; what is said of the totals' course is one.

@@ -41,6 +41,8 @@ pub struct Diagnosis {
     pub headline: String,
     /// What leaks, the cause first.
     pub findings: Vec<Finding>,
+    /// What may leak, by too little to accuse.
+    pub suspected: Vec<Suspected>,
     /// What does not leak, and how we know.
     pub ruled_out: Vec<RuledOut>,
     /// What could not be decided, and what it would take.
@@ -111,6 +113,15 @@ pub struct Finding {
     pub evidence: Vec<String>,
 }
 
+/// One resource that may leak, and what would decide it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspected {
+    /// What would be found.
+    pub finding: Finding,
+    /// Length of the window that should decide it, in seconds, where a longer one helps.
+    pub need_seconds: Option<f64>,
+}
+
 /// When a limit is reached if growth goes on as it does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exhaustion {
@@ -162,6 +173,7 @@ pub struct Unseen {
 /// Explains a judgement. `unseen` is what the caller knows to be missing for every process.
 pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Diagnosis {
     let findings: Vec<Finding> = judgement.findings.iter().map(finding::explain).collect();
+    let suspected: Vec<Suspected> = judgement.suspected.iter().map(finding::suspected).collect();
     let ruled_out = judgement.steady.iter().map(verdicts::ruled_out).collect();
     let undecided: Vec<Undecided> = judgement.undecided.iter().map(verdicts::undecided).collect();
     let knows_why = judgement.lacking.iter().any(|one| matches!(one, Lacking::Runtime { .. }));
@@ -182,9 +194,10 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         window_seconds: judgement.window_seconds,
         samples: judgement.samples,
         verdict: judgement.verdict,
-        headline: verdicts::headline(judgement, &findings),
+        headline: verdicts::headline(judgement, &findings, &suspected),
         next_steps: verdicts::next_steps(judgement, target.id.pid),
         findings,
+        suspected,
         ruled_out,
         undecided,
         memory: memory_of(judgement),

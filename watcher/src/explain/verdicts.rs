@@ -2,16 +2,17 @@
 
 use super::finding::subject;
 use super::words::{self, counted, duration, quantity, range, rate};
-use super::{Finding, Kind, RuledOut, Undecided, Verdict, advice};
+use super::{Finding, Kind, RuledOut, Suspected, Undecided, Verdict, advice};
 use crate::judge::{
     Frame, Judgement, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit,
 };
 
 /// The verdict in one sentence.
-pub(super) fn headline(judgement: &Judgement, findings: &[Finding]) -> String {
+pub(super) fn headline(judgement: &Judgement, findings: &[Finding], suspected: &[Suspected]) -> String {
     match (judgement.verdict, findings.first()) {
         (Verdict::Leak, Some(first)) => first.headline.clone(),
         (Verdict::Healthy, _) => "Nothing that was watched grows without end".to_owned(),
+        _ if !suspected.is_empty() => suspicion(&suspected[0]),
         _ => judgement.undecided.iter().find_map(stored_headline).unwrap_or_else(|| {
             match waiting_time(judgement) {
                 Some(seconds) => {
@@ -23,9 +24,18 @@ pub(super) fn headline(judgement: &Judgement, findings: &[Finding]) -> String {
     }
 }
 
+/// What may leak, in a line.
+fn suspicion(one: &Suspected) -> String {
+    let decides =
+        one.need_seconds.map(|seconds| format!("; {} of watching should decide", duration(seconds)));
+    format!("A leak is suspected: {}{}", one.finding.headline, decides.unwrap_or_default())
+}
+
 /// The window that should decide what a longer window can decide.
 fn waiting_time(judgement: &Judgement) -> Option<f64> {
-    judgement.undecided.iter().filter_map(|one| need_seconds(&one.why, judgement)).max_by(f64::total_cmp)
+    let undecided = judgement.undecided.iter().filter_map(|one| need_seconds(&one.why, judgement));
+    let suspected = judgement.suspected.iter().filter_map(|one| one.need_seconds);
+    undecided.chain(suspected).max_by(f64::total_cmp)
 }
 
 fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {

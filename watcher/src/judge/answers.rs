@@ -3,7 +3,7 @@
 //! What could not be read never acquits. Memory of a Go process breathes by what garbage there is between two
 //! collections; where its heap is not read, a rise within that is no reason for suspicion, and none to acquit.
 
-use super::{Bounds, Finding, Kind, MemoryPart, Steady, Undecided, UndecidedWhy, Verdict};
+use super::{Bounds, Finding, Kind, MemoryPart, Steady, Suspected, Undecided, UndecidedWhy, Verdict};
 use crate::store::Window;
 
 /// Every kind, in the order in which they are judged.
@@ -21,6 +21,7 @@ const KINDS: [Kind; 8] = [
 /// Adds what is missing to `undecided`.
 pub(super) fn complete(
     findings: &[Finding],
+    suspected: &[Suspected],
     steady: &[Steady],
     undecided: &mut Vec<Undecided>,
     window: &Window,
@@ -28,6 +29,7 @@ pub(super) fn complete(
 ) {
     for kind in KINDS {
         let is_answered = findings.iter().any(|it| it.kind == kind)
+            || suspected.iter().any(|it| it.finding.kind == kind)
             || steady.iter().any(|it| it.kind == kind)
             || undecided.iter().any(|it| it.kind == kind);
         // A program that is not Go has no goroutines to lose.
@@ -72,10 +74,15 @@ fn of_memory(window: &Window) -> UndecidedWhy {
 }
 
 /// The verdict over all kinds.
-pub(super) fn verdict(findings: &[Finding], steady: &[Steady], undecided: &[Undecided]) -> Verdict {
+pub(super) fn verdict(
+    findings: &[Finding],
+    suspected: &[Suspected],
+    steady: &[Steady],
+    undecided: &[Undecided],
+) -> Verdict {
     if !findings.is_empty() {
         Verdict::Leak
-    } else if steady.is_empty() || !undecided.is_empty() {
+    } else if steady.is_empty() || !undecided.is_empty() || !suspected.is_empty() {
         Verdict::Inconclusive
     } else {
         Verdict::Healthy

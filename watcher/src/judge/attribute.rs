@@ -2,8 +2,8 @@
 
 use super::culprit::{Owner, owner};
 use super::{
-    Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, answers, cause, exhaustion, gaps,
-    since,
+    Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Suspected, answers, cause,
+    exhaustion, gaps, since,
 };
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
@@ -31,11 +31,13 @@ const DOMINATES: f64 = 0.5;
 /// Puts the outcomes of all kinds into one judgement.
 pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgement {
     let mut findings = Vec::new();
+    let mut suspected: Vec<Suspected> = Vec::new();
     let mut steady = Vec::new();
     let mut undecided = Vec::new();
     for outcome in outcomes {
         match outcome {
             Outcome::Leaks(finding) => findings.push(finding),
+            Outcome::Suspected(one) => suspected.push(one),
             Outcome::Steady(one) => steady.push(one),
             Outcome::Undecided(one) => undecided.push(one),
         }
@@ -49,16 +51,20 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     }
     undecided.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
     steady.retain(|one| findings.iter().all(|finding| finding.kind != one.kind));
+    suspected.retain(|one| findings.iter().all(|finding| finding.kind != one.finding.kind));
+    // What is suspected is ruled out by nobody.
+    steady.retain(|one| suspected.iter().all(|other| other.finding.kind != one.kind));
     relate(&mut findings, window.captures().main_module.as_deref());
     since::add(&mut findings, window, bounds);
     exhaustion::add(&mut findings, window, bounds);
     rank(&mut findings);
-    answers::complete(&findings, &steady, &mut undecided, window, bounds);
-    let verdict = answers::verdict(&findings, &steady, &undecided);
+    answers::complete(&findings, &suspected, &steady, &mut undecided, window, bounds);
+    let verdict = answers::verdict(&findings, &suspected, &steady, &undecided);
     let newest = window.latest();
     Judgement {
         verdict,
         findings,
+        suspected,
         steady,
         undecided,
         window_seconds: window.seconds(),

@@ -20,6 +20,7 @@ pub(super) fn withhold(outcomes: &mut Vec<Outcome>, window: &Window, bounds: &Bo
     outcomes.retain(|outcome| !matches!(outcome, Outcome::Steady(steady) if steady.kind == Kind::Heap));
     let is_judged = outcomes.iter().any(|outcome| match outcome {
         Outcome::Leaks(finding) => finding.kind == Kind::Heap,
+        Outcome::Suspected(suspected) => suspected.finding.kind == Kind::Heap,
         Outcome::Undecided(undecided) => undecided.kind == Kind::Heap,
         Outcome::Steady(_) => false,
     });

@@ -103,6 +103,7 @@ impl Ladder {
             }
             outcomes.retain(|it| match it {
                 Outcome::Leaks(_) => true,
+                Outcome::Suspected(suspected) => suspected.finding.kind != alarm.kind,
                 Outcome::Steady(steady) => steady.kind != alarm.kind,
                 Outcome::Undecided(undecided) => undecided.kind != alarm.kind,
             });

@@ -65,6 +65,8 @@ pub enum Outcome {
     Leaks(Finding),
     /// It does not.
     Steady(Steady),
+    /// It may leak, by too little to accuse.
+    Suspected(Suspected),
     /// It cannot be told.
     Undecided(Undecided),
 }
@@ -76,6 +78,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// What leaks, the primary finding first.
     pub findings: Vec<Finding>,
+    /// What may leak, by too little to accuse: a kind that is among the findings is not among these.
+    pub suspected: Vec<Suspected>,
     /// What does not, and how we know.
     pub steady: Vec<Steady>,
     /// What could not be decided, and what it would take.
@@ -228,6 +232,15 @@ pub struct Finding {
     pub culprits: Vec<Culprit>,
     /// How we know.
     pub evidence: Vec<Evidence>,
+}
+
+/// One resource that may leak: all that a finding has, but the proof.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspected {
+    /// What would be found. It is never primary and follows from nothing.
+    pub finding: Finding,
+    /// Seconds of window that should decide it; `None` where a longer one alone would not.
+    pub need_seconds: Option<f64>,
 }
 
 /// Growth per second with its 95 % interval.

@@ -83,6 +83,7 @@ pub(super) struct DiagnosisObject<'a> {
     verdict: &'static str,
     headline: &'a str,
     findings: Vec<FindingObject<'a>>,
+    suspected: Vec<SuspectedObject<'a>>,
     steady: Vec<WhyObject<'a>>,
     undecided: Vec<UndecidedObject<'a>>,
     memory: Option<MemoryObject>,
@@ -117,6 +118,14 @@ struct FindingObject<'a> {
     culprits: Vec<CulpritObject<'a>>,
     evidence: &'a [String],
     ruled_out: Vec<WhyObject<'a>>,
+}
+
+/// What may leak: the fields of a finding, and the window that should decide it.
+#[derive(Serialize)]
+struct SuspectedObject<'a> {
+    #[serde(flatten)]
+    finding: FindingObject<'a>,
+    decides_in_seconds: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -254,6 +263,14 @@ impl<'a> DiagnosisObject<'a> {
             },
             headline: &diagnosis.headline,
             findings: diagnosis.findings.iter().map(|one| FindingObject::of(one, ruled_out())).collect(),
+            suspected: diagnosis
+                .suspected
+                .iter()
+                .map(|one| SuspectedObject {
+                    finding: FindingObject::of(&one.finding, ruled_out()),
+                    decides_in_seconds: one.need_seconds.map(rounded),
+                })
+                .collect(),
             steady: ruled_out(),
             undecided: diagnosis
                 .undecided

@@ -1,7 +1,9 @@
 //! A diagnosis for people: one screen. What does not fit on it is shortened, and said where to find in full.
 
 use crate::explain::words::{bytes, counted, duration, percent};
-use crate::explain::{Diagnosis, Finding, Kind, MemoryBalance, Process, Undecided, Unit, Unseen, Verdict};
+use crate::explain::{
+    Diagnosis, Finding, Kind, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
+};
 use std::fmt::Write;
 
 /// How a page is laid out.
@@ -76,6 +78,9 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
             Detail::Least => others_together(&mut page, others),
             _ => others.iter().for_each(|other| page.paragraph(also(other), &beside(other))),
         }
+    }
+    for one in &diagnosis.suspected {
+        page.paragraph("Suspected", &suspected(one));
     }
     page.paragraph("Restarts", diagnosis.story.as_ref().map_or("", |story| &story.text));
     for text in undecided(&diagnosis.undecided) {
@@ -165,6 +170,13 @@ fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
             }
         }
     }
+}
+
+/// What may leak, where, how that is known, and what would decide it.
+fn suspected(one: &Suspected) -> String {
+    let evidence = one.finding.evidence.first().map(|known| format!(" {known}")).unwrap_or_default();
+    let decides = one.need_seconds.map(|seconds| format!(" `--duration {seconds:.0}s` decides."));
+    format!("{}{evidence}{}", beside(&one.finding), decides.unwrap_or_default())
 }
 
 /// Why no line is named.

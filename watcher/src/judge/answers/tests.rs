@@ -1,6 +1,9 @@
 use crate::golang::runtime::HeapCounters;
 use crate::judge::simulation::{Beat, window};
-use crate::judge::{Bounds, Judgement, Kind, Thresholds, UndecidedWhy, Verdict, judge};
+use crate::judge::{
+    Bounds, Detail, Finding, Judgement, Kind, Outcome, Rate, Steady, SteadyWhy, Suspected, Thresholds,
+    UndecidedWhy, Verdict, attribute, judge,
+};
 use crate::sample::runtime::GoCounters;
 use crate::store::Window;
 
@@ -118,4 +121,36 @@ fn each_kind_has_an_answer_whatever_was_read() {
         answers.dedup();
         assert_eq!(answers.len(), 8, "row {row}: {answers:?}");
     }
+}
+
+#[test]
+fn what_is_suspected_is_neither_healthy_nor_a_leak_nor_ruled_out() {
+    let window = window(|_, _| {});
+    let bounds = Bounds::default();
+    let suspected = Suspected {
+        finding: Finding {
+            kind: Kind::Fd,
+            primary: false,
+            consequence_of: None,
+            confidence: 0.5,
+            rate: Rate { per_second: 0.05, low: 0.01, high: 0.1 },
+            exhausts: None,
+            detail: Detail::default(),
+            culprits: Vec::new(),
+            evidence: Vec::new(),
+        },
+        need_seconds: Some(300.0),
+    };
+    let steady = |kind| Outcome::Steady(Steady { kind, why: SteadyWhy::Flat { low: 7.0, high: 7.0 } });
+    let outcomes = |one: Suspected| vec![steady(Kind::Fd), Outcome::Suspected(one), steady(Kind::Thread)];
+    let judgement = attribute::weigh(outcomes(suspected.clone()), &window, &bounds);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.suspected, [suspected.clone()]);
+    assert!(judgement.steady.iter().all(|it| it.kind != Kind::Fd), "{:?}", judgement.steady);
+    assert!(judgement.undecided.iter().all(|it| it.kind != Kind::Fd), "{:?}", judgement.undecided);
+    // What is found needs no suspicion.
+    let found = Outcome::Leaks(suspected.finding.clone());
+    let both = outcomes(suspected).into_iter().chain([found]).collect();
+    let judgement = attribute::weigh(both, &window, &bounds);
+    assert_eq!((judgement.verdict, judgement.suspected.len()), (Verdict::Leak, 0));
 }

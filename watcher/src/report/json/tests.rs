@@ -1,6 +1,6 @@
 use super::{DiagnosisObject, checks, diagnosis_line, list};
 use crate::explain::tests::{diagnosed, target};
-use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, Life, PullCost, Story};
+use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, Life, PullCost, Story, Suspected};
 use crate::health::{Check, CheckState};
 use crate::judge::simulation::window;
 use crate::report::pulled::Endpoints;
@@ -75,6 +75,8 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         changed_since: Some(SystemTime::UNIX_EPOCH),
         lives: vec![life],
     });
+    let finding = shown.findings[0].clone();
+    shown.suspected = vec![Suspected { finding, need_seconds: Some(300.0) }];
     let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
         "schema": "", "window_seconds": 0, "samples": 0, "verdict": "", "headline": "",
@@ -91,6 +93,16 @@ fn every_key_of_the_contract_is_there_with_its_type() {
                 "stack": [{"function": "", "file": "", "line": 0}],
             }],
             "evidence": [""], "ruled_out": [{"kind": "", "why": ""}],
+        }],
+        "suspected": [{
+            "kind": "", "primary": true, "consequence_of": ["", null], "confidence": 0, "rate_per_second": 0,
+            "unit": "", "exhausts": [{"limit": "", "in_seconds": 0, "low": 0, "high": [0, null]}, null],
+            "detail": {"state": ["", null], "peer": ["", null], "fd_type": ["", null]},
+            "culprits": [{
+                "function": "", "file": "", "line": 0, "share": 0,
+                "stack": [{"function": "", "file": "", "line": 0}],
+            }],
+            "evidence": [""], "ruled_out": [{"kind": "", "why": ""}], "decides_in_seconds": [0, null],
         }],
         "steady": [{"kind": "", "why": ""}],
         "undecided": [{"kind": "", "why": "", "need_seconds": [0, null]}],
@@ -191,6 +203,7 @@ fn a_leak() {
               ]
             }
           ],
+          "suspected": [],
           "steady": [
             {
               "kind": "fd",
