@@ -48,6 +48,9 @@ pub struct Diagnosis {
     pub verdict: String,
     /// What leaks.
     pub findings: Vec<Finding>,
+    /// What may leak, and is not proven to; empty for agents that do not say it.
+    #[serde(default)]
+    pub suspected: Vec<Suspected>,
     /// What does not, and why.
     pub steady: Vec<Steady>,
     /// What its memory is made of; `None` where that could not be read.
@@ -123,6 +126,16 @@ pub struct Finding {
     pub culprits: Vec<Culprit>,
     /// How we know, in sentences.
     pub evidence: Vec<String>,
+}
+
+/// One resource that may leak.
+#[derive(Debug, Deserialize)]
+pub struct Suspected {
+    /// What it would be.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// Seconds of watching after which there will be an answer.
+    pub decides_in_seconds: Option<f64>,
 }
 
 /// A line of code that did it.

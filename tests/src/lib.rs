@@ -39,6 +39,7 @@ pub mod running;
 pub mod sampling;
 pub mod scene;
 pub mod servers;
+pub mod slow;
 pub mod toolchain;
 pub mod turns;
 pub mod under_load;

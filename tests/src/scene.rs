@@ -29,14 +29,45 @@ struct Server {
     _running: Running,
 }
 
+/// How a scene is to be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// What is run as the program that is watched.
+    pub executable: &'a Path,
+    /// What is run as its peer: the same program, perhaps under another name.
+    pub peer: &'a Path,
+    /// How long both live.
+    pub life: Duration,
+    /// What both are told besides.
+    pub more: &'a [&'a str],
+}
+
 impl Scene {
     /// Starts one of the twins of `row`, whose executable is given, so that it can be watched for `watched`, and waits
     /// until it is in its stride.
     pub fn start(row: &Row, style: Style, executable: &Path, watched: Duration) -> Result<Scene> {
-        let command = |style| command(row, executable, style, watched);
-        let start = |style, more: &[&str]| Running::start(command(style).args(more).args(row.arguments));
-        let aside = |more: &[&str]| Running::start(command(Style::Square).args(more));
-        let (caller, mut program, server) = match row.peer {
+        let life = WARM_UP + watched + SPARE;
+        let mut scene = Scene::begin(row, style, Setting { executable, peer: executable, life, more: &[] })?;
+        match row.count {
+            Count::Reached(count) if style == Style::Round => {
+                scene.program.holding(count)?;
+            }
+            _ => thread::sleep(WARM_UP),
+        }
+        Ok(scene)
+    }
+
+    /// Starts one of the twins of `row` and does not wait for anything but the address of who serves.
+    pub fn begin(row: &Row, style: Style, setting: Setting<'_>) -> Result<Scene> {
+        let command = |executable, style| command(row, executable, style, setting.life);
+        let start = |style, more: &[&str]| {
+            let mut command = command(setting.executable, style);
+            Running::start(command.args(more).args(row.arguments).args(setting.more))
+        };
+        let aside = |more: &[&str]| {
+            Running::start(command(setting.peer, Style::Square).args(more).args(setting.more))
+        };
+        let (caller, program, server) = match row.peer {
             Peer::None => (None, start(style, &[])?, None),
             Peer::Caller | Peer::Visitor => {
                 let mut program = start(style, &[])?;
@@ -52,12 +83,6 @@ impl Scene {
                 (None, start(style, &["-url", &url])?, Some(Server { address, _running: running }))
             }
         };
-        match row.count {
-            Count::Reached(count) if style == Style::Round => {
-                program.holding(count)?;
-            }
-            _ => thread::sleep(WARM_UP),
-        }
         Ok(Scene { _caller: caller, program, server })
     }
 
@@ -78,8 +103,8 @@ impl Scene {
     }
 }
 
-fn command(row: &Row, executable: &Path, style: Style, watched: Duration) -> Command {
-    let (rate, life) = (row.rate_per_second, WARM_UP + watched + SPARE);
+fn command(row: &Row, executable: &Path, style: Style, life: Duration) -> Command {
+    let rate = row.rate_per_second;
     let mut command = match row.descriptor_limit {
         Some(limit) => program::command_with_descriptor_limit(executable, style, rate, life, limit),
         None => program::command(executable, style, rate, life),

@@ -44,6 +44,17 @@ impl Toolchain {
         Toolchain::all().iter().find(|toolchain| toolchain.minor == minor)
     }
 
+    /// The one of a version such as `1.21`.
+    ///
+    /// # Errors
+    /// Where that is no version, or is not here.
+    pub fn of_version(version: &str) -> Result<&'static Toolchain> {
+        let minor = version.strip_prefix("1.").and_then(|minor| minor.parse().ok());
+        let minor = minor.with_context(|| format!("{version:?} is no version of Go such as 1.27"))?;
+        Toolchain::minor(minor)
+            .with_context(|| format!("Go {version} is not here: `cargo xtask test` fetches it"))
+    }
+
     fn at(go: &Path) -> Result<Toolchain> {
         let output = Command::new(go)
             .arg("version")

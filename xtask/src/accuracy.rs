@@ -8,7 +8,7 @@ use std::ffi::OsString;
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Accuracy {
-    /// What the program `accuracy` of the tests takes: its `--help` tells.
+    /// What the program `accuracy` of the tests takes, or with `--slow` the program `slow`: their `--help` tells.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILTER or OPTIONS")]
     arguments: Vec<OsString>,
 }
@@ -17,10 +17,12 @@ impl Accuracy {
     /// Prints a table; fails where a goal is missed.
     pub fn carry_out(self) -> Result<()> {
         let watcher = prepare_to_watch()?;
+        let (modes, arguments): (Vec<_>, Vec<_>) = self.arguments.into_iter().partition(|it| it == "--slow");
+        let bin = if modes.is_empty() { "accuracy" } else { "slow" };
         let mut accuracy = cargo()?;
         accuracy
-            .args(["run", "--quiet", "--release", "--package", "tests", "--bin", "accuracy", "--"])
-            .args(self.arguments);
+            .args(["run", "--quiet", "--release", "--package", "tests", "--bin", bin, "--"])
+            .args(arguments);
         succeed(accuracy.env("WATCHER_BIN", watcher))
     }
 }

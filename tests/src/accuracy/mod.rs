@@ -3,7 +3,7 @@
 //! `plan` says what is to be run, `measure` runs it, `tally` counts what came of it, `report` prints that. Only
 //! `measure` and `load` touch the system.
 
-mod load;
+pub mod load;
 pub mod measure;
 pub mod plan;
 pub mod report;

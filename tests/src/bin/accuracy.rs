@@ -47,7 +47,7 @@ struct Arguments {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let mut toolchains = arguments.go.iter().map(|it| toolchain(it)).collect::<Result<Vec<_>>>()?;
+    let mut toolchains = arguments.go.iter().map(|it| Toolchain::of_version(it)).collect::<Result<Vec<_>>>()?;
     if arguments.short {
         toolchains.sort_by_key(|toolchain| toolchain.minor);
         toolchains.drain(..toolchains.len().saturating_sub(1));
@@ -84,12 +84,4 @@ fn main() -> Result<ExitCode> {
         fs::write(&path, report.json()?).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The toolchain of a version such as `1.21`.
-fn toolchain(version: &str) -> Result<&'static Toolchain> {
-    let minor = version.strip_prefix("1.").and_then(|minor| minor.parse().ok());
-    let minor = minor.with_context(|| format!("{version:?} is no version of Go such as 1.27"))?;
-    Toolchain::minor(minor)
-        .with_context(|| format!("Go {version} is not here: `cargo xtask test` fetches it"))
 }

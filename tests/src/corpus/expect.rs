@@ -77,6 +77,19 @@ pub fn rank(row: &Row, finding: &Finding) -> Result<Option<usize>> {
     Ok(places.into_iter().flatten().min())
 }
 
+/// Whether each line of the row is among the first culprits.
+///
+/// # Errors
+/// Where a line of the row is not in its sources.
+pub fn names_lines(row: &Row, finding: &Finding) -> Result<bool> {
+    for text in row.lines {
+        if place(row, text, finding)?.is_none_or(|place| place >= FIRST) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Fails with all that was said unless the verdict is `healthy`.
 pub fn expect_healthy(diagnosis: &Diagnosis) -> Result<()> {
     ensure!(diagnosis.verdict == "healthy", "want a healthy process: {diagnosis:#?}");
@@ -228,7 +241,7 @@ fn unit_of(kind: &str) -> String {
 }
 
 /// The kinds of which a process is accused, with their lines, in words.
-fn accused(diagnosis: &Diagnosis) -> String {
+pub fn accused(diagnosis: &Diagnosis) -> String {
     let one = |finding: &Finding| {
         let of = finding.consequence_of.as_ref().map(|of| format!(" (of {of})")).unwrap_or_default();
         format!("{}{of} at {:.2}: {}", finding.kind, finding.confidence, said(finding))

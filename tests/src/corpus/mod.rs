@@ -116,7 +116,8 @@ pub enum Root {
     ForNothing,
 }
 
-const BASE: Row = Row {
+/// What most rows have in common.
+pub(crate) const BASE: Row = Row {
     situations: &[],
     program: "",
     arguments: &[],
