@@ -15,6 +15,7 @@ pub mod case;
 pub mod cases;
 pub mod cgroup;
 pub mod corpus;
+pub mod cpu;
 pub mod descriptor_ledger;
 pub mod golang_heap;
 pub mod http;

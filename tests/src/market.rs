@@ -30,8 +30,13 @@ pub struct Lateness {
 impl Market {
     /// Starts one where `waiting` goroutines wait and `traders` churn.
     pub fn open(waiting: u64, traders: u32, life: Duration) -> Result<Market> {
+        Market::open_with(waiting, life, &[format!("-traders={traders}")])
+    }
+
+    /// Starts one where `waiting` goroutines wait, told more besides.
+    pub fn open_with(waiting: u64, life: Duration, more: &[String]) -> Result<Market> {
         let mut command = Command::new(program::shipped("market")?);
-        command.args([format!("-waiting={waiting}"), format!("-traders={traders}")]);
+        command.arg(format!("-waiting={waiting}")).args(more);
         let mut running = Running::start(command.arg(format!("-for={}s", life.as_secs())))?;
         running.holding(waiting)?;
         let address = Address::Tcp(running.address()?);

@@ -2,6 +2,8 @@
 
 use crate::workspace::{cargo, prepare_to_watch, succeed};
 use anyhow::Result;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// `cargo xtask bench`: a sweep over many processes beside a peer's, unless another is asked for.
 #[derive(clap::Args)]
@@ -18,11 +20,21 @@ pub struct Bench {
     /// What a watched process pays for its ledger of descriptors, and what an unwatched one, beside other watchers.
     #[arg(long, conflicts_with_all = ["goroutines", "churn"])]
     ledger: bool,
-    /// How many turns each watcher has.
-    #[arg(long, value_name = "N", default_value_t = 7, requires = "ledger", value_parser = clap::value_parser!(u32).range(1..=20))]
+    /// A first glance at a process with 10,000 descriptors and 10,000 goroutines, beside lsof and its endpoint.
+    #[arg(long, conflicts_with_all = ["goroutines", "churn", "ledger"])]
+    glance: bool,
+    /// `run` on 300 processes of which 20 rise slowly, beside another build of the agent.
+    #[arg(long, requires = "baseline", conflicts_with_all = ["goroutines", "churn", "ledger", "glance"])]
+    suspects: bool,
+    /// The other build.
+    #[arg(long, value_name = "PATH", requires = "suspects")]
+    baseline: Option<PathBuf>,
+    /// How many turns each watcher has: with --ledger and with --glance.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
-    /// For how many minutes it is watched; for as many it is left alone in between.
-    #[arg(long, value_name = "N", default_value_t = 10.0, requires = "churn")]
+    /// For how many minutes it is watched: with --churn, which leaves it alone for as many in between, and with
+    /// --suspects.
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
     minutes: f64,
 }
 
@@ -30,17 +42,23 @@ impl Bench {
     /// Prints a table. Nothing depends on the numbers: a slow machine fails nothing.
     pub fn carry_out(self) -> Result<()> {
         let watcher = prepare_to_watch()?;
-        let (bin, argument) = if self.goroutines {
-            ("goroutines", None)
+        let number = |number: &dyn ToString| vec![OsString::from(number.to_string())];
+        let (bin, arguments) = if self.goroutines {
+            ("goroutines", Vec::new())
         } else if self.churn {
-            ("churn", Some(self.minutes.to_string()))
+            ("churn", number(&self.minutes))
         } else if self.ledger {
-            ("ledger", Some(self.rounds.to_string()))
+            ("ledger", number(&self.rounds))
+        } else if self.glance {
+            ("glance", number(&self.rounds))
+        } else if self.suspects {
+            let baseline = self.baseline.map(std::path::absolute).transpose()?;
+            ("suspects", number(&self.minutes).into_iter().chain(baseline.map(OsString::from)).collect())
         } else {
-            ("sweep", Some(self.sweeps.to_string()))
+            ("sweep", number(&self.sweeps))
         };
         let mut bench = cargo()?;
-        bench.args(["run", "--quiet", "--release", "--package", "tests", "--bin", bin, "--"]).args(argument);
+        bench.args(["run", "--quiet", "--release", "--package", "tests", "--bin", bin, "--"]).args(arguments);
         succeed(bench.env("WATCHER_BIN", watcher))
     }
 }

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	what  = flag.String("what", "file", "what is taken in: file, guest, nap, call, seat, child or coat")
+	way   = flag.String("way", "call", "what is taken in: file, guest, nap, call, seat, child or coat")
 	hooks = flag.Int("hooks", 0, "how many are taken in before the oldest is handed out; 0 for as many as come")
 	stay  = flag.Duration("stay", 0, "when each is handed out; 0 for when there is no hook left")
 	touch = flag.Duration("touch", 0, "how often one of them is used, in turn; 0 for never")
@@ -42,18 +42,18 @@ func main() {
 	address := strings.Trim(strings.TrimPrefix(*url, "http://"), "/")
 	if *call != "" {
 		address = *call
-		*what = "call"
+		*way = "call"
 		*touch = 500 * time.Millisecond
 	}
 	takes := map[string]func() *item{
 		"file": file, "guest": guest, "nap": nap, "seat": seat, "child": child, "coat": coat,
 		"call": func() *item { return visit(address) },
 	}
-	take, known := takes[*what]
+	take, known := takes[*way]
 	if !known {
-		log.Fatalf("-what %q", *what)
+		log.Fatalf("-way %q", *way)
 	}
-	if *what == "call" && address == "" {
+	if *way == "call" && address == "" {
 		open()
 	}
 	if *touch > 0 {

@@ -5,10 +5,12 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	_ "net/http/pprof"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -31,6 +33,7 @@ type stall struct {
 func main() {
 	waiting := flag.Int("waiting", 1000, "how many wait at the stalls together")
 	traders := flag.Int("traders", 0, "how many trade")
+	shelved := flag.Int("shelved", 0, "how many descriptors are open, half of them files and half of them connections")
 	service.Start()
 	here := &stall{turn: make(chan struct{}), closing: make(chan struct{})}
 	here.lock.Lock()
@@ -47,6 +50,7 @@ func main() {
 		}
 		service.Held.Add(1)
 	}
+	shelve(*shelved)
 	go bell()
 	for i := 0; i < *traders; i++ {
 		go trade(i)
@@ -59,6 +63,35 @@ func main() {
 	}
 	service.Say(map[string]string{"address": listener.Addr().String()})
 	log.Fatal(http.Serve(listener, nil))
+}
+
+// shelved is what is kept open.
+var shelved []io.Closer
+
+// shelve opens so many descriptors; a connection has two ends.
+func shelve(count int) {
+	back, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for len(shelved) < count {
+		list, err := os.Open("/etc/hosts")
+		if err != nil {
+			log.Fatal(err)
+		}
+		shelved = append(shelved, list)
+		if len(shelved)%4 == 2 {
+			near, err := net.Dial("tcp", back.Addr().String())
+			if err != nil {
+				log.Fatal(err)
+			}
+			far, err := back.Accept()
+			if err != nil {
+				log.Fatal(err)
+			}
+			shelved = append(shelved, near, far)
+		}
+	}
 }
 
 //go:noinline

@@ -47,7 +47,8 @@ struct Arguments {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let mut toolchains = arguments.go.iter().map(|it| Toolchain::of_version(it)).collect::<Result<Vec<_>>>()?;
+    let mut toolchains =
+        arguments.go.iter().map(|it| Toolchain::of_version(it)).collect::<Result<Vec<_>>>()?;
     if arguments.short {
         toolchains.sort_by_key(|toolchain| toolchain.minor);
         toolchains.drain(..toolchains.len().saturating_sub(1));

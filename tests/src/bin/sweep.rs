@@ -2,14 +2,13 @@
 //! processes in the same run. `cargo xtask bench` runs it.
 
 use anyhow::{Context, Result, bail};
-use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
-use nix::unistd::Pid;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
+use tests::cpu::Clock;
 use tests::need::find_program;
 use tests::program;
 use tests::running::Running;
@@ -105,25 +104,19 @@ fn sweep_peer(arguments: &[&str], sweeps: u32) -> Result<Vec<f64>> {
     let mut command = Command::new(find_program(PEER).context("it was there")?);
     command.arg("-config.path").arg(&config).args(["-web.listen-address", &address]).args(arguments);
     let exporter = Running::start(command.stderr(Stdio::null()))?;
-    let pid = Pid::from_raw(exporter.pid().try_into().context("a pid fits")?);
-    let clock = clock_getcpuclockid(pid).context("find the exporter's CPU clock")?;
+    let clock = Clock::of(exporter.pid())?;
     wait_for(&address)?;
     (0..sweeps)
         .map(|_| {
-            let before = cpu_time(clock)?;
+            let before = clock.spent()?;
             let answer = get_metrics(&address)?;
-            let spent = cpu_time(clock)?.saturating_sub(before);
+            let spent = clock.spent()?.saturating_sub(before);
             if !answer.contains("namedprocess_namegroup_open_filedesc{groupname=\"depot\"}") {
                 bail!("the exporter does not see the processes: {answer}");
             }
             Ok(spent.as_secs_f64() * 1000.0)
         })
         .collect()
-}
-
-/// CPU time of all threads of a process.
-fn cpu_time(clock: ClockId) -> Result<Duration> {
-    Ok(clock_gettime(clock).context("read the exporter's CPU clock")?.into())
 }
 
 fn wait_for(address: &str) -> Result<()> {

@@ -75,13 +75,7 @@ impl Cohort {
     }
 }
 
-fn start(
-    subject: &Subject,
-    executable: &Path,
-    names: &Path,
-    prefix: &str,
-    life: Duration,
-) -> Result<Member> {
+fn start(subject: &Subject, executable: &Path, names: &Path, prefix: &str, life: Duration) -> Result<Member> {
     let program = subject.slow.row.program;
     let name = names.join(format!("{prefix}{program}"));
     if !name.exists() && fs::hard_link(executable, &name).is_err() {

@@ -102,12 +102,14 @@ impl<'a> Report<'a> {
         let wrong = self.measured.cells.iter().filter(|cell| is_wrong(cell));
         let looks = wrong.map(|cell| {
             let filling = if cell.is_filling() { " while it fills" } else { "" };
-            let look = format!(
-                "after {} for {}",
-                table::short(cell.look.after),
-                table::short(cell.look.window)
-            );
-            format!("{} {look}{filling}: {} [{}]", cell.subject.name(), cell.answer.said(), cell.saved.display())
+            let look =
+                format!("after {} for {}", table::short(cell.look.after), table::short(cell.look.window));
+            format!(
+                "{} {look}{filling}: {} [{}]",
+                cell.subject.name(),
+                cell.answer.said(),
+                cell.saved.display()
+            )
         });
         let innocents = self.measured.told.iter().filter(|told| told.subject.guilt().is_none());
         let by_run = innocents.filter_map(|told| {
@@ -115,7 +117,8 @@ impl<'a> Report<'a> {
             Some(format!("{} by `run` after {} s: {}", told.subject.name(), at.as_secs(), answer.said()))
         });
         let failures = self.measured.failures.iter().map(|it| format!("{}: {}", it.what, it.why)).collect();
-        for (title, lines) in [("Wrong", looks.chain(by_run).collect::<Vec<_>>()), ("Not measured", failures)] {
+        for (title, lines) in [("Wrong", looks.chain(by_run).collect::<Vec<_>>()), ("Not measured", failures)]
+        {
             if !lines.is_empty() {
                 let _ = writeln!(text, "\n{title}");
             }

@@ -134,7 +134,8 @@ pub fn goals(measured: &Measured) -> Vec<Goal> {
             is_met: (nine.named + nine.with_place) * 9 >= MIN_OF_THE_NINE * nine.leaks,
         });
     }
-    let due: Vec<&Told> = measured.told.iter().filter(|it| due_after(it).is_some_and(|due| due <= it.watched)).collect();
+    let due: Vec<&Told> =
+        measured.told.iter().filter(|it| due_after(it).is_some_and(|due| due <= it.watched)).collect();
     if !due.is_empty() {
         let in_time = due.iter().filter(|it| {
             first_naming(it).zip(due_after(it)).is_some_and(|((at, has_line), due)| has_line && at <= due)

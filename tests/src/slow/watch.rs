@@ -6,6 +6,7 @@ use super::{Answer, Cell, Failure, Look, Measured, Subject, Told};
 use crate::accuracy::load::Spent;
 use crate::agent;
 use crate::answer::Diagnosis;
+use crate::corpus::Leaks;
 use crate::running::Running;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
@@ -40,7 +41,11 @@ pub fn measure(plan: &Plan, save_in: &Path, mut hear: impl FnMut(&str)) -> Resul
         cohorts.push((*after, Cohort::start(&format!("lot{number}at"), &built, life)?));
     }
     let watched = plan.run.map(|run| (run, watch_all_the_time(run, &built, life)));
-    hear(&format!("{} programs are at work, {} of them for each look", built.len() * attach.len(), built.len()));
+    hear(&format!(
+        "{} programs are at work, {} of them for each look",
+        built.len() * attach.len(),
+        built.len()
+    ));
     for (after, cohort) in cohorts {
         thread::sleep((cohort.began + after).saturating_duration_since(Instant::now()));
         for window in &plan.windows {
@@ -70,10 +75,9 @@ fn look_at(cohort: &Cohort, look: Look, save_in: &Path, measured: &mut Measured)
                     measured.cells.extend(cells);
                     measured.failures.extend(failures);
                 }
-                Err(error) => measured.failures.push(Failure {
-                    what: format!("{} {look:?}", group.glob),
-                    why: format!("{error:#}"),
-                }),
+                Err(error) => measured
+                    .failures
+                    .push(Failure { what: format!("{} {look:?}", group.glob), why: format!("{error:#}") }),
             }
         }
     });
@@ -123,7 +127,9 @@ struct Watched {
 }
 
 fn watch_all_the_time(run: Duration, built: &field::Built, life: Duration) -> Result<Watched> {
-    let asked = built.iter().filter(|(subject, _)| subject.slow.told_within_minutes.is_some() || subject.guilt().is_none());
+    let asked = built.iter().filter(|(subject, _)| {
+        subject.slow.told_within_minutes.is_some() || subject.slow.row.leaks == Leaks::Never
+    });
     let cohort = Cohort::start("allday", &asked.cloned().collect(), life)?;
     let said: Arc<Mutex<Vec<(Duration, Diagnosis)>>> = Arc::default();
     let teller = Arc::clone(&said);
