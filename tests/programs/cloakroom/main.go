@@ -155,6 +155,9 @@ func child() *item {
 
 func coat() *item {
 	cloth := make([]byte, 6000)
+	for i := range cloth {
+		cloth[i] = byte(i)
+	}
 	return &item{handOut: func() { cloth[0]++ }}
 }
 

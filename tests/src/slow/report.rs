@@ -1,8 +1,9 @@
 //! What came of all looks, as text and as JSON (schema `watcher.accuracy-slow/1`).
 
 use super::tally::{Goal, Tally, first_accusation, goals};
-use super::{Answer, Cell, Measured, Told, table};
+use super::{Answer, Cell, Failure, Measured, Told, table};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Of the samples that were due this share must have been taken.
@@ -116,7 +117,7 @@ impl<'a> Report<'a> {
             let (at, answer) = first_accusation(told)?;
             Some(format!("{} by `run` after {} s: {}", told.subject.name(), at.as_secs(), answer.said()))
         });
-        let failures = self.measured.failures.iter().map(|it| format!("{}: {}", it.what, it.why)).collect();
+        let failures = failures(&self.measured.failures);
         for (title, lines) in [("Wrong", looks.chain(by_run).collect::<Vec<_>>()), ("Not measured", failures)]
         {
             if !lines.is_empty() {
@@ -127,6 +128,19 @@ impl<'a> Report<'a> {
             }
         }
     }
+}
+
+/// A line for each reason: one reason mostly meets many.
+fn failures(failures: &[Failure]) -> Vec<String> {
+    let mut by_why = BTreeMap::<&str, Vec<&str>>::new();
+    for it in failures {
+        by_why.entry(&it.why).or_default().push(&it.what);
+    }
+    let line = |(why, whats): (&str, Vec<&str>)| match &whats[..] {
+        [what] => format!("{what}: {why}"),
+        whats => format!("{}, among them {}: {why}", whats.len(), whats.first().copied().unwrap_or_default()),
+    };
+    by_why.into_iter().map(line).collect()
 }
 
 /// Wrong outright: what is not known is none of it.

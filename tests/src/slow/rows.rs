@@ -77,9 +77,9 @@ const SLOW: Row = Row { pace: Some("slow"), situations: &[27], ..BASE };
 const INNOCENT: Row = Row { leaks: Leaks::Never, ..SLOW };
 const CLOAKROOM: Row = Row { program: "cloakroom", ..INNOCENT };
 
-const fn row(row: Row, per_minute: f64) -> SlowRow {
+const fn row(row: &Row, per_minute: f64) -> SlowRow {
     SlowRow {
-        row: Row { rate_per_second: per_minute / 60.0, ..row },
+        row: Row { rate_per_second: per_minute / 60.0, ..*row },
         is_of_the_nine: false,
         told_within_minutes: None,
         fills_for_seconds: 0,
@@ -89,32 +89,32 @@ const fn row(row: Row, per_minute: f64) -> SlowRow {
 #[rustfmt::skip]
 const OTHERS: [SlowRow; 17] = [
     // Watchers of files that are kept, beside many descriptors that are not, and a service that is its own client.
-    row(Row { program: "tenants", kind: "fd", lines: &["syscall.InotifyInit1("], ..SLOW }, 4.0),
-    row(Row { program: "canteen", kind: "connection", lines: &["http.Get(url)"], ..SLOW }, 3.0),
+    row(&Row { program: "tenants", kind: "fd", lines: &["syscall.InotifyInit1("], ..SLOW }, 4.0),
+    row(&Row { program: "canteen", kind: "connection", lines: &["http.Get(url)"], ..SLOW }, 3.0),
     // A bounded set of files: the oldest makes room; full after 192 s.
-    SlowRow { fills_for_seconds: 192, ..row(Row { arguments: &["-way=file", "-hooks=64"], ..CLOAKROOM }, 20.0) },
+    SlowRow { fills_for_seconds: 192, ..row(&Row { arguments: &["-way=file", "-hooks=64"], ..CLOAKROOM }, 20.0) },
     // The same, which is full after twenty minutes only.
-    SlowRow { fills_for_seconds: 1200, ..row(Row { pace: Some("slower"), arguments: &["-way=file", "-hooks=120"], ..CLOAKROOM }, 6.0) },
+    SlowRow { fills_for_seconds: 1200, ..row(&Row { pace: Some("slower"), arguments: &["-way=file", "-hooks=120"], ..CLOAKROOM }, 6.0) },
     // Sessions of 200 s; naps of an hour, which end by themselves.
-    SlowRow { fills_for_seconds: 200, ..row(Row { arguments: &["-way=guest", "-stay=200s"], ..CLOAKROOM }, 12.0) },
-    SlowRow { fills_for_seconds: 3600, ..row(Row { arguments: &["-way=nap", "-stay=1h"], ..CLOAKROOM }, 3.0) },
+    SlowRow { fills_for_seconds: 200, ..row(&Row { arguments: &["-way=guest", "-stay=200s"], ..CLOAKROOM }, 12.0) },
+    SlowRow { fills_for_seconds: 3600, ..row(&Row { arguments: &["-way=nap", "-stay=1h"], ..CLOAKROOM }, 3.0) },
     // Children that are waited for after two minutes.
-    SlowRow { fills_for_seconds: 120, ..row(Row { arguments: &["-way=child", "-stay=120s"], ..CLOAKROOM }, 3.0) },
+    SlowRow { fills_for_seconds: 120, ..row(&Row { arguments: &["-way=child", "-stay=120s"], ..CLOAKROOM }, 3.0) },
     // A pool that fills within five minutes, all of which is used in turn.
-    row(Row { arguments: &["-way=call", "-most=60", "-touch=200ms"], peer: Peer::Server, ..CLOAKROOM }, 12.0),
+    row(&Row { arguments: &["-way=call", "-most=60", "-touch=200ms"], peer: Peer::Server, ..CLOAKROOM }, 12.0),
     // Clients that come and stay and talk, from either side.
-    row(Row { arguments: &["-way=call", "-touch=300ms"], peer: Peer::Server, ..CLOAKROOM }, 6.0),
-    row(Row { arguments: &["-way=call"], peer: Peer::Caller, ..CLOAKROOM }, 6.0),
+    row(&Row { arguments: &["-way=call", "-touch=300ms"], peer: Peer::Server, ..CLOAKROOM }, 6.0),
+    row(&Row { arguments: &["-way=call"], peer: Peer::Caller, ..CLOAKROOM }, 6.0),
     // Keeps a bounded list of buffers.
-    SlowRow { fills_for_seconds: 60, ..row(Row { arguments: &["-way=coat", "-hooks=100"], ..CLOAKROOM }, 100.0) },
+    SlowRow { fills_for_seconds: 60, ..row(&Row { arguments: &["-way=coat", "-hooks=100"], ..CLOAKROOM }, 100.0) },
     // Whatever was there from the start: descriptors, idle workers, connections that stay.
-    row(Row { program: "depot", arguments: &["-fds=300"], ..INNOCENT }, 1.0),
-    row(Row { program: "porters", ..INNOCENT }, 60.0),
-    row(Row { program: "seasons", arguments: &["-season=fair"], ..INNOCENT }, 6.0),
+    row(&Row { program: "depot", arguments: &["-fds=300"], ..INNOCENT }, 1.0),
+    row(&Row { program: "porters", ..INNOCENT }, 60.0),
+    row(&Row { program: "seasons", arguments: &["-season=fair"], ..INNOCENT }, 6.0),
     // An HTTP server that nobody calls; one that is called; some of everything, and all of it given back.
-    row(Row { program: "courier", arguments: &["-brief"], ..INNOCENT }, 1.0),
-    row(Row { program: "kiosk", peer: Peer::Visitor, ..INNOCENT }, 60.0),
-    row(Row { program: "ledger", ..INNOCENT }, 120.0),
+    row(&Row { program: "courier", arguments: &["-brief"], ..INNOCENT }, 1.0),
+    row(&Row { program: "kiosk", peer: Peer::Visitor, ..INNOCENT }, 60.0),
+    row(&Row { program: "ledger", ..INNOCENT }, 120.0),
 ];
 
 /// Every row.
@@ -129,7 +129,7 @@ pub fn rows() -> Result<Vec<SlowRow>> {
         Ok(SlowRow {
             is_of_the_nine: named.nine.is_some(),
             told_within_minutes: named.nine,
-            ..row(Row { pace: named.pace, descriptor_limit: None, arguments, ..found }, named.per_minute)
+            ..row(&Row { pace: named.pace, descriptor_limit: None, arguments, ..found }, named.per_minute)
         })
     });
     of_the_corpus.chain(OTHERS.into_iter().map(Ok)).collect()

@@ -9,7 +9,11 @@ use std::time::Duration;
 /// A time as one types it.
 pub(super) fn short(time: Duration) -> String {
     let seconds = time.as_secs();
-    if seconds > 0 && seconds % 60 == 0 { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
+    if seconds > 0 && seconds.is_multiple_of(60) {
+        format!("{} min", seconds / 60)
+    } else {
+        format!("{seconds} s")
+    }
 }
 
 /// One table of leaks and one of innocents for each moment.

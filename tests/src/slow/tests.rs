@@ -16,14 +16,14 @@ fn subject(name: &str, style: Style) -> Subject {
     Subject { slow, style, toolchain: &NEW }
 }
 
-fn cell(subject: Subject, after_minutes: u64, window_seconds: u64, answer: Answer) -> Cell {
+fn cell(subject: &Subject, after_minutes: u64, window_seconds: u64, answer: Answer) -> Cell {
     let look =
         Look { after: Duration::from_secs(60 * after_minutes), window: Duration::from_secs(window_seconds) };
-    Cell { subject, look, answer, looks: 1.0, saved: "x.json".into() }
+    Cell { subject: *subject, look, answer, looks: 1.0, saved: "x.json".into() }
 }
 
 fn kept(answer: Answer) -> Cell {
-    cell(subject("ingest", Style::Round), 30, 300, answer)
+    cell(&subject("ingest", Style::Round), 30, 300, answer)
 }
 
 fn named(has_line: bool) -> Answer {
@@ -93,7 +93,7 @@ fn who_fills_for_the_first_time_is_accused_wrongly_by_a_glance_and_by_what_ends_
     let file = subject("cloakroom_file_hooks_slow", Style::Square);
     assert!(file.slow.fills_for_seconds > 0 && file.guilt().is_none());
     let accused = |minutes, seconds| {
-        let tally = Tally::of(&[cell(file, minutes, seconds, named(false))]);
+        let tally = Tally::of(&[cell(&file, minutes, seconds, named(false))]);
         (tally.accused, tally.accused_filling)
     };
     assert_eq!(accused(1, 45), (0, 1));
@@ -117,15 +117,15 @@ fn a_goal_is_missed_by_one_answer_too_many() {
     assert!(of(9, named(false)).is_empty());
     assert_eq!(of(8, named(false)).len(), 1);
     assert_eq!(of(999, Answer::Healthy), ["no leak is said to be healthy"]);
-    let twin = cell(subject("ingest", Style::Square), 1, 45, named(false));
+    let twin = cell(&subject("ingest", Style::Square), 1, 45, named(false));
     assert_eq!(missed(&Measured { cells: vec![twin], ..Measured::default() }), ["no innocent is accused"]);
 }
 
 #[test]
 fn five_of_the_nine_are_seen_at_first_glance() {
     let of = |seen: usize, answer: Answer| {
-        let mut cells = vec![cell(subject("ingest", Style::Round), 30, 0, suspected(true)); seen];
-        cells.resize(9, cell(subject("ingest", Style::Round), 30, 0, answer));
+        let mut cells = vec![cell(&subject("ingest", Style::Round), 30, 0, suspected(true)); seen];
+        cells.resize(9, cell(&subject("ingest", Style::Round), 30, 0, answer));
         missed(&Measured { cells, ..Measured::default() }).len()
     };
     assert_eq!(of(5, Answer::Undecided), 0);

@@ -145,7 +145,7 @@ fn what_is_suspected_is_neither_healthy_nor_a_leak_nor_ruled_out() {
     let outcomes = |one: Suspected| vec![steady(Kind::Fd), Outcome::Suspected(one), steady(Kind::Thread)];
     let judgement = attribute::weigh(outcomes(suspected.clone()), &window, &bounds);
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
-    assert_eq!(judgement.suspected, [suspected.clone()]);
+    assert_eq!(judgement.suspected, std::slice::from_ref(&suspected));
     assert!(judgement.steady.iter().all(|it| it.kind != Kind::Fd), "{:?}", judgement.steady);
     assert!(judgement.undecided.iter().all(|it| it.kind != Kind::Fd), "{:?}", judgement.undecided);
     // What is found needs no suspicion.
