@@ -1,6 +1,6 @@
 //! What the agent tells while it runs. Plain values: `agent` makes them, `report` puts them into text or JSON.
 
-use crate::explain::Diagnosis;
+use crate::explain::{Diagnosis, Kind, Process, Suspected};
 use crate::health::{Losses, OwnCost};
 use crate::process::Target;
 use std::sync::Arc;
@@ -28,11 +28,65 @@ pub enum What {
     /// A process came.
     Came(Arc<Target>),
     /// A process left, or runs another program now.
-    Left(Arc<Target>),
+    Left {
+        /// The process.
+        target: Arc<Target>,
+        /// How what leaked in it stood in its last sample; `None` where nothing was known to leak.
+        at_the_end: Option<String>,
+    },
     /// The verdict on a process is another one than before, or the first.
     Verdict(Box<Diagnosis>),
+    /// Something in a process may leak; told once.
+    Suspected(Box<Suspicion>),
+    /// A process is about to reach a limit, whatever fills it.
+    Filling(Box<Filling>),
     /// How the agent itself is doing: about once a minute.
     Health(Health),
+}
+
+/// Something that may leak.
+#[derive(Clone, Debug)]
+pub struct Suspicion {
+    /// In which process.
+    pub process: Process,
+    /// What, where, and how that is known.
+    pub suspected: Suspected,
+    /// When more of it will have been seen, so that it can be decided; `None` where time alone does not.
+    pub decided_by: Option<SystemTime>,
+}
+
+impl Suspicion {
+    /// One of those that a diagnosis made at `now` holds.
+    pub fn of(diagnosis: &Diagnosis, suspected: &Suspected, now: SystemTime) -> Self {
+        let more = suspected.need_seconds.map(|seconds| (seconds - diagnosis.window_seconds).max(0.0));
+        let more = more.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        Suspicion {
+            process: diagnosis.process.clone(),
+            suspected: suspected.clone(),
+            decided_by: more.and_then(|more| now.checked_add(more)),
+        }
+    }
+}
+
+/// What is about to be full.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filling {
+    /// Pid of the process.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+    /// What fills: for sockets and files all descriptors.
+    pub kind: Kind,
+    /// How many there are.
+    pub level: f64,
+    /// How many there can be.
+    pub limit: f64,
+    /// How many more there are each second.
+    pub per_second: f64,
+    /// Seconds until it is full at this pace.
+    pub seconds_left: f64,
+    /// All of that in one sentence's part.
+    pub text: String,
 }
 
 /// How the agent itself is doing.
@@ -40,6 +94,8 @@ pub enum What {
 pub struct Health {
     /// Processes that are watched.
     pub watched: usize,
+    /// Processes whose ledgers are watched.
+    pub in_ledgers: usize,
     /// Processes whose verdict is a leak.
     pub leaking: usize,
     /// CPU time of the last sweep.

@@ -1,12 +1,14 @@
 //! `watcher diagnose`: watch for a while, then one verdict per process.
 
+use super::endings::{Ending, Judged};
 use super::observer::Observer;
 use super::progress::Progress;
 use super::pulls::{Puller, Round, Settings};
 use super::record::{CAPTURES_EVERY, Recorded, Recorder, Recording};
+use super::terms;
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
-use crate::explain::{self, Diagnosis, Kind};
+use crate::explain::{self, Diagnosis, Ended, Kind};
 use crate::process::{ProcessId, Target};
 use crate::store::recording::WriterError;
 use anyhow::{Context, bail};
@@ -22,12 +24,15 @@ const LAST_CAPTURE_BUDGET: Duration = Duration::from_secs(5);
 /// All last profiles together may take this time; one pull has a limit of its own.
 const LAST_PULLS_WITHIN: Duration = Duration::from_secs(30);
 
+/// Of a process that has ended fewer samples than this say nothing.
+const LEAST_SAMPLES: usize = 4;
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Diagnosed {
-    /// One diagnosis per process that was there to the end, by pid.
+    /// One diagnosis per process that was there to the end, or long enough to say something of it; by pid.
     pub diagnoses: Vec<Diagnosis>,
-    /// One sentence per process that was not.
+    /// One sentence per process that was not there to the end.
     pub left: Vec<String>,
     /// Why the recording is not whole, where one was asked for.
     pub not_recorded: Option<WriterError>,
@@ -41,8 +46,8 @@ pub struct Diagnosed {
 pub async fn diagnose(config: &Config, recording: Option<&Recording>) -> anyhow::Result<Diagnosed> {
     let watched = watch(config, recording, None).await?;
     let observer = &watched.observer;
-    let mut diagnoses: Vec<Diagnosis> =
-        watched.judged().filter_map(|target| explained(observer, target)).collect();
+    let present = watched.judged().filter_map(|target| explained(observer, target));
+    let mut diagnoses: Vec<Diagnosis> = present.chain(watched.ended.iter().cloned()).collect();
     diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
     let not_recorded = watched.recorder.and_then(|recorder| recorder.finish().err());
     Ok(Diagnosed { diagnoses, left: watched.left.into_values().collect(), not_recorded })
@@ -67,6 +72,8 @@ struct Watched {
     /// Those that were there for all of it.
     present: BTreeSet<ProcessId>,
     left: BTreeMap<ProcessId, String>,
+    /// What was seen of those that were not, where that was enough to say something.
+    ended: Vec<Diagnosis>,
     recorder: Option<Recorder>,
     seconds: f64,
 }
@@ -100,6 +107,11 @@ async fn watch(
     // Whoever comes later, under the pid of one who left perhaps, was not there for the whole window.
     let mut present: BTreeSet<ProcessId> = observer.targets().iter().map(|target| target.id).collect();
     let mut left = BTreeMap::<ProcessId, String>::new();
+    let mut ended = Vec::new();
+    if captures_every.is_none() {
+        observer.judge_endings(Judged::Everybody);
+    }
+    let mut between = Between::new(captures_every.is_none() && present.len() <= terms::AT_ONCE);
     let mut beats = tokio::time::interval(config.interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let began = Instant::now();
@@ -117,17 +129,25 @@ async fn watch(
         let due = captures_every.map(|every| began.elapsed().as_nanos() / every.as_nanos().max(1));
         let again = due.map_or(middle, |due| due > captures);
         captures = due.unwrap_or(captures);
-        let changes;
-        (observer, changes) = blocking(observer, move |observer| {
+        let looks_between = !again && between.is_due(began.elapsed());
+        let (changes, endings, took);
+        (observer, (changes, endings, took)) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
             observer.beat();
             observer.watch_all_of_few();
             observer.watch_rising();
             observer.tend_watches();
+            if middle && captures_every.is_none() {
+                observer.keep_first_captures();
+            }
             observer.capture_all(again, CAPTURE_BUDGET);
-            changes
+            let took = looks_between.then(|| observer.capture_rising(CAPTURE_BUDGET));
+            (changes, observer.take_endings(), took)
         })
         .await?;
+        if let Some(took) = took {
+            between.note(began.elapsed(), took);
+        }
         // A first profile, so that there is something to compare the last one with.
         if middle {
             for (target, kinds) in observer.rising() {
@@ -137,7 +157,11 @@ async fn watch(
         let elapsed = began.elapsed();
         for target in changes.left.iter().filter(|target| present.remove(&target.id)) {
             let became_another = changes.came.iter().any(|came| came.id == target.id);
-            left.insert(target.id, left_early(target, became_another, elapsed, wanted));
+            let of_it = endings.iter().find(|ending| ending.target.id == target.id);
+            let told = of_it.and_then(|it| judged_until_then(it, became_another, elapsed, wanted));
+            let what = left_early(target, became_another, elapsed, wanted, told.is_some());
+            left.insert(target.id, what);
+            ended.extend(told);
             if let Some(recorder) = &mut recorder {
                 recorder.note_left(target.id, became_another);
             }
@@ -172,7 +196,51 @@ async fn watch(
     if let Some(recorder) = &mut recorder {
         recorder.note(&observer, observer.targets().iter().filter(|target| present.contains(&target.id)));
     }
-    Ok(Watched { observer, present, left, recorder, seconds: began.elapsed().as_secs_f64() })
+    Ok(Watched { observer, present, left, ended, recorder, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// When to look closer between the begin and the middle of a watch, and after that, at processes that may end any time:
+/// what was seen last must not be old when they do.
+struct Between {
+    is_wanted: bool,
+    next: Duration,
+}
+
+impl Between {
+    /// The first look comes when something can have grown.
+    const FIRST: Duration = Duration::from_secs(4);
+    const APART: Duration = Duration::from_secs(2);
+    /// Looks come ever more seldom: none is older than this part of the time since the begin.
+    const PART: u32 = 5;
+    /// Looking takes no more than one part in so many of the time.
+    const COST: u32 = 50;
+
+    fn new(is_wanted: bool) -> Self {
+        Between { is_wanted, next: Self::FIRST }
+    }
+
+    fn is_due(&self, elapsed: Duration) -> bool {
+        self.is_wanted && elapsed >= self.next
+    }
+
+    fn note(&mut self, elapsed: Duration, took: Duration) {
+        let apart = (elapsed / (Self::PART - 1)).max(Self::APART).max(took.saturating_mul(Self::COST));
+        self.next = elapsed + apart;
+    }
+}
+
+/// What was seen of a process that has ended; `None` where that says nothing.
+fn judged_until_then(
+    ending: &Ending,
+    runs_another: bool,
+    elapsed: Duration,
+    wanted: Duration,
+) -> Option<Diagnosis> {
+    let Ending { target, judgement, .. } = ending;
+    let of_seconds = (wanted != Duration::MAX).then_some(wanted.as_secs_f64());
+    let ended = Ended { after_seconds: elapsed.as_secs_f64(), of_seconds, runs_another };
+    let is_enough = judgement.samples >= LEAST_SAMPLES;
+    is_enough.then(|| explain::explain_ended(judgement, target, ended))
 }
 
 /// Processes in which something grows, or may, and what.
@@ -216,10 +284,12 @@ pub(super) fn left_early(
     became_another: bool,
     elapsed: Duration,
     wanted: Duration,
+    is_judged: bool,
 ) -> String {
+    let verdict = if is_judged { "judged by what was seen until then" } else { "no verdict" };
     let what = if became_another { "began to run another program" } else { "exited" };
     format!(
-        "process {} ({}) {what} after {:.0} of {:.0} s: no verdict",
+        "process {} ({}) {what} after {:.0} of {:.0} s: {verdict}",
         target.id.pid,
         target.name,
         elapsed.as_secs_f64(),

@@ -1,5 +1,6 @@
 //! Which processes the ledgers watch, for how long, and what is read of them: at the begin, in between, and at the end.
 
+use super::terms::{Admission, Claim, Terms};
 use crate::golang::runtime::Runtime;
 use crate::judge::Kind as Resource;
 use crate::process::ProcessId;
@@ -20,14 +21,6 @@ use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{ProcRoot, ProcessDir};
 use crate::store::captures::{Captures, LedgerName, Run};
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
-
-/// No more processes are watched at once.
-pub(super) const AT_ONCE: usize = 8;
-/// On suspicion a process is watched for this time.
-pub(super) const TERM: Duration = Duration::from_secs(60);
-/// ... and not again within this time after it.
-const BETWEEN_TERMS: Duration = Duration::from_secs(300);
 
 /// One process that can be read.
 pub(super) struct Subject<'a> {
@@ -40,19 +33,13 @@ pub(super) struct Subject<'a> {
 #[derive(Debug)]
 pub(super) struct Watches {
     ledgers: Ledgers,
-    terms: HashMap<ProcessId, Term>,
-    /// When processes ceased to be watched, in time since boot.
-    ended: HashMap<ProcessId, Duration>,
+    terms: Terms,
+    books: HashMap<ProcessId, Books>,
 }
 
-/// For how long one process is watched, and what is kept of it from scan to scan. Times are since boot.
+/// What is kept of a process that is watched from scan to scan.
 #[derive(Debug)]
-struct Term {
-    began: Duration,
-    /// `None` where it goes on for as long as we do.
-    ends: Option<Duration>,
-    /// Was read in its middle.
-    is_halved: bool,
+struct Books {
     /// Probes in its runtime were tried, whatever came of it.
     tried_births: bool,
     tried_spans: bool,
@@ -67,39 +54,49 @@ struct Term {
 impl Watches {
     /// Watches nobody yet.
     pub fn new(kernel: &Kernel) -> Self {
-        Watches { ledgers: Ledgers::new(kernel), terms: HashMap::new(), ended: HashMap::new() }
+        Watches { ledgers: Ledgers::new(kernel), terms: Terms::default(), books: HashMap::new() }
     }
 
     /// Whether a process is watched.
     pub fn is_watched(&self, id: ProcessId) -> bool {
-        self.terms.contains_key(&id)
+        self.books.contains_key(&id)
     }
 
     /// The processes that are watched.
     pub fn watched(&self) -> Vec<ProcessId> {
-        self.terms.keys().copied().collect()
+        self.books.keys().copied().collect()
     }
 
     /// Whether probes in the runtime of a process would tell more, and were not tried yet.
     pub fn wants_probes(&self, id: ProcessId, rising: &[Resource]) -> bool {
-        self.terms.get(&id).is_some_and(|term| {
+        self.books.get(&id).is_some_and(|term| {
             (!term.tried_births && wants_births(rising)) || (!term.tried_spans && wants_spans(rising))
         })
     }
 
-    /// Whether a process may be watched now: there is room, and it has not been watched lately.
-    pub fn has_room_for(&self, id: ProcessId) -> bool {
-        let lately = |ended: &Duration| clock::now().since_boot.saturating_sub(*ended) < BETWEEN_TERMS;
-        !self.is_watched(id) && self.terms.len() < AT_ONCE && !self.ended.get(&id).is_some_and(lately)
+    /// Whether a process for which `claim` speaks may be watched now, and in whose place.
+    pub fn admit(&self, id: ProcessId, claim: Claim) -> Admission {
+        self.terms.admit(id, claim, clock::now().since_boot)
     }
 
-    /// Begins to watch a process for who opens, maps and starts what, for `term` or without end. What was captured
-    /// when it was watched before makes room.
+    /// What speaks for a process that is watched, or may be, is this now.
+    pub fn note_claim(&mut self, id: ProcessId, claim: Claim) {
+        self.terms.note_claim(id, claim, clock::now().since_boot);
+    }
+
+    /// Processes that are watched, and events per second in all of them.
+    pub fn kept(&self) -> (usize, f64) {
+        self.terms.kept()
+    }
+
+    /// Begins to watch a process for who opens, maps and starts what, without end or for as long as `claim` and what
+    /// it costs are worth it. What was captured when it was watched before makes room.
     pub fn begin(
         &mut self,
         mut subject: Subject<'_>,
         tables: Option<&mut dyn KernelTables>,
-        term: Option<Duration>,
+        is_endless: bool,
+        claim: Claim,
         captures: &mut Captures,
     ) {
         let now = clock::now().since_boot;
@@ -121,10 +118,7 @@ impl Watches {
             }
         }
         // Kept even where nothing was granted: it would not be granted at the next beat either.
-        let term = Term {
-            began: now,
-            ends: term.map(|term| now + term),
-            is_halved: false,
+        let books = Books {
             tried_births: false,
             tried_spans: false,
             descriptors: tables
@@ -132,7 +126,8 @@ impl Watches {
             mappings: mapping_ledger::begin(subject.process).into_seen(),
             native: NativeSymbols::default(),
         };
-        self.terms.insert(subject.id, term);
+        self.books.insert(subject.id, books);
+        self.terms.begin(subject.id, is_endless, claim, now);
     }
 
     /// Puts probes into the runtime of a process that is watched, for what the ledgers alone do not tell: who started
@@ -140,7 +135,7 @@ impl Watches {
     /// taken out by itself when its time is over.
     pub fn look_closer(&mut self, subject: Subject<'_>, rising: &[Resource], captures: &mut Captures) {
         let Subject { id, process, runtime } = subject;
-        let Some(term) = self.terms.get_mut(&id) else { return };
+        let Some(term) = self.books.get_mut(&id) else { return };
         let Some(file) = go_code::reopen(runtime, process).into_seen() else { return };
         if !term.tried_births && wants_births(rising) {
             term.tried_births = true;
@@ -169,7 +164,8 @@ impl Watches {
         captures: &mut Captures,
     ) {
         let Subject { id, process, runtime } = subject;
-        let Some(term) = self.terms.get_mut(&id) else { return };
+        let Some(term) = self.books.get_mut(&id) else { return };
+        let began = clock::now().since_boot;
         let ledgers = &mut self.ledgers;
         if let (Some(book), Some(tables)) = (&mut term.descriptors, tables) {
             let native = &mut term.native;
@@ -195,41 +191,32 @@ impl Watches {
         if term.tried_spans {
             push(&mut captures.spans, span_ledger::read(ledgers, runtime, process, id));
         }
+        let now = clock::now().since_boot;
+        self.terms.note_scan(id, events(captures), now.saturating_sub(began), now);
     }
 
-    /// Processes whose term has reached its middle since this was last asked.
-    pub fn halved(&mut self) -> Vec<ProcessId> {
-        let now = clock::now().since_boot;
-        let mut halved = Vec::new();
-        for (id, term) in &mut self.terms {
-            let middle = term.ends.map(|ends| term.began + (ends - term.began) / 2);
-            if !term.is_halved && middle.is_some_and(|middle| now >= middle) {
-                term.is_halved = true;
-                halved.push(*id);
-            }
-        }
-        halved
+    /// Processes whose ledgers are to be read now.
+    pub fn due(&self) -> Vec<ProcessId> {
+        self.terms.due(clock::now().since_boot)
     }
 
     /// Processes whose term is over.
-    pub fn expired(&self) -> Vec<ProcessId> {
-        let now = clock::now().since_boot;
-        let over = |term: &Term| term.ends.is_some_and(|ends| now >= ends);
-        self.terms.iter().filter(|(_, term)| over(term)).map(|(id, _)| *id).collect()
+    pub fn over(&self) -> Vec<ProcessId> {
+        self.terms.over(clock::now().since_boot)
     }
 
     /// Ceases to watch a process.
     pub fn end(&mut self, id: ProcessId) {
-        if self.terms.remove(&id).is_some() {
+        if self.books.remove(&id).is_some() {
             self.ledgers.unwatch(id);
-            self.ended.insert(id, clock::now().since_boot);
+            self.terms.end(id, clock::now().since_boot);
         }
     }
 
     /// The same of a process that has left: there is nothing to remember.
     pub fn forget(&mut self, id: ProcessId) {
         self.end(id);
-        self.ended.remove(&id);
+        self.terms.forget(id);
     }
 
     /// Kernel memory of the programs and maps; `None` where nobody is watched or the kernel does not say.
@@ -265,6 +252,16 @@ fn because(refusal: &dyn std::error::Error) -> String {
         text.pop();
     }
     text
+}
+
+/// What the ledgers that were read last have seen come and go since they began.
+fn events(captures: &Captures) -> u64 {
+    fn of<T>(run: &Run<Ledger<T>>) -> u64 {
+        run.last().map_or(0, |it| it.accounts.created.saturating_add(it.accounts.ended))
+    }
+    [of(&captures.descriptors), of(&captures.mappings), of(&captures.threads), of(&captures.children)]
+        .into_iter()
+        .fold(0, u64::saturating_add)
 }
 
 fn push<T>(run: &mut Run<Ledger<T>>, ledger: Reading<Ledger<T>>) {

@@ -4,14 +4,18 @@ pub mod bench;
 mod bounds;
 pub mod checks;
 pub mod diagnose;
+mod endings;
 mod ledgers;
+mod looks;
 pub mod observer;
 pub mod progress;
 pub mod pulls;
 pub mod record;
 pub mod replay;
 pub mod run;
+mod rush;
 mod telling;
+mod terms;
 pub mod views;
 
 use anyhow::Context;

@@ -1,15 +1,17 @@
 //! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
 
 use super::bounds;
-use super::ledgers::{self, Subject, Watches};
+use super::endings::{Ending, Endings, Judged};
+use super::ledgers::{Subject, Watches};
 use super::pulls::{self, Arrival};
+use super::terms::{self, Admission, Claim};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::health::{Check, Losses};
 use crate::judge::{self, Bounds, Judgement, Kind, Ladder, Thresholds, corroborate, story, suspicion};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
-use crate::sample::sweep::{SweepReport, Sweeper};
+use crate::sample::sweep::{Sweep, SweepReport, Sweeper};
 use crate::sample::{anatomy, data_files, doubts, goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
@@ -43,6 +45,7 @@ pub struct Observer {
     window_capacity: usize,
     reach: Option<Duration>,
     losses: Losses,
+    endings: Endings,
 }
 
 impl Observer {
@@ -73,6 +76,7 @@ impl Observer {
             window_capacity,
             reach: None,
             losses: Losses::default(),
+            endings: Endings::default(),
         })
     }
 
@@ -92,6 +96,16 @@ impl Observer {
     /// From the next process on, lets windows forget what is older than this.
     pub fn keep_for(&mut self, reach: Duration) {
         self.reach = Some(reach);
+    }
+
+    /// From now on judges these processes when they end, for [`Observer::take_endings`].
+    pub(super) fn judge_endings(&mut self, judged: Judged) {
+        self.endings.judge(judged);
+    }
+
+    /// The processes that have ended since this was called last, of those whose endings are judged.
+    pub(super) fn take_endings(&mut self) -> Vec<Ending> {
+        self.endings.take()
     }
 
     /// Looks at every process of the host.
@@ -117,11 +131,15 @@ impl Observer {
     fn adopt(&mut self, changes: &Changes) {
         self.losses.unwatched_processes += changes.unwatched;
         for left in &changes.left {
-            let ended = self.windows.remove(&left.id);
-            if let Some(life) = ended.and_then(|window| self.life(left, &window)) {
+            let judgement =
+                self.endings.wants(|| !self.suspects(left.id).is_empty()).then(|| self.judge(left)).flatten();
+            let (window, ladder) = (self.windows.remove(&left.id), self.ladders.remove(&left.id));
+            if let Some(life) = window.as_ref().and_then(|window| self.life(left, window)) {
                 self.lives.keep(left.lineage.id, life);
             }
-            self.ladders.remove(&left.id);
+            if let (Some(judgement), Some(window), Some(ladder)) = (judgement, window, ladder) {
+                self.endings.keep(Ending { target: left.clone(), judgement, window, ladder });
+            }
             self.watches.forget(left.id);
         }
         for came in &changes.came {
@@ -139,6 +157,26 @@ impl Observer {
         self.host_usage = HostUsage::read(self.proc.path());
         let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
         let sweep = self.sweeper.sweep(self.discovery.targets(), kernel);
+        self.take_in(sweep)
+    }
+
+    /// Takes one sample of each of these, between two beats.
+    pub(super) fn beat_of(&mut self, ids: &[ProcessId]) {
+        let targets = self.discovery.targets();
+        let watched = targets.iter().map(|target| target.id).collect();
+        let some: Vec<Target> = targets.iter().filter(|target| ids.contains(&target.id)).cloned().collect();
+        let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
+        let sweep = self.sweeper.sweep_some(&some, &watched, kernel);
+        self.take_in(sweep);
+    }
+
+    /// What rises in a process at this moment, and when it reaches its limit.
+    pub(super) fn heading(&self, target: &Target) -> Option<suspicion::Heading> {
+        let bounds = bounds::of(target, &self.host_facts(), &self.host_use(), None);
+        suspicion::heading(self.windows.get(&target.id)?, &bounds)
+    }
+
+    fn take_in(&mut self, sweep: Sweep) -> SweepReport {
         for (id, limits) in sweep.limits {
             self.discovery.set_limits(id, limits);
         }
@@ -170,6 +208,26 @@ impl Observer {
                 break;
             }
         }
+    }
+
+    /// The same of those processes in which something seems to grow, so that something is there if they end. What it
+    /// took.
+    pub fn capture_rising(&mut self, budget: Duration) -> Duration {
+        let began = clock::now();
+        let took = || clock::now().since_boot.saturating_sub(began.since_boot);
+        let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
+        for id in ids.into_iter().filter(|id| !self.suspects(*id).is_empty()).collect::<Vec<_>>() {
+            self.capture(id);
+            if took() >= budget {
+                break;
+            }
+        }
+        took()
+    }
+
+    /// To be called before the capture in the middle of a watch: what was captured since its begin makes room.
+    pub fn keep_first_captures(&mut self) {
+        self.windows.values_mut().for_each(|window| window.captures_mut().keep_first());
     }
 
     /// The same for one process, unless it was captured less than `apart` ago. Whether it was.
@@ -216,6 +274,7 @@ impl Observer {
         let captures = window.captures_mut();
         captures.doubts = doubts::of(runtime, id);
         let anything = goroutines.is_some() || heap.is_some();
+        captures.spread(clock::now());
         if let Some(reach) = self.reach {
             captures.move_on(clock::now(), reach);
         }
@@ -233,12 +292,37 @@ impl Observer {
         anything
     }
 
-    /// Begins to watch who opens, maps and starts what in a process, for `term` or without end, unless it is watched
-    /// already, was watched lately, or too many are. Needs its runtime to be attached to.
-    pub fn watch(&mut self, id: ProcessId, term: Option<Duration>) {
-        if !self.watches.has_room_for(id) {
-            return;
+    /// Begins to watch who opens, maps and starts what in a process for which `claim` speaks, for as long as that is
+    /// worth what it costs; unless it is watched already, was watched lately, or too many are. Needs its runtime to be
+    /// attached to.
+    pub(super) fn watch(&mut self, id: ProcessId, claim: Claim) {
+        match self.watches.admit(id, claim) {
+            Admission::Refused => {}
+            Admission::Room => self.begin_watch(id, false, claim),
+            Admission::InsteadOf(other) => {
+                self.capture(other);
+                self.watches.end(other);
+                self.begin_watch(id, false, claim);
+            }
         }
+    }
+
+    /// What speaks for watching a process is this now.
+    pub(super) fn note_claim(&mut self, id: ProcessId, claim: Claim) {
+        self.watches.note_claim(id, claim);
+    }
+
+    /// Whether its ledgers are watched.
+    pub(super) fn is_watched(&self, id: ProcessId) -> bool {
+        self.watches.is_watched(id)
+    }
+
+    /// Processes whose ledgers are watched, and events per second in all of them.
+    pub(super) fn kept_in_ledgers(&self) -> (usize, f64) {
+        self.watches.kept()
+    }
+
+    fn begin_watch(&mut self, id: ProcessId, is_endless: bool, claim: Claim) {
         let Some(process) = self.proc.open(id.pid).into_seen() else { return };
         if process.id() != Reading::Seen(id) {
             return;
@@ -248,35 +332,35 @@ impl Observer {
         let captures = window.captures_mut();
         let subject = Subject { id, process: &process, runtime: &mut *runtime };
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
-        self.watches.begin(subject, tables, term, captures);
+        self.watches.begin(subject, tables, is_endless, claim, captures);
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
         self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, captures);
     }
 
-    /// The same for all processes, where they are few enough.
+    /// The same for all processes without end, where they are few enough.
     pub fn watch_all_of_few(&mut self) {
         let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
-        if ids.len() <= ledgers::AT_ONCE {
-            for id in ids {
-                self.watch(id, None);
+        if ids.len() <= terms::AT_ONCE {
+            for id in ids.into_iter().filter(|id| !self.watches.is_watched(*id)).collect::<Vec<_>>() {
+                self.begin_watch(id, true, Claim::Nothing);
             }
         }
     }
 
-    /// The same for a limited time for those that seem to grow, where they are many.
+    /// The same for those that seem to grow, where they are many.
     pub fn watch_rising(&mut self) {
         let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
-        if ids.len() > ledgers::AT_ONCE {
-            for id in ids.into_iter().filter(|id| self.watches.has_room_for(*id)).collect::<Vec<_>>() {
+        if ids.len() > terms::AT_ONCE {
+            for id in ids.into_iter().filter(|id| !self.watches.is_watched(*id)).collect::<Vec<_>>() {
                 if !self.suspects(id).is_empty() {
-                    self.watch(id, Some(ledgers::TERM));
+                    self.watch(id, Claim::Rises);
                 }
             }
         }
     }
 
-    /// Puts probes into the runtimes of those processes that are watched and seem to grow, and goes on with those
-    /// watches that have reached their middle or their end. Gives back the processes that are no longer watched.
+    /// Puts probes into the runtimes of those processes that are watched and seem to grow, and reads the ledgers of
+    /// those whose time has come. Gives back the processes of which ledgers were read.
     pub fn tend_watches(&mut self) -> Vec<ProcessId> {
         for id in self.watches.watched() {
             let rising = self.suspects(id);
@@ -284,15 +368,14 @@ impl Observer {
                 self.look_closer(id, &rising);
             }
         }
-        for id in self.watches.halved() {
-            self.capture(id);
-        }
-        let over = self.watches.expired();
-        for id in &over {
+        let due = self.watches.due();
+        for id in &due {
             self.capture(*id);
-            self.watches.end(*id);
         }
-        over
+        for id in self.watches.over() {
+            self.watches.end(id);
+        }
+        due
     }
 
     fn look_closer(&mut self, id: ProcessId, rising: &[Kind]) {
@@ -306,6 +389,11 @@ impl Observer {
     /// What seems to grow in a process.
     pub fn suspects(&self, id: ProcessId) -> Vec<Kind> {
         self.windows.get(&id).map(suspicion::rising).unwrap_or_default()
+    }
+
+    /// What seems to grow in it within minutes to hours.
+    pub fn creeping(&self, id: ProcessId) -> Vec<Kind> {
+        self.windows.get(&id).map(|window| suspicion::creeping(window.history())).unwrap_or_default()
     }
 
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.

@@ -113,7 +113,7 @@ pub fn replay<R: Read>(mut reader: Reader<R>, settings: &Settings) -> Result<Rep
     let left = stage.left().iter().filter(|left| settings.pid.is_none_or(|pid| pid == left.target.id.pid));
     let left = left.map(|left| {
         let after = Duration::from_secs_f64(left.at.seconds_since(&header.began));
-        left_early(&left.target, left.became_another, after, Duration::from_secs_f64(seconds))
+        left_early(&left.target, left.became_another, after, Duration::from_secs_f64(seconds), false)
     });
     let left = left.collect();
     Ok(Replayed { header, seconds, courses, left, is_cut_off })

@@ -1,16 +1,19 @@
 //! `watcher run`: the loop that goes on until it is told to stop.
 
-use super::ledgers;
+use super::endings::{Ending, Judged};
+use super::looks::{self, Looked, Rush};
 use super::observer::Observer;
 use super::pulls::{Arrival, Puller, Round, Settings};
-use super::telling::{Telling, Told};
+use super::telling::{Filling, Suspicions, Telling, Told};
 use super::{blocking, interruption};
 use crate::config::Config;
 use crate::discover::Changes;
-use crate::explain::{self, Diagnosis, Kind, Verdict};
+use crate::explain::{self, Ended, Kind, Verdict};
 use crate::health::{Losses, OwnCost};
-use crate::news::{Health, News, What};
+use crate::judge::suspicion::Heading;
+use crate::news::{self, Health, News, What};
 use crate::process::{ProcessId, Target};
+use crate::sample::Sample;
 use crate::sample::sweep::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
@@ -22,6 +25,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 enum Event {
     /// It is time for the next sample of every process.
     BeatDue,
+    /// It is time for the next sample of those that cannot wait for that.
+    RushDue,
     /// The kernel tells of a process.
     FromKernel(LifecycleEvent),
     /// Processes of which the kernel told have had time to settle.
@@ -34,13 +39,6 @@ enum Event {
 
 /// A program that has just been started is looked at after this time: scripts execute many short-lived ones.
 const SETTLING: Duration = Duration::from_millis(300);
-/// A process is judged again after so many beats. Judging costs more than sampling does.
-const BEATS_BETWEEN_JUDGEMENTS: u64 = 3;
-/// All goroutines of a process are looked at only where their number, or the live heap, seems to grow, and not again
-/// within this time.
-const BETWEEN_CAPTURES: Duration = Duration::from_secs(60);
-/// ... and of no more processes in one beat.
-const CAPTURES_PER_BEAT: usize = 4;
 /// A window holds what was seen lately; what was before that is the history's.
 const RECENT: Duration = Duration::from_secs(3_600);
 /// How often the agent tells how it is doing.
@@ -57,6 +55,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     let (observer, (found, lifecycle)) = blocking(Observer::with_config(config)?, |observer| {
         let lifecycle = observer.take_lifecycle();
         observer.keep_for(RECENT);
+        observer.judge_endings(Judged::Rising);
         (observer.discover(), lifecycle)
     })
     .await?;
@@ -70,6 +69,11 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         round: Round::new(Puller::new(Settings::load(&config.pprof)?)),
         observer: Some(observer),
         verdicts: HashMap::new(),
+        suspicions: HashMap::new(),
+        filling: HashMap::new(),
+        rush: Rush::default(),
+        rush_due: None,
+        interval: config.interval,
         beats: 0,
         sweep: SweepReport::default(),
         late: 0,
@@ -78,7 +82,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     loop {
         let event = tokio::select! {
             biased;
-            event = ears.next() => event,
+            event = ears.next(agent.rush_due) => event,
             Some(arrival) = agent.round.next() => Event::Pulled(arrival),
         };
         let news = match event {
@@ -95,6 +99,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
                 let pids: Vec<i32> = std::mem::take(&mut ears.unsettled).into_iter().collect();
                 agent.look_at(pids).await?
             }
+            Event::RushDue => agent.rush().await?,
             Event::BeatDue => {
                 let due = Instant::now();
                 let news = agent.beat().await?;
@@ -144,7 +149,13 @@ impl Ears {
         Ears { beats, lifecycle: None, unsettled: BTreeSet::new(), look_at: None, stop }
     }
 
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self, rush_due: Option<Instant>) -> Event {
+        let rush = async {
+            match rush_due {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let from_kernel = async {
             match &mut self.lifecycle {
                 Some(lifecycle) => lifecycle.next().await,
@@ -162,6 +173,7 @@ impl Ears {
             biased;
             () = &mut self.stop => Event::Stop,
             _ = self.beats.tick() => Event::BeatDue,
+            () = rush => Event::RushDue,
             () = look => Event::LookDue,
             event = from_kernel => Event::FromKernel(event),
         };
@@ -184,6 +196,11 @@ struct Agent {
     /// `None` only while it is lent to the thread that looks.
     observer: Option<Observer>,
     verdicts: HashMap<ProcessId, Telling>,
+    suspicions: HashMap<ProcessId, Suspicions>,
+    filling: HashMap<ProcessId, Filling>,
+    rush: Rush,
+    rush_due: Option<Instant>,
+    interval: Duration,
     beats: u64,
     sweep: SweepReport,
     late: u64,
@@ -201,72 +218,86 @@ impl Agent {
     }
 
     async fn look_at(&mut self, pids: Vec<i32>) -> anyhow::Result<Vec<What>> {
-        let changes = self.lend(move |observer| observer.look_at(&pids)).await?;
-        Ok(self.news_of(&changes))
+        let (changes, endings) =
+            self.lend(move |observer| (observer.look_at(&pids), observer.take_endings())).await?;
+        Ok(self.news_of(&changes, &endings))
     }
 
     async fn beat(&mut self) -> anyhow::Result<Vec<What>> {
         self.beats += 1;
-        let beat = self.beats;
-        let (changes, sweep, diagnoses, suspects) = self
-            .lend(move |observer| {
-                let changes = observer.discover();
-                let sweep = observer.beat();
-                let watched = observer.tend_watches();
-                let due = observer.targets().iter().filter(|target| {
-                    (u64::from(target.id.pid.unsigned_abs()) + beat).is_multiple_of(BEATS_BETWEEN_JUDGEMENTS)
-                        || watched.contains(&target.id)
-                });
-                let due: Vec<Target> = due.cloned().collect();
-                let mut captures = CAPTURES_PER_BEAT;
-                let mut suspects: Vec<(Target, Vec<Kind>)> = Vec::new();
-                let diagnoses: Vec<_> = due
-                    .iter()
-                    .filter_map(|target| {
-                        let (told, diagnosis) = judged(observer, target)?;
-                        if may_leak(&diagnosis, &observer.suspects(target.id)) {
-                            observer.watch(target.id, Some(ledgers::TERM));
-                        }
-                        let looks_closer = captures > 0
-                            && is_suspicious(&diagnosis)
-                            && observer.capture_again(target.id, BETWEEN_CAPTURES);
-                        captures -= usize::from(looks_closer);
-                        if looks_closer {
-                            let found = diagnosis.findings.iter().map(|finding| finding.kind);
-                            let kinds = observer.rising_of(target.id).into_iter().chain(found).collect();
-                            suspects.push((target.clone(), kinds));
-                        }
-                        let closer = looks_closer.then(|| judged(observer, target)).flatten();
-                        Some((target.id, closer.unwrap_or((told, diagnosis))))
-                    })
-                    .collect();
-                (changes, sweep, diagnoses, suspects)
-            })
-            .await?;
-        self.sweep = sweep;
-        for (target, kinds) in &suspects {
-            self.round.suspect(target, kinds, "it seems to grow");
-        }
+        let (beat, interval) = (self.beats, self.interval);
+        let looked = self.lend(move |observer| looks::beat(observer, beat, interval)).await?;
+        self.sweep = looked.sweep.unwrap_or(self.sweep);
+        let news = self.hear(looked);
         if let Some(observer) = &self.observer {
             self.round.follow_schedule(observer.targets());
-        }
-        let mut news = self.news_of(&changes);
-        for (id, (told, diagnosis)) in diagnoses {
-            if self.verdicts.entry(id).or_default().hear(told) {
-                news.push(What::Verdict(Box::new(diagnosis)));
-            }
         }
         Ok(news)
     }
 
-    fn news_of(&mut self, changes: &Changes) -> Vec<What> {
-        tell_what_was_not_understood(changes);
-        for left in &changes.left {
-            self.verdicts.remove(&left.id);
-            self.round.forget(&[left.id]);
+    async fn rush(&mut self) -> anyhow::Result<Vec<What>> {
+        let (mut rush, interval) = (std::mem::take(&mut self.rush), self.interval);
+        let (rush, looked) = self
+            .lend(move |observer| {
+                let looked = looks::rush(observer, &mut rush, interval);
+                (rush, looked)
+            })
+            .await?;
+        self.rush = rush;
+        Ok(self.hear(looked))
+    }
+
+    /// What of a look is news.
+    fn hear(&mut self, looked: Looked) -> Vec<What> {
+        let Looked { changes, endings, judged, suspects, rushed, filling, .. } = looked;
+        for (target, kinds) in &suspects {
+            self.round.suspect(target, kinds, "it seems to grow");
         }
-        let left = changes.left.iter().cloned().map(What::Left);
-        left.chain(changes.came.iter().cloned().map(What::Came)).collect()
+        self.rush_due = rushed.iter().map(|one| one.apart).min().map(|apart| Instant::now() + apart);
+        self.rush.rushed = rushed;
+        let mut news = self.news_of(&changes, &endings);
+        for (target, heading) in filling {
+            // Whoever was told of the leak knows how much time is left.
+            let told = self.verdicts.get(&target.id).map(|telling| telling.told());
+            if told.is_some_and(|told| told.verdict == Verdict::Leak) {
+                continue;
+            }
+            if self.filling.entry(target.id).or_default().hear(heading.kind) {
+                news.push(What::Filling(Box::new(filling_of(&target, &heading))));
+            }
+        }
+        let now = clock::now().wall;
+        for looks::Judged { id, told, diagnosis } in judged {
+            let telling = self.verdicts.entry(id).or_default();
+            let is_news = telling.hear(told);
+            let suspicions = self.suspicions.entry(id).or_default();
+            for one in suspicions.hear(&diagnosis.suspected, telling.told()) {
+                news.push(What::Suspected(Box::new(news::Suspicion::of(&diagnosis, one, now))));
+            }
+            if is_news {
+                news.push(What::Verdict(Box::new(diagnosis)));
+            }
+        }
+        news
+    }
+
+    fn news_of(&mut self, changes: &Changes, endings: &[Ending]) -> Vec<What> {
+        tell_what_was_not_understood(changes);
+        let mut news = Vec::new();
+        for target in &changes.left {
+            let runs_another = changes.came.iter().any(|came| came.id == target.id);
+            let before = self.verdicts.remove(&target.id).unwrap_or_default().told();
+            let ending = endings.iter().find(|ending| ending.target.id == target.id);
+            let told = ending.map(|ending| end_of(ending, before, runs_another));
+            let (verdict, at_the_end) = told.unwrap_or_default();
+            news.extend(verdict);
+            news.push(What::Left { target: target.clone(), at_the_end });
+            self.suspicions.remove(&target.id);
+            self.filling.remove(&target.id);
+            self.round.forget(&[target.id]);
+        }
+        news.extend(changes.came.iter().cloned().map(What::Came));
+        news
     }
 
     fn health(&self, uptime: Duration) -> Health {
@@ -274,6 +305,7 @@ impl Agent {
         let losses = observer.map(Observer::losses).unwrap_or_default();
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
+            in_ledgers: observer.map_or(0, |observer| observer.kept_in_ledgers().0),
             leaking: self.verdicts.values().filter(|telling| telling.told().verdict == Verdict::Leak).count(),
             sweep_cpu: self.sweep.cpu,
             losses: Losses { late_beats: self.late, ..losses },
@@ -287,26 +319,49 @@ impl Agent {
     }
 }
 
-/// One process judged and explained, and what of that may be told; `None` where nothing was seen of it.
-fn judged(observer: &Observer, target: &Target) -> Option<(Told, Diagnosis)> {
-    let judgement = observer.judge(target)?;
-    let diagnosis = explain::explain(&judgement, target, &[]);
-    let told = Told::of(&judgement, &diagnosis, observer.ladder(target.id)?);
-    Some((told, diagnosis))
+/// What is told of a process that has ended: a leak that was not told before, and how it stood at the last.
+fn end_of(ending: &Ending, before: Told, runs_another: bool) -> (Option<What>, Option<String>) {
+    let Ending { target, judgement, window, ladder } = ending;
+    let ended = Ended { after_seconds: judgement.window_seconds, of_seconds: None, runs_another };
+    let diagnosis = explain::explain_ended(judgement, target, ended);
+    let told = Told::of(judgement, &diagnosis, ladder);
+    let leaks = told.verdict == Verdict::Leak;
+    let at_the_end =
+        judgement.findings.first().filter(|_| leaks || before.verdict == Verdict::Leak).map(|finding| {
+            explain::at_the_end(finding, window.latest().and_then(|latest| level(finding.kind, latest)))
+        });
+    let is_news = leaks && before.verdict != Verdict::Leak;
+    (is_news.then(|| What::Verdict(Box::new(diagnosis))), at_the_end)
 }
 
-/// Something seems to grow, and watching it for longer does not yet acquit it.
-fn may_leak(diagnosis: &Diagnosis, rising: &[Kind]) -> bool {
-    let findings = diagnosis.findings.iter().map(|finding| finding.kind);
-    let undecided = diagnosis.undecided.iter().filter(|one| one.need_seconds.is_some()).map(|one| one.kind);
-    findings.chain(undecided).any(|kind| rising.contains(&kind))
+fn filling_of(target: &Target, heading: &Heading) -> news::Filling {
+    let Heading { kind, level, per_second, .. } = *heading;
+    let limit = heading.limit.unwrap_or(level);
+    let seconds_left = heading.seconds_left().unwrap_or_default();
+    news::Filling {
+        pid: target.id.pid,
+        name: target.name.clone(),
+        kind,
+        level,
+        limit,
+        per_second,
+        seconds_left,
+        text: explain::filling(kind, level, limit, per_second, seconds_left),
+    }
 }
 
-/// Goroutines or the live heap grow, or may.
-fn is_suspicious(diagnosis: &Diagnosis) -> bool {
-    let costly = |kind: Kind| matches!(kind, Kind::Goroutine | Kind::Heap);
-    diagnosis.findings.iter().any(|finding| costly(finding.kind))
-        || diagnosis.undecided.iter().any(|one| costly(one.kind) && one.need_seconds.is_some())
+/// How much of what grows there was in the last sample, in the unit in which it is limited.
+fn level(kind: Kind, latest: &Sample) -> Option<f64> {
+    let count = match kind {
+        Kind::Fd | Kind::Connection => *latest.descriptors.seen()?,
+        Kind::Thread => *latest.threads.seen()?,
+        Kind::Child => latest.children.seen()?.zombies,
+        Kind::Mapping => *latest.mappings.seen()?,
+        Kind::Goroutine => latest.runtime.seen()?.goroutines?,
+        Kind::Heap => latest.runtime.seen()?.heap?.marked_bytes?,
+        Kind::Native => latest.memory.seen()?.anon_bytes,
+    };
+    Some(count as f64)
 }
 
 fn tell_what_was_not_understood(changes: &Changes) {

@@ -5,7 +5,7 @@
 //! row, or where the horizons have found it again and again, see [`crate::judge::ladder`]. A leak is taken back only
 //! after [`TAKE_BACK`] judgements without it.
 
-use crate::explain::{Diagnosis, Kind, Verdict};
+use crate::explain::{Diagnosis, Kind, Suspected, Verdict};
 use crate::judge::{Judgement, Ladder, standing};
 
 /// Judgements in a row that must name the same leak.
@@ -88,6 +88,46 @@ impl Telling {
     /// What was told last.
     pub fn told(&self) -> Told {
         self.told
+    }
+}
+
+/// Which suspicions of a process were told: each once, when it was raised at two judgements in a row.
+#[derive(Clone, Debug, Default)]
+pub struct Suspicions {
+    latest: Vec<Kind>,
+    told: Vec<Kind>,
+}
+
+impl Suspicions {
+    /// Takes in what is suspected now, where `verdict` was told last; what of it is news.
+    pub fn hear<'a>(&mut self, now: &'a [Suspected], verdict: Told) -> Vec<&'a Suspected> {
+        // Of what is known to leak nobody needs to hear that it may.
+        let is_known = |kind: Kind| verdict.verdict == Verdict::Leak && verdict.primary == Some(kind);
+        let is_news = |one: &&Suspected| {
+            let kind = one.finding.kind;
+            self.latest.contains(&kind) && !self.told.contains(&kind) && !is_known(kind)
+        };
+        let news: Vec<&Suspected> = now.iter().filter(is_news).collect();
+        self.told.extend(news.iter().map(|one| one.finding.kind));
+        self.latest = now.iter().map(|one| one.finding.kind).collect();
+        news
+    }
+}
+
+/// That a process is about to be full was told, of these kinds.
+#[derive(Clone, Debug, Default)]
+pub struct Filling {
+    told: Vec<Kind>,
+}
+
+impl Filling {
+    /// Takes in that it is; whether that is news.
+    pub fn hear(&mut self, kind: Kind) -> bool {
+        let is_news = !self.told.contains(&kind);
+        if is_news {
+            self.told.push(kind);
+        }
+        is_news
     }
 }
 

@@ -4,6 +4,7 @@
 //! Plain sentences and plain values. Nothing here knows terminals or JSON; [`crate::report`] knows nothing else.
 
 mod advice;
+mod ended;
 mod endpoint;
 mod finding;
 mod memory;
@@ -18,6 +19,7 @@ pub mod words;
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
 pub use crate::sample::pulls::{EndpointUse, PullCost};
+pub use ended::{Ended, at_the_end, explain_ended, filling};
 pub use memory::{MemoryBalance, Part, anatomy};
 pub use story::{Life, Story};
 
@@ -57,6 +59,8 @@ pub struct Diagnosis {
     pub next_steps: Vec<String>,
     /// What the earlier lives of the program show together with this one.
     pub story: Option<Story>,
+    /// How it came to its end while it was watched; `None` of a process that was there to the last.
+    pub ended: Option<Ended>,
 }
 
 /// The process that a diagnosis is about.
@@ -204,6 +208,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         endpoint: judgement.endpoint.clone(),
         unseen: missing,
         story: judgement.story.as_ref().map(story::explain),
+        ended: None,
     }
 }
 

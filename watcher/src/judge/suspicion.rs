@@ -1,8 +1,13 @@
 //! What seems to grow, by little evidence and at little cost: where it pays to look closer. Nothing here accuses.
 
+mod heading;
+
+pub use heading::{Heading, heading};
+
 use super::{Kind, goroutines};
 use crate::sample::Sample;
-use crate::store::{Series, Window};
+use crate::store::history::{LEVELS, Point, Signal};
+use crate::store::{History, Series, Window};
 
 /// Fewer values than this suggest nothing.
 const MIN_VALUES: usize = 4;
@@ -14,6 +19,62 @@ const MIN_RISE_BYTES: f64 = 1024.0 * 1024.0;
 const MIN_RISE_SHARE: f64 = 0.02;
 /// What is now must be near the most that was seen.
 const NEAR_THE_TOP: f64 = 0.25;
+
+/// Over minutes to hours a rise by fewer pieces than this is noise.
+const MIN_CREEP_COUNT: f64 = 2.0;
+/// The same for the live heap, and for memory outside of it.
+const MIN_CREEP_HEAP: f64 = 64.0 * 1024.0;
+const MIN_CREEP_OUTSIDE: f64 = 512.0 * 1024.0;
+/// ... and this part of the level, for bytes.
+const MIN_CREEP_SHARE: f64 = 0.005;
+/// Fewer buckets than this suggest nothing.
+const MIN_BUCKETS: usize = 4;
+/// What falls back by more than this part of its rise has been seen to fall.
+const FELL: f64 = 0.25;
+/// How far back to look, in buckets: minutes, a quarter of an hour, an hour, then six hours and a day.
+const REACHES: [(usize, usize); 5] = [(0, 5), (0, 15), (0, 60), (1, 72), (2, 48)];
+
+/// Kinds that rose over minutes to hours and were not seen to fall: what rises by three an hour does not show in a
+/// window. Buckets' lowest values are looked at, so that what comes with load and goes with it suggests nothing.
+pub fn creeping(history: &History) -> Vec<Kind> {
+    [
+        (Kind::Fd, Signal::Files, MIN_CREEP_COUNT),
+        (Kind::Connection, Signal::Sockets, MIN_CREEP_COUNT),
+        (Kind::Thread, Signal::Threads, MIN_CREEP_COUNT),
+        (Kind::Child, Signal::Zombies, MIN_CREEP_COUNT),
+        (Kind::Mapping, Signal::Mappings, MIN_CREEP_COUNT),
+        (Kind::Goroutine, Signal::Goroutines, MIN_CREEP_COUNT),
+        (Kind::Heap, Signal::LiveHeap, MIN_CREEP_HEAP),
+        (Kind::Native, Signal::OutsideGo, MIN_CREEP_OUTSIDE),
+    ]
+    .into_iter()
+    .filter(|(kind, signal, least)| {
+        let is_bytes = matches!(kind, Kind::Heap | Kind::Native);
+        REACHES.iter().any(|(level, buckets)| {
+            debug_assert!(*buckets <= LEVELS[*level].1);
+            // Most signals have not moved, and that costs next to nothing to know.
+            let moved =
+                history.range(*level, *buckets, *signal).is_some_and(|(low, high)| high - low >= *least);
+            moved && creeps(&history.points(*level, *buckets, *signal), *least, is_bytes)
+        })
+    })
+    .map(|(kind, ..)| kind)
+    .collect()
+}
+
+fn creeps(points: &[Point], least: f64, is_bytes: bool) -> bool {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return false };
+    let rise = last.low - first.low;
+    let share = if is_bytes { MIN_CREEP_SHARE } else { 0.0 };
+    if points.len() < MIN_BUCKETS || rise < least.max(share * first.low) {
+        return false;
+    }
+    let mut top = first.low;
+    points.iter().all(|point| {
+        top = top.max(point.low);
+        top - point.low <= FELL * rise
+    })
+}
 
 /// Kinds that seem to grow.
 pub fn rising(window: &Window) -> Vec<Kind> {
@@ -56,10 +117,49 @@ fn rises(series: &Series, least: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::rising;
+    use super::{creeping, rising};
     use crate::judge::Kind;
     use crate::judge::simulation::{Beat, PROCESS, sample, window};
-    use crate::store::Window;
+    use crate::reading::Moment;
+    use crate::store::history::{Readings, Signal};
+    use crate::store::{History, Window};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    /// What a signal did, asked every ten seconds for so many minutes.
+    fn lived(signal: Signal, minutes: u32, value: impl Fn(f64) -> f64) -> History {
+        let mut history = History::default();
+        for beat in 0..=minutes * 6 {
+            let since_boot = Duration::from_secs(60_000 + u64::from(beat) * 10);
+            let mut readings = Readings::default();
+            readings.set(signal, value(f64::from(beat) * 10.0));
+            history.push(Moment { since_boot, wall: UNIX_EPOCH + since_boot }, &readings);
+        }
+        history
+    }
+
+    #[test]
+    fn what_rises_by_few_an_hour_is_suspicious_in_time() {
+        let every = |seconds: f64| move |second: f64| 20.0 + (second / seconds).floor();
+        assert_eq!(creeping(&lived(Signal::Files, 6, every(20.0))), [Kind::Fd], "three a minute");
+        assert_eq!(creeping(&lived(Signal::Zombies, 6, every(30.0))), [Kind::Child], "two a minute");
+        assert_eq!(
+            creeping(&lived(Signal::Goroutines, 190, every(3_600.0))),
+            [Kind::Goroutine],
+            "one an hour"
+        );
+        let heap = lived(Signal::LiveHeap, 20, |second| 4e6 + 1024.0 * 120.0 * (second / 120.0).floor());
+        assert_eq!(creeping(&heap), [Kind::Heap], "a kilobyte a second, collected every two minutes");
+    }
+
+    #[test]
+    fn what_stays_or_falls_again_is_not() {
+        assert_eq!(creeping(&lived(Signal::Files, 600, |_| 20.0)), []);
+        // Sessions of three minutes each that come by twos and go again.
+        let sessions = |second: f64| 20.0 + 6.0 * ((second / 700.0).fract() - 0.5).abs();
+        assert_eq!(creeping(&lived(Signal::Sockets, 590, sessions)), []);
+        let once = |second: f64| if second < 30.0 { 20.0 } else { 21.0 };
+        assert_eq!(creeping(&lived(Signal::Threads, 300, once)), []);
+    }
 
     #[test]
     fn what_rises_from_its_first_value_to_near_its_top_is_suspicious() {

@@ -55,6 +55,28 @@ pub fn target(target: &Target) -> impl Serialize {
     TargetObject::of(target)
 }
 
+/// One suspicion of a process, for one of the lines that `watcher run` prints.
+pub(super) fn suspicion<'a>(
+    process: &'a explain::Process,
+    suspected: &'a explain::Suspected,
+    decided_by: Option<SystemTime>,
+) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Suspicion<'a> {
+        process: ProcessObject<'a>,
+        suspected: SuspectedObject<'a>,
+        decided_by: Option<String>,
+    }
+    Suspicion {
+        process: ProcessObject::of(process),
+        suspected: SuspectedObject {
+            finding: FindingObject::of(&suspected.finding, Vec::new()),
+            decides_in_seconds: suspected.need_seconds.map(rounded),
+        },
+        decided_by: decided_by.and_then(timestamp),
+    }
+}
+
 /// All rows of `watcher doctor` as one object (`watcher.doctor/1`), ending in a newline.
 ///
 /// # Errors
@@ -91,6 +113,16 @@ pub(super) struct DiagnosisObject<'a> {
     unseen: Vec<UnseenObject<'a>>,
     next_steps: &'a [String],
     story: Option<StoryObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<EndedObject>,
+}
+
+/// How a process came to its end while it was watched; absent of one that was there to the last.
+#[derive(Serialize)]
+struct EndedObject {
+    after_seconds: f64,
+    of_seconds: Option<f64>,
+    runs_another_program: bool,
 }
 
 #[derive(Serialize)]
@@ -300,6 +332,11 @@ impl<'a> DiagnosisObject<'a> {
                 .collect(),
             next_steps: &diagnosis.next_steps,
             story: diagnosis.story.as_ref().map(StoryObject::of),
+            ended: diagnosis.ended.as_ref().map(|ended| EndedObject {
+                after_seconds: rounded(ended.after_seconds),
+                of_seconds: ended.of_seconds.map(rounded),
+                runs_another_program: ended.runs_another,
+            }),
         }
     }
 }

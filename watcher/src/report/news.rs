@@ -2,8 +2,8 @@
 
 use super::pulled::Endpoints;
 use super::{json, list, text};
-use crate::explain::words::{bytes, counted, duration};
-use crate::news::{Health, News, What};
+use crate::explain::words::{bytes, count, counted, duration};
+use crate::news::{Filling, Health, News, Suspicion, What};
 use crate::process::Target;
 use serde::Serialize;
 use std::time::SystemTime;
@@ -14,7 +14,12 @@ pub fn text(news: &News, layout: text::Layout) -> String {
     match &news.what {
         What::Began { targets, denied } => began(targets, *denied, news.at),
         What::Came(target) => format!("{at}  came: {}\n", described(target)),
-        What::Left(target) => format!("{at}  left: {}\n", described(target)),
+        What::Left { target, at_the_end } => {
+            let how = at_the_end.as_ref().map(|how| format!(" {how}"));
+            format!("{at}  left{}: {}\n", how.unwrap_or_default(), described(target))
+        }
+        What::Suspected(suspicion) => format!("{at}  {}\n", suspected(suspicion)),
+        What::Filling(it) => format!("{at}  filling: {} (pid {}): {}\n", it.name, it.pid, it.text),
         What::Verdict(diagnosis) => format!("{at}\n{}\n", text::diagnosis(diagnosis, layout)),
         What::Health(health) => format!("{at}  {}\n", health_line(health)),
     }
@@ -44,6 +49,26 @@ fn described(target: &Target) -> String {
     format!("{} (pid {}{}{restarts})", target.name, target.id.pid, module.unwrap_or_default())
 }
 
+/// One line: what may leak, how that is known, and when it will be decided.
+fn suspected(suspicion: &Suspicion) -> String {
+    let Suspicion { process, suspected, decided_by } = suspicion;
+    let finding = &suspected.finding;
+    let evidence = finding.evidence.first().map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
+    let line = finding.culprits.first().map(|culprit| {
+        format!(", at {} ({}:{})", culprit.frame.function, culprit.frame.file, culprit.frame.line)
+    });
+    let decided = decided_by.map(|at| format!("; decided by {}", clock_time(at)));
+    format!(
+        "suspected: {} (pid {}): {}{}{}{}",
+        process.name,
+        process.pid,
+        finding.headline.trim_end_matches('.'),
+        line.unwrap_or_default(),
+        evidence.unwrap_or_default(),
+        decided.unwrap_or_default()
+    )
+}
+
 fn health_line(health: &Health) -> String {
     let share = 100.0 * health.cost.cpu_time.as_secs_f64() / health.uptime.as_secs_f64().max(1.0);
     let memory = health.cost.rss_bytes.map_or_else(String::new, |rss| format!(", {}", bytes(rss as f64)));
@@ -55,8 +80,12 @@ fn health_line(health: &Health) -> String {
             health.losses.lifecycle_events, health.losses.late_beats, health.losses.unwatched_processes
         ),
     };
+    let in_ledgers = match health.in_ledgers {
+        0 => String::new(),
+        n => format!(", {} of them in the ledgers", count(n as f64)),
+    };
     format!(
-        "{} watched, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core{memory} \
+        "{} watched{in_ledgers}, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core{memory} \
          in {}{lost}",
         counted(health.watched, "process", "processes"),
         health.leaking,
@@ -81,7 +110,15 @@ pub fn json(news: &News) -> serde_json::Result<String> {
             targets.iter().map(|target| line(at, "watched", json::target(target))).collect()
         }
         What::Came(target) => line(at, "came", json::target(target)),
-        What::Left(target) => line(at, "left", json::target(target)),
+        What::Left { target, at_the_end } => {
+            let about = LeftObject { process: json::target(target), at_the_end: at_the_end.as_deref() };
+            line(at, "left", about)
+        }
+        What::Suspected(suspicion) => {
+            let Suspicion { process, suspected, decided_by } = &**suspicion;
+            line(at, "suspected", json::suspicion(process, suspected, *decided_by))
+        }
+        What::Filling(it) => line(at, "filling", FillingObject::of(it)),
         What::Verdict(diagnosis) => json::diagnosis_line(diagnosis),
         What::Health(health) => line(at, "health", HealthObject::of(health)),
     }
@@ -100,8 +137,42 @@ fn line(at: SystemTime, event: &'static str, about: impl Serialize) -> serde_jso
 }
 
 #[derive(Serialize)]
+struct LeftObject<'a, T> {
+    #[serde(flatten)]
+    process: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_the_end: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct FillingObject<'a> {
+    pid: i32,
+    name: &'a str,
+    kind: &'static str,
+    level: f64,
+    limit: f64,
+    rate_per_second: f64,
+    seconds_left: f64,
+}
+
+impl<'a> FillingObject<'a> {
+    fn of(filling: &'a Filling) -> Self {
+        FillingObject {
+            pid: filling.pid,
+            name: &filling.name,
+            kind: text::kind_word(filling.kind),
+            level: filling.level,
+            limit: filling.limit,
+            rate_per_second: filling.per_second,
+            seconds_left: filling.seconds_left,
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct HealthObject {
     watched: usize,
+    in_ledgers: usize,
     leaking: usize,
     sweep_cpu_seconds: f64,
     own_cpu_seconds: f64,
@@ -117,6 +188,7 @@ impl HealthObject {
     fn of(health: &Health) -> Self {
         HealthObject {
             watched: health.watched,
+            in_ledgers: health.in_ledgers,
             leaking: health.leaking,
             sweep_cpu_seconds: health.sweep_cpu.as_secs_f64(),
             own_cpu_seconds: health.cost.cpu_time.as_secs_f64(),
@@ -147,6 +219,7 @@ mod tests {
     fn health() -> What {
         What::Health(Health {
             watched: 12,
+            in_ledgers: 3,
             leaking: 1,
             sweep_cpu: Duration::from_micros(4200),
             losses: Losses { late_beats: 2, ..Losses::default() },
@@ -161,13 +234,17 @@ mod tests {
 
     #[test]
     fn people_read_lines() {
-        let told = [What::Came(Arc::new(target())), What::Left(Arc::new(target())), health()];
+        let told = [
+            What::Came(Arc::new(target())),
+            What::Left { target: Arc::new(target()), at_the_end: None },
+            health(),
+        ];
         // The clock is that of whoever reads: its hour differs between machines.
         let lines: String = told.map(|what| text(&news(what), text::Layout::PLAIN).split_off(10)).concat();
         expect![[r#"
               came: poller (pid 812, go1.26.6 example.com/poller)
               left: poller (pid 812, go1.26.6 example.com/poller)
-              12 processes watched, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core, 20 MiB in 10 min; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
+              12 processes watched, 3 of them in the ledgers, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core, 20 MiB in 10 min; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
         "#]].assert_eq(&lines);
     }
 
@@ -177,7 +254,7 @@ mod tests {
         let lines = [begun, health()].map(|what| json(&news(what)).expect("serializes")).concat();
         expect![[r#"
             {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"watched","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}}
-            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"health","about":{"watched":12,"leaking":1,"sweep_cpu_seconds":0.0042,"own_cpu_seconds":0.9,"own_rss_bytes":20971520,"own_kernel_bytes":300000,"uptime_seconds":600.0,"lost_lifecycle_events":0,"late_beats":2,"unwatched_processes":0}}
+            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"health","about":{"watched":12,"in_ledgers":3,"leaking":1,"sweep_cpu_seconds":0.0042,"own_cpu_seconds":0.9,"own_rss_bytes":20971520,"own_kernel_bytes":300000,"uptime_seconds":600.0,"lost_lifecycle_events":0,"late_beats":2,"unwatched_processes":0}}
         "#]].assert_eq(&lines);
     }
 }

@@ -71,8 +71,14 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
         duration(diagnosis.window_seconds),
         counted(diagnosis.samples, "sample", "samples")
     ));
+    if let Some(ended) = &diagnosis.ended {
+        page.line(&ended.sentence());
+    }
     page.blank();
     if let Some((primary, others)) = diagnosis.findings.split_first() {
+        if diagnosis.ended.is_none() {
+            time_left(&mut page, primary);
+        }
         primary_finding(&mut page, primary, detail);
         match detail {
             Detail::Least => others_together(&mut page, others),
@@ -123,11 +129,14 @@ fn others_together(page: &mut Page, others: &[Finding]) {
     }
 }
 
-fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
+fn time_left(page: &mut Page, finding: &Finding) {
     page.paragraph(
         "Time left",
         finding.time_left.as_deref().unwrap_or("no limit is known that would end it"),
     );
+}
+
+fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
     match &finding.culprits[..] {
         [] => page.paragraph("Line", no_line(finding.kind)),
         culprits => {

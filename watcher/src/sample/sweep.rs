@@ -134,9 +134,19 @@ impl Sweeper {
     /// Takes one sample of each target: through `kernel` what it offers, through `/proc` the rest.
     ///
     /// Blocks for as long as the kernel takes. Holds one process open at a time.
-    pub fn sweep(&mut self, targets: &[Target], mut kernel: Option<&mut dyn KernelTables>) -> Sweep {
+    pub fn sweep(&mut self, targets: &[Target], kernel: Option<&mut dyn KernelTables>) -> Sweep {
+        self.sweep_some(targets, &targets.iter().map(|target| target.id).collect(), kernel)
+    }
+
+    /// The same of some of those that are `watched`: of the others what was read is kept.
+    pub fn sweep_some(
+        &mut self,
+        targets: &[Target],
+        watched: &HashSet<ProcessId>,
+        mut kernel: Option<&mut dyn KernelTables>,
+    ) -> Sweep {
         let (began, cpu_began) = (clock::now(), clock::thread_cpu_time());
-        self.begin_beat(&targets.iter().map(|target| target.id).collect());
+        self.begin_beat(watched);
         let mut report = SweepReport { processes: targets.len() as u64, ..SweepReport::default() };
 
         let by_kernel = kernel.as_mut().and_then(|kernel| TaskPass::by_kernel(targets, *kernel));

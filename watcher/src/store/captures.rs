@@ -13,6 +13,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A capture between the first and the newest that is nearer to the first than this part of the time is in the middle
+/// of nothing.
+const TOO_EARLY: f64 = 0.3;
+
 /// What was captured of one process beside its samples.
 #[derive(Clone, Debug, Default)]
 pub struct Captures {
@@ -104,6 +108,21 @@ impl<T> Run<T> {
         self.kept.push(capture);
     }
 
+    /// Makes room for a capture at `now` such that the one between stays near the middle: where it is too near to the
+    /// first by now, the newest takes its place.
+    fn spread(&mut self, now: Moment, at: impl Fn(&T) -> Moment) {
+        let [first, between, _] = &self.kept[..] else { return };
+        let after_first = |moment: Moment| moment.seconds_since(&at(first));
+        if after_first(at(between)) < TOO_EARLY * after_first(now) {
+            self.kept.remove(1);
+        }
+    }
+
+    /// Makes room for a capture that is to be the one between.
+    fn keep_first(&mut self) {
+        self.kept.truncate(1);
+    }
+
     /// Makes room for a capture at `now` in a run that reaches back for no longer than `reach`. What is older goes, and
     /// the one that was between comes to be the first. So that it is neither as old as the first nor as young as the
     /// newest then, the newest takes its place once, when the run is half as long as it may be.
@@ -153,6 +172,32 @@ impl<T> Run<T> {
 }
 
 impl Captures {
+    /// To be called before anything is captured at `now`: what lies between the first capture and the newest stays near
+    /// the middle.
+    pub fn spread(&mut self, now: Moment) {
+        self.goroutines.spread(now, |it| it.at);
+        self.heap.spread(now, |it| it.at);
+        self.data_files.spread(now, |it| it.at);
+        self.descriptors.spread(now, |it| it.at);
+        self.mappings.spread(now, |it| it.at);
+        self.threads.spread(now, |it| it.at);
+        self.children.spread(now, |it| it.at);
+        self.spans.spread(now, |it| it.at);
+    }
+
+    /// To be called before everything is captured in the middle of a watch: what was captured since its begin makes
+    /// room for that.
+    pub fn keep_first(&mut self) {
+        self.goroutines.keep_first();
+        self.heap.keep_first();
+        self.data_files.keep_first();
+        self.descriptors.keep_first();
+        self.mappings.keep_first();
+        self.threads.keep_first();
+        self.children.keep_first();
+        self.spans.keep_first();
+    }
+
     /// To be called before goroutines, heap and data files are captured at `now`: what is older than the `reach` of the
     /// window makes room, so that captures tell of the same time as the samples do. Ledgers begin anew by themselves.
     pub fn move_on(&mut self, now: Moment, reach: Duration) {
@@ -206,6 +251,24 @@ mod tests {
             assert!((30.0..=60.0).contains(&first), "{minutes}: {ages:?}");
             assert!(between < first, "{minutes}: {ages:?}");
         }
+    }
+
+    #[test]
+    fn the_capture_between_stays_near_the_middle_however_long_a_run_goes_on() {
+        let mut captures = Captures::default();
+        let mut second = 2.0;
+        while second < 90_000.0 {
+            let at = moment(second);
+            captures.spread(at);
+            captures.data_files.push(DataFiles { at, files: Vec::new() });
+            if let [between] = captures.data_files.earlier().skip(1).collect::<Vec<_>>()[..] {
+                let part = between.at.seconds_since(&moment(2.0)) / (second - 2.0).max(1.0);
+                assert!(second < 10.0 || (0.29..=0.81).contains(&part), "{second}: {part}");
+            }
+            second = (second * 1.25).max(second + 2.0);
+        }
+        captures.keep_first();
+        assert_eq!(captures.data_files.len(), 1);
     }
 
     #[test]
