@@ -90,6 +90,23 @@ pub fn build(name: &str, toolchain: &Toolchain, variant: Variant) -> Result<Path
     Ok(place.join(name))
 }
 
+/// Builds `programs/real/NAME`, a module of its own, with the versions of `modfile` in that folder, and returns the
+/// executable, which has the folder's name.
+pub fn build_real(name: &str, modfile: &str, toolchain: &Toolchain, variant: Variant) -> Result<PathBuf> {
+    let folder = format!("real/{name}");
+    let mut hasher = DefaultHasher::new();
+    for part in ["go.mod", "internal", &*folder] {
+        hash_tree(&programs().join(part), &mut hasher)?;
+    }
+    (toolchain.version.as_str(), variant, modfile).hash(&mut hasher);
+    let key = format!("programs/real-{name}-{}-{:016x}", toolchain.version, hasher.finish());
+    let place = cache::entry(&key, |directory| {
+        let flag = format!("-modfile={modfile}");
+        compile_as(Some(&flag), &folder, toolchain, variant, &directory.join(name))
+    })?;
+    Ok(place.join(name))
+}
+
 /// What is no program, but loaded by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
@@ -147,7 +164,7 @@ fn compile(name: &str, toolchain: &Toolchain, variant: Variant, executable: &Pat
 }
 
 fn compile_as(
-    mode: Option<&str>,
+    flag: Option<&str>,
     name: &str,
     toolchain: &Toolchain,
     variant: Variant,
@@ -162,7 +179,7 @@ fn compile_as(
     if variant.trimmed {
         go.arg("-trimpath");
     }
-    go.args(mode);
+    go.args(flag);
     if variant.stripped {
         go.arg("-ldflags=-s -w");
     }

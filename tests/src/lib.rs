@@ -32,6 +32,7 @@ pub mod probed;
 pub mod process_weeks;
 pub mod profiles;
 pub mod program;
+pub mod real;
 pub mod recordings;
 pub mod retention;
 pub mod roster;

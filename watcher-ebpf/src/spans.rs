@@ -288,6 +288,5 @@ fn count_allocated(watching: &Watching, origin: &Origin, objects: u64, object_by
         return;
     }
     // Where two CPUs meet here, the count of one is lost once.
-    let _ =
-        ALLOCATED.insert(origin.stack, Allocated { tgid: watching.tgid, reserved: 0, objects, bytes }, 0);
+    let _ = ALLOCATED.insert(origin.stack, Allocated { tgid: watching.tgid, reserved: 0, objects, bytes }, 0);
 }
