@@ -23,6 +23,7 @@ pub mod mapping_ledger;
 pub mod modules;
 pub mod privileges;
 pub mod pulls;
+pub mod real;
 pub mod retention;
 pub mod sampling;
 pub mod servers;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Case> {
         fixtures::cases(),
         privileges::cases(),
         pulls::cases(),
+        real::cases(),
         command::cases(),
         heap::cases(),
         heap_leaks::cases(),

@@ -1,0 +1,10 @@
+module example.com/parcels/clockwork
+
+go 1.26
+
+require (
+	example.com/parcels v0.0.0
+	github.com/tetratelabs/wazero v1.3.0
+)
+
+replace example.com/parcels => ../../
