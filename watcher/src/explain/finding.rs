@@ -33,7 +33,11 @@ pub(super) fn explain(judged: &Judged) -> Finding {
 }
 
 pub(super) fn suspected(judged: &judge::Suspected) -> Suspected {
-    Suspected { finding: explain(&judged.finding), need_seconds: judged.need_seconds }
+    let mut finding = explain(&judged.finding);
+    let few = survivors::few(&judged.finding);
+    let says_why = few.is_some();
+    finding.headline = few.unwrap_or(finding.headline);
+    Suspected { finding, need_seconds: judged.need_seconds, says_why }
 }
 
 /// A sentence for each piece of evidence; what is said of the totals' course is one.
@@ -217,6 +221,9 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
                 (None, None) => "in one group".to_owned(),
             };
             format!("{} of the growth is {what}, where there are {} now.", percent(share), count(now as f64))
+        }
+        Evidence::Stayed { count: stayed, seconds } => {
+            format!("{}.", survivors::stayed(judged.kind, stayed, seconds))
         }
         Evidence::Since { seconds, begin } => since::sentence(seconds, begin),
         Evidence::Lives { rising, lives, typical_seconds } => since::lives(rising, lives, typical_seconds),

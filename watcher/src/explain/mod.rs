@@ -124,6 +124,8 @@ pub struct Suspected {
     pub finding: Finding,
     /// Length of the window that should decide it, in seconds, where a longer one helps.
     pub need_seconds: Option<f64>,
+    /// Its headline says how it is known.
+    pub says_why: bool,
 }
 
 /// When a limit is reached if growth goes on as it does.

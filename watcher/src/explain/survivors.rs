@@ -1,8 +1,8 @@
 //! What became of the things that single stacks created, in sentences.
 
 use super::Kind;
-use super::words::{bytes, count, counted, duration, percent};
-use crate::judge::{Created, Evidence, Hold};
+use super::words::{bytes, count, counted, duration, percent, state_name, type_name};
+use crate::judge::{Created, Evidence, Finding, Hold};
 
 /// The words for things of one kind: what they are, how they come, and how they go.
 struct Words {
@@ -122,6 +122,56 @@ fn survivors(
         text += &format!(" {} stacks in all keep what they create.", count(keeping_stacks as f64));
     }
     text
+}
+
+/// "7 descriptors opened in 45 s, none closed".
+pub(super) fn stayed(kind: Kind, stayed: u64, seconds: f64) -> String {
+    let Words { things, came, went } = words(kind);
+    let things = if stayed == 1 { one(kind) } else { things };
+    format!("{} {things} {came} in {}, none {went}", count(stayed as f64), duration(seconds))
+}
+
+/// What a suspicion rests on, in a line: "7 inotify descriptors opened at main.watch, none closed in 45 s". `None`
+/// where it rests on other things.
+pub(super) fn few(finding: &Finding) -> Option<String> {
+    let (made, gone, elsewhere, seconds) = finding.evidence.iter().find_map(|evidence| match *evidence {
+        Evidence::Survivors { here, elsewhere, seconds, .. } => {
+            Some((here.created, here.ended, elsewhere, seconds))
+        }
+        Evidence::Stayed { count, seconds } => Some((count, 0, Created::default(), seconds)),
+        _ => None,
+    })?;
+    let Words { things, came, went } = words(finding.kind);
+    let things = if made == 1 { one(finding.kind) } else { things };
+    let what = match (finding.detail.descriptor_type, finding.detail.state) {
+        (Some(kind), _) => format!("{} {things}", type_name(kind)),
+        (None, Some(state)) => format!("{things} in {}", state_name(state)),
+        (None, None) => things.to_owned(),
+    };
+    let place = finding.culprits.first().map(|it| format!(" at {}", it.frame.function)).unwrap_or_default();
+    let gone = match gone {
+        0 => format!("none {went}"),
+        gone => format!("{} of them {went}", count(gone as f64)),
+    };
+    let mut text = format!("{} {what} {came}{place}, {gone} in {}", count(made as f64), duration(seconds));
+    if elsewhere.created > 0 {
+        let ended = ended(&words(finding.kind), elsewhere);
+        text += &format!("; {} {came} elsewhere, {ended}", count(elsewhere.created as f64));
+    }
+    Some(text)
+}
+
+/// The word for a single thing.
+fn one(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Connection => "connection",
+        Kind::Fd => "descriptor",
+        Kind::Child => "child",
+        Kind::Thread => "thread",
+        Kind::Goroutine => "goroutine",
+        Kind::Mapping | Kind::Native => "mapping",
+        Kind::Heap => "object",
+    }
 }
 
 /// What became of them: "none closed", "all closed within 3 s", "7 of them closed".

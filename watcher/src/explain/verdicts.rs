@@ -26,9 +26,7 @@ pub(super) fn headline(judgement: &Judgement, findings: &[Finding], suspected: &
 
 /// What may leak, in a line.
 fn suspicion(one: &Suspected) -> String {
-    let decides =
-        one.need_seconds.map(|seconds| format!("; {} of watching should decide", duration(seconds)));
-    format!("A leak is suspected: {}{}", one.finding.headline, decides.unwrap_or_default())
+    format!("A leak is suspected: {}", one.finding.headline)
 }
 
 /// The window that should decide what a longer window can decide.
@@ -90,7 +88,7 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
         return steps;
     }
     if let Some(seconds) = waiting_time(judgement) {
-        steps.push(format!("Watch for longer: --duration {seconds:.0}s."));
+        steps.push(format!("Watch for longer: --duration {}.", words::advised_duration(seconds)));
     }
     let growing = |one: &Unjudged| matches!(one.why, UndecidedWhy::CompositionUnknown { .. });
     if judgement.undecided.iter().any(growing) {

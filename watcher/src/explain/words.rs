@@ -74,6 +74,15 @@ pub fn rate(per_second: f64, unit: Unit) -> String {
     }
 }
 
+/// The shortest round duration that is long enough, as the command line takes it: `50s`, `3m`, `2h`.
+pub fn advised_duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds <= 120.0 => format!("{:.0}s", (seconds / 5.0).ceil() * 5.0),
+        seconds if seconds <= 2.0 * 3600.0 => format!("{:.0}m", (seconds / 60.0).ceil()),
+        seconds => format!("{:.0}h", (seconds / 3600.0).ceil()),
+    }
+}
+
 /// A span of time in its two largest units: `45 s`, `1 h 30 min`, `3 days 4 h`.
 pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0);

@@ -3,9 +3,12 @@
 
 use super::composition::{part_course, part_series};
 use super::culprit::{self, Owner, owner, package};
+use super::few::Alike;
 use super::growth::{Course, Growth, course};
 use super::survivors::{Book, LEAST_COUNT, ends_in_library};
-use super::{Evidence, Finding, Kind, Outcome, Thresholds, Undecided, collector, descriptors, goroutines};
+use super::{
+    Evidence, Finding, Kind, Outcome, Thresholds, Undecided, collector, descriptors, few, goroutines,
+};
 use crate::descriptor::DescriptorType;
 use crate::sample::connections::{ConnectionGroup, Connections, Peer};
 use crate::sample::descriptors::DescriptorTypes;
@@ -44,8 +47,12 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         other => close_wait_course(window, thresholds).unwrap_or(other),
     };
     let captures = window.captures();
+    let by_total = |course: &Course| {
+        let dense = if series.values.len() >= sockets.values.len() { &series } else { &sockets };
+        few::by_total(Kind::Connection, course, dense, LEAST_COUNT)
+    };
     let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, open_sockets) else {
-        return vec![outcome(window, course, None)];
+        return vec![by_total(&course).unwrap_or_else(|| outcome(window, course, None))];
     };
     let course = match book.decide(course) {
         Course::Steady(why) => {
@@ -53,7 +60,29 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         other => other,
     };
-    vec![outcome(window, course, Some(&book))]
+    let mut suspected = book.suspects(Kind::Connection, &course, captures, |site| alike(window, site));
+    if let Some(Outcome::Suspected(one)) = &mut suspected {
+        name_group_of_sites(&book, &mut one.finding);
+        name_caller(&book, &mut one.finding, captures);
+    } else if !book.tells_all() {
+        suspected = by_total(&course);
+    }
+    vec![suspected.unwrap_or_else(|| outcome(window, course, Some(&book)))]
+}
+
+/// Sockets in the state of most of a site's, and of the same peer: at the first reading, and at the last.
+fn alike(window: &Window, site: &Site<Descriptors>) -> Option<Alike> {
+    let key = &site.what.connections.first()?.0;
+    let mut seen = window.samples().filter_map(|sample| sample.connections.seen());
+    let first = seen.next()?;
+    let last = seen.next_back()?;
+    let of = |connections: &Connections| {
+        let alike = |group: &&ConnectionGroup| group.key.state == key.state && group.key.peer == key.peer;
+        connections.groups.iter().filter(alike).map(|group| group.count).sum()
+    };
+    // One more that is open is a pool's.
+    let is_close = key.state != SocketState::Established;
+    Some(Alike { before: of(first), now: of(last), is_close })
 }
 
 /// The outcome for this course, with all that is known of the sockets that grow.

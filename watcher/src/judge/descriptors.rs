@@ -1,9 +1,10 @@
 //! Descriptors that are no sockets, of which type those are that grow, and who opened them.
 
-use super::composition::{are_told, part_course, readings};
+use super::composition::{are_told, part_course, part_series, readings};
+use super::few::Alike;
 use super::growth::{Course, Growth, course};
 use super::survivors::{Book, LEAST_COUNT};
-use super::{Evidence, Finding, Kind, Outcome, Thresholds, UndecidedWhy, collector, culprit};
+use super::{Evidence, Finding, Kind, Outcome, Thresholds, UndecidedWhy, collector, culprit, few};
 use crate::descriptor::DescriptorType;
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::ledger::{Descriptors, Site};
@@ -19,8 +20,11 @@ const NAMED_SHARE: f64 = 0.5;
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let course = by_totals(window, thresholds);
     let captures = window.captures();
+    let by_total = |course: &Course| {
+        few::by_total(Kind::Fd, course, &part_series(window, DescriptorTypes::without_sockets), LEAST_COUNT)
+    };
     let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, files) else {
-        return vec![outcome(window, course, None)];
+        return vec![by_total(&course).unwrap_or_else(|| outcome(window, course, None))];
     };
     let course = match book.decide(course) {
         // What the collector closes nobody else does: it grows until the next collection, and comes back.
@@ -29,7 +33,21 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         other => other,
     };
-    vec![outcome(window, course, Some(&book))]
+    let alike = |site: &Site<Descriptors>| {
+        let kind = site.what.types.first()?.0;
+        let (_, Some(first), Some(last)) = readings(window) else { return None };
+        let of = |types: &DescriptorTypes| types.counts.get(&kind).copied().unwrap_or(0);
+        // A program opens files for a hundred reasons.
+        let is_close = !matches!(kind, DescriptorType::File | DescriptorType::Pipe);
+        Some(Alike { before: of(first), now: of(last), is_close })
+    };
+    let mut suspected = book.suspects(Kind::Fd, &course, captures, alike);
+    if let Some(Outcome::Suspected(one)) = &mut suspected {
+        name_type_of_sites(&book, &mut one.finding);
+    } else if !book.tells_all() {
+        suspected = by_total(&course);
+    }
+    vec![suspected.unwrap_or_else(|| outcome(window, course, Some(&book)))]
 }
 
 /// The outcome for this course, with all that is known of the descriptors that grow.

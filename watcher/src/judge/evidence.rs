@@ -17,6 +17,13 @@ pub enum Evidence {
         /// In so many samples.
         samples: usize,
     },
+    /// A few came, and none of them has gone: who made them is not known, or not from their own stacks.
+    Stayed {
+        /// How many.
+        count: u64,
+        /// Seconds that were watched.
+        seconds: f64,
+    },
     /// How much of the rise falls into each quarter of the window.
     Quarters {
         /// The rises, oldest first.

@@ -13,6 +13,7 @@ use crate::store::captures::{Captures, survivors};
 use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
 
+mod few;
 mod stuck;
 
 /// An origin with less of the growth than this is no culprit.
@@ -60,7 +61,11 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         Course::Grows(_) | Course::Undecided(_) => {}
     }
-    vec![Outcome::of(Kind::Goroutine, course, |finding| attribute(finding, captures))]
+    let suspected = few::suspects(&course, &series, captures);
+    vec![
+        suspected
+            .unwrap_or_else(|| Outcome::of(Kind::Goroutine, course, |finding| attribute(finding, captures))),
+    ]
 }
 
 /// Goroutines that one `go` statement created.

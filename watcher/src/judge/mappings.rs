@@ -30,7 +30,14 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         steady @ Course::Steady(_) => steady,
         other => book.decide(other),
     };
-    vec![Outcome::of(Kind::Mapping, course, |finding| book.describe(finding, captures))]
+    // The runtime's own mappings come and go beside these: of the number only that it rose is asked.
+    let risen = series.values.first().zip(series.values.last()).map_or(0.0, |(first, last)| last - first);
+    let suspected = book.suspects(Kind::Mapping, &course, captures, |_| None).filter(|_| risen > 0.0);
+    vec![
+        suspected.unwrap_or_else(|| {
+            Outcome::of(Kind::Mapping, course, |finding| book.describe(finding, captures))
+        }),
+    ]
 }
 
 /// Stacks of threads that C has started since watching began and that brought their number up. Their places in the code

@@ -15,6 +15,7 @@ pub mod descriptors;
 pub mod doubts;
 mod evidence;
 pub mod exhaustion;
+mod few;
 pub mod gaps;
 pub mod goroutines;
 pub mod growth;

@@ -52,7 +52,8 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::ClosedByCollector { .. }
         | Evidence::Mapped { .. }
         | Evidence::Lives { .. }
-        | Evidence::Retained { .. } => true,
+        | Evidence::Retained { .. }
+        | Evidence::Stayed { .. } => true,
     }
 }
 

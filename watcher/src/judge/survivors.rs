@@ -21,6 +21,8 @@ const LESS_SURE: f64 = 0.05;
 const BY_SURVIVORS: f64 = 0.82;
 /// Fewer than this prove nothing, for things that are counted.
 pub(super) const LEAST_COUNT: u64 = 12;
+/// ... and from so many on they are no single thing that was made once.
+const FEW: u64 = 2;
 /// The same for bytes.
 pub(super) const LEAST_BYTES: u64 = 4 * 1024 * 1024;
 /// A stack keeps what it creates where no larger part of it ended.
@@ -189,7 +191,14 @@ impl<'a, T> Book<'a, T> {
         if unclear || unknown >= self.least || self.sources.is_empty() {
             return Word::Silent;
         }
-        let filled = self.sources.iter().filter(|source| source.fate == Fate::Filled);
+        // A few that came of late and have not gone neither come and go nor fill anything.
+        if self.recent_few() >= FEW {
+            return Word::Silent;
+        }
+        let stays = |source: &&Source<'a, T>| {
+            source.fate == Fate::Filled || (source.fate == Fate::Few && source.kept > 0)
+        };
+        let filled = self.sources.iter().filter(stays);
         let youngest = filled.map(|source| source.site.youngest.as_secs_f64()).min_by(f64::total_cmp);
         match youngest {
             Some(for_seconds) => Word::Filled { for_seconds },
@@ -461,6 +470,7 @@ pub(super) fn ends_in_library(finding: &Finding, module: Option<&str>) -> bool {
     finding.culprits.iter().all(|it| owner(&it.frame.function, module) >= Owner::Standard)
 }
 
+mod few;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! goroutines hold the threads says all.
 
 use super::culprit;
+use super::few::{Few, leaves_room};
 use super::growth::{Course, Growth, course};
 use super::{Evidence, Finding, Frame, Hold, Kind, Outcome, Rate, Thresholds, UndecidedWhy};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
-use crate::store::{Captures, Window};
+use crate::store::{Captures, Series, Window};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ const MIN_SHARE: f64 = 0.1;
 const MAX_PLACES: usize = 2;
 /// Fewer holders than this prove nothing.
 const LEAST: u64 = 12;
+/// A rise of the total by so many is enough for a verdict.
+const PROOF: u64 = 16;
 /// Where totals were undecided and their holders decide.
 const BY_HOLDERS: f64 = 0.8;
 /// Knowing which goroutines hold what grows makes us surer.
@@ -39,7 +42,29 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         other => other,
     };
-    vec![Outcome::of(Kind::Thread, course, |finding| attribute(finding, captures, risen))]
+    let suspected = suspects(&course, &series, captures, risen);
+    vec![
+        suspected.unwrap_or_else(|| {
+            Outcome::of(Kind::Thread, course, |finding| attribute(finding, captures, risen))
+        }),
+    ]
+}
+
+/// A suspicion where a few threads came and stayed, each held by a goroutine or started by C. The runtime starts one now
+/// and then for whoever needs it and keeps it, so that the number alone accuses nobody.
+fn suspects(course: &Course, series: &Series, captures: &Captures, risen: f64) -> Option<Outcome> {
+    let mut few = Few::of_series(series).filter(|_| leaves_room(course))?;
+    let (first, last) = captures.goroutines.ends()?;
+    let holders = growing(Some(first), last);
+    let held: u64 = holders.iter().map(Holders::grown).sum();
+    few.count = few.count.min(held);
+    few.alike_before = holders.iter().map(|it| it.before).max().unwrap_or(0);
+    if !few.keep_coming() {
+        return None;
+    }
+    let mut suspected = few.suspected(Kind::Thread, LEAST.max(PROOF));
+    attribute(&mut suspected.finding, captures, risen);
+    Some(Outcome::Suspected(suspected))
 }
 
 /// Goroutines of one origin at one place that hold threads.

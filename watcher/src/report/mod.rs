@@ -29,8 +29,10 @@ use crate::explain::Verdict;
 pub const EXIT_NO_LEAK: u8 = 0;
 /// Exit status where a leak was found.
 pub const EXIT_LEAK: u8 = 1;
-/// Exit status where it could not be done, which includes that no verdict could be reached.
+/// Exit status where it could not be done.
 pub const EXIT_FAILED: u8 = 2;
+/// Exit status where no verdict could be reached yet.
+pub const EXIT_UNDECIDED: u8 = 3;
 
 /// The exit status of `watcher diagnose` for these verdicts: a leak anywhere counts most, then a verdict that could
 /// not be reached. No verdict at all is a failure too.
@@ -38,7 +40,7 @@ pub fn exit_status(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
     let status = |verdict| match verdict {
         Verdict::Healthy => EXIT_NO_LEAK,
         Verdict::Leak => EXIT_LEAK,
-        Verdict::Inconclusive => EXIT_FAILED,
+        Verdict::Inconclusive => EXIT_UNDECIDED,
     };
     let mut worst = None;
     for one in verdicts.into_iter().map(status) {
@@ -60,7 +62,7 @@ mod tests {
     fn a_leak_counts_most_and_nothing_is_a_failure() {
         assert_eq!(exit_status([Healthy, Healthy]), 0);
         assert_eq!(exit_status([Healthy, Inconclusive, Leak, Healthy]), 1);
-        assert_eq!(exit_status([Healthy, Inconclusive]), 2);
+        assert_eq!(exit_status([Healthy, Inconclusive]), 3);
         assert_eq!(exit_status([]), 2);
     }
 }

@@ -1,6 +1,6 @@
 //! A diagnosis for people: one screen. What does not fit on it is shortened, and said where to find in full.
 
-use crate::explain::words::{bytes, counted, duration, percent};
+use crate::explain::words::{advised_duration, bytes, counted, duration, percent};
 use crate::explain::{
     Diagnosis, Finding, Kind, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
 };
@@ -183,9 +183,14 @@ fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
 
 /// What may leak, where, how that is known, and what would decide it.
 fn suspected(one: &Suspected) -> String {
-    let evidence = one.finding.evidence.first().map(|known| format!(" {known}")).unwrap_or_default();
-    let decides = one.need_seconds.map(|seconds| format!(" `--duration {seconds:.0}s` decides."));
-    format!("{}{evidence}{}", beside(&one.finding), decides.unwrap_or_default())
+    let finding = &one.finding;
+    let place = finding.culprits.first().map(|it| format!(": {}:{}", it.frame.file, it.frame.line));
+    let evidence = finding.evidence.first().filter(|_| !one.says_why);
+    let evidence = evidence.map(|known| format!(" {known}")).unwrap_or_default();
+    let decides = one.need_seconds.map(|seconds| {
+        format!(" Too few for a verdict; `--duration {}` decides.", advised_duration(seconds))
+    });
+    format!("{}{}.{evidence}{}", finding.headline, place.unwrap_or_default(), decides.unwrap_or_default())
 }
 
 /// Why no line is named.

@@ -26,6 +26,11 @@ pub(crate) const CONNECTIONS: Place = Place {
     stack: &["runtime.gopark", "internal/poll.(*FD).Read", "net/http.(*persistConn).readLoop"],
     wait: "IO wait",
 };
+pub(crate) const REQUEST: Place = Place {
+    created_by: &["main.serve"],
+    stack: &["runtime.gopark", "runtime.selectgo", "main.answer"],
+    wait: "select",
+};
 const LIBRARY: Place = Place {
     created_by: &["github.com/a/log.New"],
     stack: &["runtime.gopark", "time.Sleep", "github.com/a/log.(*Logger).drain"],

@@ -76,7 +76,7 @@ fn every_key_of_the_contract_is_there_with_its_type() {
         lives: vec![life],
     });
     let finding = shown.findings[0].clone();
-    shown.suspected = vec![Suspected { finding, need_seconds: Some(300.0) }];
+    shown.suspected = vec![Suspected { finding, need_seconds: Some(300.0), says_why: false }];
     let value: Value = serde_json::from_str(&pretty(&shown)).expect("is JSON");
     let shape = serde_json::json!({
         "schema": "", "window_seconds": 0, "samples": 0, "verdict": "", "headline": "",
