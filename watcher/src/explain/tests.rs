@@ -328,7 +328,7 @@ fn goroutines_that_are_stuck() {
         not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
         not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
         perhaps Goroutine: Goroutines are 1,000 at one line, always the same ones; whether any of them has run meanwhile shows after a collection, and watching for 2 min 30 s should show one.
-        next: Watch for longer: --duration 150s.
+        next: Watch for longer: --duration 3m.
     "#]],
     );
 }

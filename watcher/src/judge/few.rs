@@ -137,7 +137,9 @@ pub(super) fn leaves_room(course: &Course) -> bool {
 
 /// The same as an outcome, where a total alone has it.
 pub(super) fn by_total(kind: Kind, course: &Course, series: &Series, proof: u64) -> Option<Outcome> {
-    let few = Few::of_series(series).filter(|few| leaves_room(course) && few.keep_coming())?;
+    // What slows down is told as that: it may be filling.
+    let slows = matches!(course, Course::Undecided(UndecidedWhy::Ambiguous { slowing: true, .. }));
+    let few = Few::of_series(series).filter(|few| leaves_room(course) && !slows && few.keep_coming())?;
     Some(Outcome::Suspected(few.suspected(kind, proof)))
 }
 
