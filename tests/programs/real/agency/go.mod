@@ -1,4 +1,4 @@
-module example.com/parcels/agency
+module example.com/parcels/real/agency
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/atlas
+module example.com/parcels/real/atlas
 
 go 1.26
 

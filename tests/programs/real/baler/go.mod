@@ -1,4 +1,4 @@
-module example.com/parcels/baler
+module example.com/parcels/real/baler
 
 go 1.26
 

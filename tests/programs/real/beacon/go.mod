@@ -1,4 +1,4 @@
-module example.com/parcels/beacon
+module example.com/parcels/real/beacon
 
 go 1.26
 

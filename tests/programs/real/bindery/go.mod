@@ -1,4 +1,4 @@
-module example.com/parcels/bindery
+module example.com/parcels/real/bindery
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/cloakroom
+module example.com/parcels/real/cloakroom
 
 go 1.26
 

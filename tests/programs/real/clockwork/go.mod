@@ -1,4 +1,4 @@
-module example.com/parcels/clockwork
+module example.com/parcels/real/clockwork
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/conveyor
+module example.com/parcels/real/conveyor
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/crier
+module example.com/parcels/real/crier
 
 go 1.26.0
 

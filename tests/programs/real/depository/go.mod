@@ -1,4 +1,4 @@
-module example.com/parcels/depository
+module example.com/parcels/real/depository
 
 go 1.26
 

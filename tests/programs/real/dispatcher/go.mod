@@ -1,4 +1,4 @@
-module example.com/parcels/dispatcher
+module example.com/parcels/real/dispatcher
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/doorbell
+module example.com/parcels/real/doorbell
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/ferryman
+module example.com/parcels/real/ferryman
 
 go 1.26
 

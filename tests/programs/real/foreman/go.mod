@@ -1,4 +1,4 @@
-module example.com/parcels/foreman
+module example.com/parcels/real/foreman
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/gatekeeper
+module example.com/parcels/real/gatekeeper
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/gauger
+module example.com/parcels/real/gauger
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/gazette
+module example.com/parcels/real/gazette
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/librarian
+module example.com/parcels/real/librarian
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/lookout
+module example.com/parcels/real/lookout
 
 go 1.26
 

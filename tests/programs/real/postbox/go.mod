@@ -1,4 +1,4 @@
-module example.com/parcels/postbox
+module example.com/parcels/real/postbox
 
 go 1.26
 

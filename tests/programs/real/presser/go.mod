@@ -1,4 +1,4 @@
-module example.com/parcels/presser
+module example.com/parcels/real/presser
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/registry
+module example.com/parcels/real/registry
 
 go 1.26
 

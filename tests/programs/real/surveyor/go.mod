@@ -1,4 +1,4 @@
-module example.com/parcels/surveyor
+module example.com/parcels/real/surveyor
 
 go 1.26
 

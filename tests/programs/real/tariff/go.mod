@@ -1,4 +1,4 @@
-module example.com/parcels/tariff
+module example.com/parcels/real/tariff
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/telegraph
+module example.com/parcels/real/telegraph
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/tollhouse
+module example.com/parcels/real/tollhouse
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module example.com/parcels/unpacker
+module example.com/parcels/real/unpacker
 
 go 1.26
 
