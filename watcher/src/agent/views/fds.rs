@@ -62,7 +62,7 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
     let accounts = &opened.ledger.accounts;
     let mut sites: Vec<Site> = opened.ledger.sites.iter().map(|each| site(each, accounts)).collect();
     sites.extend(unseen(&opened));
-    let mut remarks = subject.remarks();
+    let mut remarks = subject.remarks(&[]);
     remarks.extend(births.remark(&watching.ledgers, id));
     remarks.extend(waiting_elsewhere(opened.waiting_elsewhere));
     Ok(Fds { taken, watch: watching.account(&opened.ledger, remarks), sites, process: target })
@@ -95,7 +95,7 @@ fn unwatched(
         waiting: Vec::new(),
     };
     let outstanding = open.len() as u64;
-    let mut remarks = subject.remarks();
+    let mut remarks = subject.remarks(&[]);
     remarks.push(format!("Why: {refusal}."));
     Ok(Fds {
         process: subject.subject.target.clone(),

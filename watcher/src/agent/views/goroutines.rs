@@ -1,7 +1,7 @@
 //! Every goroutine of one process.
 
 use super::stacks::Converter;
-use super::{Subject, ViewError, threads};
+use super::{Part, Subject, ViewError, threads};
 use crate::golang::goroutines::{GoroutineSnapshot, StackReading, Status};
 use crate::report::goroutines::{Effort, Goroutines, Group, Member, StackState};
 use crate::source::clock;
@@ -26,7 +26,7 @@ pub fn goroutines(pid: i32) -> Result<Goroutines, ViewError> {
     subject.subject.verify()?;
     let snapshot = read.map_err(|why| ViewError::Goroutines { who: subject.who(), why })?;
     let mappings = subject.mappings();
-    let remarks = subject.remarks();
+    let remarks = subject.remarks(&[Part::Goroutines, Part::Threads]);
     let mut converter = Converter::new(subject.runtime.symbols(&subject.file, &subject.memory));
     let groups = groups(&snapshot, &mut converter, monotonic);
     Ok(Goroutines {

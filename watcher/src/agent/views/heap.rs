@@ -1,6 +1,6 @@
 //! The Go heap of one process.
 
-use super::{Subject, ViewError};
+use super::{Part, Subject, ViewError};
 use crate::golang::heap::Certainty;
 use crate::golang::heap_reader::{HeapReader, ResolvedSite};
 use crate::golang::profile::HeapProfile;
@@ -30,7 +30,7 @@ pub fn heap(pid: i32) -> Result<Heap, ViewError> {
             remarks: remarks(&profile),
         }
     });
-    let mut remarks = subject.remarks();
+    let mut remarks = subject.remarks(&[Part::Heap]);
     if reader.heap().is_ok_and(|heap| heap.certainty() == Certainty::Calibrated) {
         remarks
             .push("The place of the totals was found by sums that must hold, not by the version.".to_owned());

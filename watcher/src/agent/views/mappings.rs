@@ -1,7 +1,7 @@
 //! What one process maps while it is watched, and who asks for it.
 
 use super::watching::{Watching, creator, unread, wait};
-use super::{Subject, ViewError};
+use super::{Part, Subject, ViewError};
 use crate::golang::heap_reader::HeapReader;
 use crate::reading::Reading;
 use crate::report::mappings::{Mapped, Owner, Site};
@@ -49,7 +49,7 @@ pub async fn mappings(pid: i32, wanted: Duration) -> Result<Mapped, ViewError> {
     Ok(Mapped {
         process: subject.subject.target.clone(),
         taken,
-        watch: watching.account(&ledger, subject.remarks()),
+        watch: watching.account(&ledger, subject.remarks(&[Part::Heap])),
         sites: ledger.sites.iter().map(|each| site(each, &ledger.accounts)).collect(),
     })
 }

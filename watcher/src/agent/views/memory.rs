@@ -1,6 +1,6 @@
 //! What the resident memory of one process is made of: the kernel's list of mappings against the runtime's books.
 
-use super::{Subject, ViewError};
+use super::{Part, Subject, ViewError};
 use crate::explain;
 use crate::explain::words::bytes;
 use crate::process::Target;
@@ -28,7 +28,7 @@ pub fn memory(pid: i32) -> Result<Memory, ViewError> {
     let anatomy = anatomy::of_go(&mut subject.runtime, &subject.file, &subject.subject.process);
     let anatomy = seen(anatomy, &process)?;
     subject.subject.verify()?;
-    let remarks = subject.remarks();
+    let remarks = subject.remarks(&[Part::Heap]);
     Ok(shown(process, taken, anatomy, remarks))
 }
 

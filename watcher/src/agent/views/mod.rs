@@ -281,8 +281,8 @@ impl GoSubject {
         who(&self.subject.target)
     }
 
-    /// What makes a reading less sure, a sentence each.
-    fn remarks(&self) -> Vec<String> {
+    /// What makes readings of these parts of the runtime less sure, a sentence each.
+    fn remarks(&self, parts: &[Part]) -> Vec<String> {
         let library = self.subject.target.go.as_ref().and_then(|go| go.library.as_ref());
         let others = library.filter(|library| library.others > 0).map(|library| {
             format!(
@@ -291,7 +291,9 @@ impl GoSubject {
                 library.path
             )
         });
-        self.runtime.remarks().iter().map(sentence).chain(others).collect()
+        let remarks = self.runtime.remarks();
+        let concerning = remarks.iter().filter(|remark| part(remark).is_none_or(|part| parts.contains(&part)));
+        concerning.filter(|_| !parts.is_empty()).map(sentence).chain(others).collect()
     }
 
     /// The code of the executable, as profiles say where it is mapped.
@@ -331,6 +333,28 @@ fn denied(who: String, may_trace: bool) -> ViewError {
 
 fn who(target: &Target) -> String {
     format!("process {} ({})", target.id.pid, target.name)
+}
+
+/// What of a runtime a view reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Goroutines,
+    Threads,
+    Heap,
+}
+
+/// Of which part a remark makes readings less sure; `None` for all of them.
+fn part(remark: &Remark) -> Option<Part> {
+    let name = match remark {
+        Remark::UnknownVersion { .. } => return None,
+        Remark::Disagreement { structure } | Remark::NotConfirmed { structure } => structure,
+        Remark::ByContentAlone { variable } | Remark::NotFound { variable } => variable,
+    };
+    match *name {
+        "g" | "allgs" | "waitReasonStrings" => Some(Part::Goroutines),
+        "m" | "allm" => Some(Part::Threads),
+        _ => Some(Part::Heap),
+    }
 }
 
 fn sentence(remark: &Remark) -> String {
