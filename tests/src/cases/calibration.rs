@@ -1,10 +1,13 @@
 //! A version of Go that is in no table: everything is read by what is found in the process alone, and is the same. The
-//! tables are hidden for that, and each of the two ways to find a variable has to do by itself.
+//! tables are hidden for that, and each of the two ways to find a variable has to do by itself. A version that is in one
+//! is doubted in no program, however few goroutines it has.
 
+use crate::agent;
 use crate::attached::Attached;
 use crate::build::{Variant, build};
 use crate::case::Case;
 use crate::need::{C_COMPILER, Need};
+use crate::profiles::view;
 use crate::program::{self, Style};
 use crate::running::Running;
 use crate::toolchain::{MINORS, Toolchain};
@@ -28,14 +31,33 @@ const ATTEMPTS: usize = 5;
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
-    let cases = MINORS.into_iter().flat_map(|minor| VARIANTS.map(|variant| (minor, variant)));
-    cases
-        .map(|(minor, variant)| {
-            let needs = [Need::GoMinor(minor)].into_iter().chain(variant.cgo.then_some(C_COMPILER));
-            let name = format!("calibration::go1_{minor}_{}_is_read_without_a_table", variant.name());
-            Case::new(name, needs, move || check(minor, variant)).busy()
-        })
-        .collect()
+    let rows = || MINORS.into_iter().flat_map(|minor| VARIANTS.map(|variant| (minor, variant)));
+    let needs =
+        |minor, variant: Variant| [Need::GoMinor(minor)].into_iter().chain(variant.cgo.then_some(C_COMPILER));
+    let without_a_table = rows().map(|(minor, variant)| {
+        let name = format!("calibration::go1_{minor}_{}_is_read_without_a_table", variant.name());
+        Case::new(name, needs(minor, variant), move || check(minor, variant)).busy()
+    });
+    let at_rest = rows().map(|(minor, variant)| {
+        let name = format!("calibration::go1_{minor}_{}_is_not_doubted_at_rest", variant.name());
+        Case::new(name, needs(minor, variant), move || at_rest(minor, variant))
+    });
+    without_a_table.chain(at_rest).collect()
+}
+
+/// A program that waits, with no more goroutines than its runtime and its main function make.
+fn at_rest(minor: u32, variant: Variant) -> Result<()> {
+    let toolchain = Toolchain::minor(minor).context("the toolchain is gone")?;
+    let program = program::depot(&build("depot", toolchain, variant)?, 3, LIFE)?;
+    for command in ["goroutines", "heap", "memory"] {
+        let shown = view(&[command], program.pid())?;
+        ensure!(!shown.contains("Do not rely"), "{command}: {shown}");
+        ensure!(!shown.contains("is not that of its version"), "{command}: {shown}");
+    }
+    let (diagnosis, _) = agent::diagnose(program.pid(), 2)?;
+    let doubts = diagnosis.unseen.iter().filter(|unseen| unseen.what.starts_with("certainty"));
+    ensure!(doubts.count() == 0, "{:?}", diagnosis.unseen);
+    Ok(())
 }
 
 fn check(minor: u32, variant: Variant) -> Result<()> {

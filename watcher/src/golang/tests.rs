@@ -333,15 +333,20 @@ fn too_few_goroutines_to_tell_the_layout_by_are_no_reason_to_worry() {
 #[test]
 fn a_program_at_rest_is_no_reason_to_worry() {
     let stack = vec![pc(1, 60), pc(5, 50), pc(0, 1)];
-    let is_doubted = |runtime: &Runtime| !runtime.remarks().iter().all(|it| matches!(it, Remark::NotFound { .. }));
+    let is_doubted =
+        |runtime: &Runtime| !runtime.remarks().iter().all(|it| matches!(it, Remark::NotFound { .. }));
     for (minor, kept, in_use) in
         [(21, 1, 0), (24, 1, 0), (26, 1, 0), (27, 1, 0), (21, 4, 2), (26, 4, 2), (26, 40, 0)]
     {
         let layouts = known(Minor(minor)).unwrap();
         let mut few: Vec<_> = (1..7).map(|id| goroutine(id, 3, 5, stack.clone())).collect();
         let dead = if minor >= 26 { 11 } else { 6 };
-        few.extend((7..7 + kept).map(|id| FakeGoroutine { status: dead, ..goroutine(id, 0, 5, stack.clone()) }));
-        few.extend((90..90 + in_use).map(|id| FakeGoroutine { status: 3, ..goroutine(id, 0, 5, stack.clone()) }));
+        few.extend(
+            (7..7 + kept).map(|id| FakeGoroutine { status: dead, ..goroutine(id, 0, 5, stack.clone()) }),
+        );
+        few.extend(
+            (90..90 + in_use).map(|id| FakeGoroutine { status: 3, ..goroutine(id, 0, 5, stack.clone()) }),
+        );
         let version = format!("go1.{minor}.0");
         let mut process = FakeProcess::new(&version, &layouts, &few);
         for index in 6..few.len() {

@@ -292,7 +292,8 @@ impl GoSubject {
             )
         });
         let remarks = self.runtime.remarks();
-        let concerning = remarks.iter().filter(|remark| part(remark).is_none_or(|part| parts.contains(&part)));
+        let concerning =
+            remarks.iter().filter(|remark| part(remark).is_none_or(|part| parts.contains(&part)));
         concerning.filter(|_| !parts.is_empty()).map(sentence).chain(others).collect()
     }
 
