@@ -1,5 +1,6 @@
 //! What loading has found out about this kernel, for programs that are loaded later.
 
+use super::pids::Pids;
 use super::probes::{Capabilities, Outcome, ProbeName};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub(super) struct Facts {
     pub(super) capabilities: Capabilities,
     /// Values of the constants that stand for members of kernel structures.
     pub(super) offsets: Vec<(&'static str, u32)>,
+    /// By which pids the programs know processes.
+    pub(super) pids: Pids,
     /// Why what is listed here cannot be loaded: members that it needs are not there.
     pub(super) unresolved: HashMap<ProbeName, Outcome>,
 }

@@ -57,6 +57,11 @@ impl Table {
         Ok(Table { program, whole })
     }
 
+    /// Another one of the same program.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Table { program: self.program.try_clone()?, whole: self.whole.try_clone()? })
+    }
+
     /// A file whose content is the pass over everything.
     pub(super) fn open(&self) -> io::Result<File> {
         open(self.whole.as_fd())

@@ -6,8 +6,9 @@ use super::facts::Facts;
 use super::iterator::Table;
 use super::ledger::LEDGER_MAPS;
 use super::offsets::OFFSETS;
+use super::pids::{ELSEWHERE, OF_TASKS, Pids};
 use super::probes::{Capabilities, Outcome, Probe, ProbeName, explain_types, unasked};
-use super::tables::{Passes, agrees, restricts};
+use super::tables::{Passes, restricts};
 use super::{Kernel, memory, tracefs};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
@@ -44,6 +45,7 @@ pub(super) fn load(types: &Path) -> Kernel {
             capabilities: loading.capabilities,
             offsets: loading.offsets,
             unresolved: loading.unresolved,
+            pids: loading.pids,
         };
     }
     // Reading the kernel's types takes some 25 MB for a moment, in pieces that the allocator would keep.
@@ -65,6 +67,7 @@ struct Loading {
     /// Why a program cannot be loaded that needs members which this kernel does not have.
     unresolved: HashMap<ProbeName, Outcome>,
     offsets: Vec<(&'static str, u32)>,
+    pids: Pids,
     types: Option<aya::Btf>,
     ebpf: Option<Ebpf>,
 }
@@ -80,6 +83,7 @@ impl Loading {
             probes,
             unresolved: HashMap::new(),
             offsets: Vec::new(),
+            pids: Pids::Same,
             types: None,
             ebpf: None,
         }
@@ -191,13 +195,13 @@ impl Loading {
         let pid = std::process::id().cast_signed();
         let started = procfs::process::Process::myself().and_then(|me| me.stat()).map(|stat| stat.starttime);
         if let (Some(tasks), Ok(started)) = (&kernel.tasks, started) {
-            let mistake = match agrees(tasks, &mut kernel.passes, pid, started) {
-                Ok(true) => None,
-                Ok(false) => Some(
-                    "The kernel's tables count pids and time as the host does, and watcher runs in a pid or time \
-                     namespace of its own."
-                        .to_owned(),
-                ),
+            let mistake = match Pids::find(tasks, &mut kernel.passes, (pid, started), kernel.tick) {
+                Ok(Pids::Same) => None,
+                Ok(other) => {
+                    self.counts_otherwise(&other);
+                    self.pids = other;
+                    Some(ELSEWHERE.to_owned())
+                }
                 Err(error) => Some(format!("The kernel's table of tasks could not be read: {error}.")),
             };
             if let Some(why) = mistake {
@@ -216,6 +220,20 @@ impl Loading {
         };
         kernel.one_process = outcome.works();
         self.set(ProbeName::OneProcess, outcome);
+    }
+
+    /// What does not work where the programs know our processes by other pids.
+    fn counts_otherwise(&mut self, pids: &Pids) {
+        for id in [ProbeName::Exec, ProbeName::Exit] {
+            self.set(id, Outcome::Refused { why: ELSEWHERE.to_owned() });
+        }
+        let (rows, why): (&[ProbeName], _) = match pids {
+            Pids::Unknown(why) => (&[ProbeName::MappingLedger, ProbeName::TaskLedger], *why),
+            _ => (&[ProbeName::TaskLedger], OF_TASKS),
+        };
+        for id in rows {
+            self.set(*id, Outcome::Refused { why: why.to_owned() });
+        }
     }
 
     fn iterator(&mut self, ebpf: &Ebpf, id: ProbeName, name: &str) -> Option<Table> {

@@ -20,6 +20,7 @@ pub mod lifecycle;
 mod load;
 mod memory;
 mod offsets;
+mod pids;
 pub mod probes;
 mod tables;
 mod tracefs;
@@ -32,6 +33,7 @@ use decode::NanosPerTick;
 use facts::Facts;
 use iterator::Table;
 use lifecycle::Lifecycle;
+use pids::Pids;
 use probes::{Outcome, Probe, ProbeName};
 use std::path::Path;
 use tables::Passes;
@@ -92,6 +94,10 @@ impl Kernel {
     /// Begins to tell starts and ends of processes. `None` where the kernel took neither program, or when it was
     /// called before.
     pub fn take_lifecycle(&mut self) -> Option<Lifecycle> {
+        // What is told of pids that are not ours says nothing of our processes; its rows say so.
+        if !matches!(self.facts.pids, Pids::Same) {
+            return None;
+        }
         let ebpf = self.ebpf.as_mut()?;
         let mut attached = Vec::new();
         let mut refusals = Vec::new();

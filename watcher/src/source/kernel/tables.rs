@@ -190,18 +190,6 @@ pub(super) fn restricts(descriptors: &Table, passes: &mut Passes, pid: i32) -> i
     Ok(only_own)
 }
 
-/// Whether the table of tasks has this very process under the pid and start time by which `/proc` knows it.
-pub(super) fn agrees(tasks: &Table, passes: &mut Passes, pid: i32, start_ticks: u64) -> io::Result<bool> {
-    let mut found = false;
-    let file = tasks.open_for(pid).or_else(|_| tasks.open())?;
-    passes.read(file, &mut |record| {
-        if let Record::Task(task) = record {
-            found |= task.is_leader() && task.pid == pid && task.start_ticks == start_ticks;
-        }
-    })?;
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::Reporters;

@@ -134,7 +134,7 @@ impl Instance {
     /// Puts probes into the runtime of one process, in the place of those that are there for the same ledger.
     pub(super) fn probe(
         &mut self,
-        of: (i32, Kind),
+        of: (i32, i32, Kind),
         places: &[Place],
         settings: ProbeSettings,
         bounds: Bounds,

@@ -32,7 +32,8 @@ pub use watch::{Kind, Kinds, MAX_ONE_IN, MAX_WATCHED, Refusal, leaves_out};
 
 use super::Kernel;
 use super::facts::Facts;
-use super::probes::Probe;
+use super::pids::{OF_TASKS, Pids};
+use super::probes::{Outcome, Probe, ProbeName};
 use crate::origin::{Origin, StackId};
 use crate::process::ProcessId;
 use crate::reading::Moment;
@@ -73,6 +74,8 @@ pub struct Ledgers {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     id: ProcessId,
+    /// The pid by which the programs know it.
+    kernel_pid: i32,
     kinds: Kinds,
     /// When watching began, by kind.
     began: [Option<Moment>; Kind::ALL.len()],
@@ -113,12 +116,28 @@ impl Ledgers {
         if !self.facts.can_load() {
             return rows::unasked("It takes kernel programs, and none could be loaded here.");
         }
-        match &mut self.instance {
+        if let Pids::Unknown(why) = self.facts.pids {
+            return rows::refused(why);
+        }
+        let mut rows = match &mut self.instance {
             Some(instance) => instance.rows(),
             None => match Instance::load(&self.facts, &self.hidden) {
                 Ok(mut instance) => instance.rows(),
                 Err(refusal) => rows::unasked(&format!("The ledgers' maps could not be made: {refusal}.")),
             },
+        };
+        if let Err(outcome) = self.counts_alike(Kind::Tasks) {
+            let of_tasks = rows.iter_mut().filter(|row| row.id == ProbeName::TaskLedger);
+            of_tasks.for_each(|row| row.outcome = outcome.clone());
+        }
+        rows
+    }
+
+    /// Whether the programs know what a ledger is of by the ids that we know; else why that ledger cannot be kept.
+    fn counts_alike(&self, kind: Kind) -> Result<(), Outcome> {
+        match self.facts.pids {
+            Pids::Translated(_) if kind == Kind::Tasks => Err(Outcome::Refused { why: OF_TASKS.to_owned() }),
+            _ => Ok(()),
         }
     }
 
@@ -146,14 +165,23 @@ impl Ledgers {
         if !self.watched.contains_key(&id.pid) && self.watched.len() >= MAX_WATCHED {
             return Err(Refusal::TooMany);
         }
+        let known = self.watched.get(&id.pid).map(|entry| entry.kernel_pid);
+        let kernel_pid = known.or_else(|| self.facts.pids.of(id)).ok_or(Refusal::OtherPids {
+            why: match self.facts.pids {
+                Pids::Unknown(why) => why,
+                _ => "By which pid the programs in the kernel know this process could not be told.",
+            },
+        })?;
+        let alike: HashMap<Kind, Result<(), Outcome>> =
+            kinds.into_iter().map(|kind| (kind, self.counts_alike(kind))).collect();
         let instance = match &mut self.instance {
             Some(instance) => instance,
             None => self.instance.insert(Instance::load(&self.facts, &self.hidden)?),
         };
         let mut first_refusal = None;
         let mut granted = Kinds::default();
-        for kind in kinds {
-            match instance.attach(kind) {
+        for (kind, is_alike) in alike {
+            match is_alike.and_then(|()| instance.attach(kind)) {
                 Ok(()) => granted.insert(kind),
                 Err(outcome) => {
                     first_refusal.get_or_insert(Refusal::Kind { kind, outcome });
@@ -161,7 +189,7 @@ impl Ledgers {
             }
         }
         let watched = watch::watched(id, self.facts.nanos_per_tick, granted, view);
-        let mut entry = Entry { id, kinds: granted, began: [None; Kind::ALL.len()], watched };
+        let mut entry = Entry { id, kernel_pid, kinds: granted, began: [None; Kind::ALL.len()], watched };
         if let Some(before) = self.watched.get(&id.pid) {
             entry.began = before.began;
             entry.watched.sample_mask = before.watched.sample_mask;
@@ -171,10 +199,10 @@ impl Ledgers {
             *began = granted.contains(kind).then(|| began.unwrap_or_else(clock::now));
         }
         let result =
-            if granted.is_empty() { Ok(()) } else { instance.watch(&entry.watched, id.pid, granted) };
+            if granted.is_empty() { Ok(()) } else { instance.watch(&entry.watched, kernel_pid, granted) };
         match result {
             Ok(()) if !granted.is_empty() => {
-                instance.probes.keep_only(id.pid, granted);
+                instance.probes.keep_only(kernel_pid, granted);
                 self.watched.insert(id.pid, entry);
             }
             Ok(()) => self.forget(id.pid),
@@ -210,7 +238,7 @@ impl Ledgers {
             return Err(io::ErrorKind::NotFound.into());
         };
         entry.watched.sample_mask = one_in.clamp(1, MAX_ONE_IN).next_power_of_two() - 1;
-        instance.watched.insert(&id.pid.cast_unsigned(), &entry.watched)
+        instance.watched.insert(&entry.kernel_pid.cast_unsigned(), &entry.watched)
     }
 
     /// What the programs know of the descriptors of a process; `None` where it is not watched for them, or the maps
@@ -223,15 +251,15 @@ impl Ledgers {
             id,
             (kind, kind.bit()),
             one_in,
-            || instance.descriptors.of_process(id.pid),
+            || instance.descriptors.of_process(entry.kernel_pid),
             |it| it.origin,
         )
     }
 
     /// Forgets descriptors that turned out not to be open: their closing was not seen.
     pub fn forget_descriptors(&self, id: ProcessId, which: &[RawDescriptor]) {
-        if let Some((instance, _)) = self.entry(id)
-            && let Err(error) = instance.descriptors.forget(id.pid, which)
+        if let Some((instance, entry)) = self.entry(id)
+            && let Err(error) = instance.descriptors.forget(entry.kernel_pid, which)
         {
             tracing::warn!(%error, pid = id.pid, "descriptors that were closed unseen stay in the ledger");
         }
@@ -240,16 +268,22 @@ impl Ledgers {
     /// What the programs know of the mappings of a process, as far as they were not told to forget it; `None` where
     /// it is not watched for them, or the maps cannot be read.
     pub fn mappings(&self, id: ProcessId) -> Option<RawLedger<RawMapping>> {
-        let (instance, _) = self.entry(id)?;
+        let (instance, entry) = self.entry(id)?;
         let kind = Kind::Mappings;
-        self.counted(id, (kind, kind.bit()), 1, || instance.mappings.of_process(id.pid), |it| it.origin)
+        self.counted(
+            id,
+            (kind, kind.bit()),
+            1,
+            || instance.mappings.of_process(entry.kernel_pid),
+            |it| it.origin,
+        )
     }
 
     /// Forgets mappings that somebody else has taken note of, or that turned out to be gone: the maps of the
     /// programs have room for what comes between two scans.
     pub fn forget_mappings<'a>(&self, id: ProcessId, which: impl Iterator<Item = &'a RawMapping>) {
-        if let Some((instance, _)) = self.entry(id)
-            && let Err(error) = instance.mappings.forget(id.pid, which)
+        if let Some((instance, entry)) = self.entry(id)
+            && let Err(error) = instance.mappings.forget(entry.kernel_pid, which)
         {
             tracing::warn!(%error, pid = id.pid, "mappings that were taken note of stay in the ledger");
         }
@@ -258,8 +292,8 @@ impl Ledgers {
     /// What the programs know of the threads, or of the children, of a process; `None` where it is not watched for
     /// them, or the maps cannot be read.
     pub fn tasks(&self, id: ProcessId, kind: TaskKind) -> Option<RawLedger<RawTask>> {
-        let (instance, _) = self.entry(id)?;
-        let things = || instance.tasks.of_process(id.pid, kind, self.facts.nanos_per_tick);
+        let (instance, entry) = self.entry(id)?;
+        let things = || instance.tasks.of_process(entry.kernel_pid, kind, self.facts.nanos_per_tick);
         self.counted(id, (Kind::Tasks, kind.bit()), 1, things, |it| it.origin)
     }
 
@@ -305,8 +339,8 @@ impl Ledgers {
         origin: impl Fn(&T) -> Origin,
     ) -> Option<RawLedger<T>> {
         let (instance, entry) = self.entry(id)?;
-        let tally = instance.stacks.tally(id.pid, bit).ok()?;
-        let mut sites = instance.stacks.of_process(id.pid, bit).ok()?;
+        let tally = instance.stacks.tally(entry.kernel_pid, bit).ok()?;
+        let mut sites = instance.stacks.of_process(entry.kernel_pid, bit).ok()?;
         let things = things().ok()?;
         for stack in things.iter().filter_map(|thing| origin(thing).stack) {
             if let hash_map::Entry::Vacant(vacant) = sites.entry(stack)
@@ -328,8 +362,8 @@ impl Ledgers {
             began,
             route: instance.route(kind)?,
             things,
-            sites: stacks.of_process(id.pid, kind.bit()).ok()?,
-            tally: stacks.tally(id.pid, kind.bit()).ok()?,
+            sites: stacks.of_process(entry.kernel_pid, kind.bit()).ok()?,
+            tally: stacks.tally(entry.kernel_pid, kind.bit()).ok()?,
             one_in,
         })
     }
@@ -340,9 +374,9 @@ impl Ledgers {
     }
 
     fn forget(&mut self, pid: i32) {
-        if self.watched.remove(&pid).is_some()
+        if let Some(entry) = self.watched.remove(&pid)
             && let Some(instance) = &mut self.instance
-            && let Err(error) = instance.forget(pid)
+            && let Err(error) = instance.forget(entry.kernel_pid)
         {
             tracing::warn!(%error, pid, "what was known of a process stays in the kernel's maps");
         }

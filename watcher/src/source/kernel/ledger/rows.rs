@@ -50,6 +50,11 @@ pub(super) fn try_all(attaching: &mut Attaching<'_>) -> Vec<Probe> {
     ROWS.iter().map(|row| probe(row, attaching.try_all(row.id, row.programs))).collect()
 }
 
+/// The rows, where the programs could not tell the processes that are to be watched.
+pub(super) fn refused(why: &str) -> Vec<Probe> {
+    ROWS.iter().map(|row| probe(row, Outcome::Refused { why: why.to_owned() })).collect()
+}
+
 /// The rows, where nothing could be tried.
 pub(super) fn unasked(why: &str) -> Vec<Probe> {
     ROWS.iter().map(|row| probe(row, Outcome::NotAsked { why: why.to_owned() })).collect()

@@ -136,8 +136,11 @@ impl Ledgers {
         let before = kinds;
         kinds.insert(kind);
         self.watch(id, view, kinds)?;
-        let Some(instance) = &mut self.instance else { return Err(Refusal::NoPrograms) };
-        if let Err(outcome) = instance.probe((id.pid, kind), places, settings, bounds) {
+        let kernel_pid = self.entry(id).map(|(_, entry)| entry.kernel_pid);
+        let (Some(instance), Some(kernel_pid)) = (&mut self.instance, kernel_pid) else {
+            return Err(Refusal::NoPrograms);
+        };
+        if let Err(outcome) = instance.probe((id.pid, kernel_pid, kind), places, settings, bounds) {
             match before.is_empty() {
                 true => self.unwatch(id),
                 // It was watched for this before, and is not any more.
@@ -150,20 +153,20 @@ impl Ledgers {
 
     /// What became of the probes of `kind` in a process; `None` where there are none.
     pub fn probing(&self, id: ProcessId, kind: Kind) -> Option<Probing> {
-        let (instance, _) = self.entry(id)?;
-        instance.probes.probing(id.pid, kind)
+        let (instance, entry) = self.entry(id)?;
+        instance.probes.probing(entry.kernel_pid, kind)
     }
 
     /// Births of goroutines; `None` where the process is not watched for them, or the maps cannot be read.
     pub fn births(&self, id: ProcessId) -> Option<RawLedger<RawBirths>> {
-        let (instance, _) = self.entry(id)?;
-        self.raw(id, Kind::Births, instance.births.of_process(id.pid).ok()?, 1)
+        let (instance, entry) = self.entry(id)?;
+        self.raw(id, Kind::Births, instance.births.of_process(entry.kernel_pid).ok()?, 1)
     }
 
     /// Forgets births that `keep` does not want, as of goroutines that have ended, so that there is room for others.
     pub fn retain_births(&self, id: ProcessId, keep: impl Fn(&RawBirths) -> bool) {
-        if let Some((instance, _)) = self.entry(id)
-            && let Err(error) = instance.births.retain(id.pid, keep)
+        if let Some((instance, entry)) = self.entry(id)
+            && let Err(error) = instance.births.retain(entry.kernel_pid, keep)
         {
             tracing::warn!(%error, pid = id.pid, "births of goroutines that ended stay in the ledger");
         }
@@ -171,21 +174,21 @@ impl Ledgers {
 
     /// Spans that were allocated from; `None` where the process is not watched for them, or the maps cannot be read.
     pub fn spans(&self, id: ProcessId) -> Option<RawLedger<RawSpan>> {
-        let (instance, _) = self.entry(id)?;
+        let (instance, entry) = self.entry(id)?;
         let one_in = self.probing(id, Kind::Spans)?.one_in;
-        self.raw(id, Kind::Spans, instance.spans.of_process(id.pid, one_in).ok()?, one_in)
+        self.raw(id, Kind::Spans, instance.spans.of_process(entry.kernel_pid, one_in).ok()?, one_in)
     }
 
     /// What each stack has allocated; `None` as for [`Ledgers::spans`].
     pub fn allocated(&self, id: ProcessId) -> Option<HashMap<StackId, RawAllocated>> {
-        let (instance, _) = self.entry(id)?;
-        instance.spans.allocated(id.pid).ok()
+        let (instance, entry) = self.entry(id)?;
+        instance.spans.allocated(entry.kernel_pid).ok()
     }
 
     /// Forgets spans in which nothing is alive.
     pub fn forget_spans(&self, id: ProcessId, addresses: &[u64]) {
-        if let Some((instance, _)) = self.entry(id)
-            && let Err(error) = instance.spans.forget(id.pid, addresses)
+        if let Some((instance, entry)) = self.entry(id)
+            && let Err(error) = instance.spans.forget(entry.kernel_pid, addresses)
         {
             tracing::warn!(%error, pid = id.pid, "spans that are empty stay in the ledger");
         }
@@ -223,7 +226,7 @@ const MAX_ONE_IN: u32 = 1 << 12;
 pub(super) struct RuntimeProbes {
     settings: Arc<KernelMap<TallyKey, ProbeSettings>>,
     hits: Arc<KernelMap<TallyKey, u64>>,
-    /// By process and ledger.
+    /// By process, as the programs know it, and ledger.
     probed: HashMap<(i32, Kind), Probed>,
 }
 
@@ -243,17 +246,18 @@ impl RuntimeProbes {
         })
     }
 
-    /// Puts in all of these probes, or none. Those that are in for the same ledger are taken out first.
+    /// Puts in all of these probes, or none, into the process that we know by the first pid and the programs by the
+    /// second. Those that are in for the same ledger are taken out first.
     pub(super) fn attach(
         &mut self,
         ebpf: &mut Ebpf,
-        (pid, kind): (i32, Kind),
+        (pid, kernel_pid, kind): (i32, i32, Kind),
         places: &[Place],
         settings: ProbeSettings,
         bounds: Bounds,
     ) -> Result<(), ProgramError> {
-        self.probed.remove(&(pid, kind));
-        let key = TallyKey { tgid: pid.cast_unsigned(), ledger: kind.bit() };
+        self.probed.remove(&(kernel_pid, kind));
+        let key = TallyKey { tgid: kernel_pid.cast_unsigned(), ledger: kind.bit() };
         let maps = |error: io::Error| ProgramError::IOError(error);
         let settings = ProbeSettings { hit_limit: bounds.hits, ..settings };
         self.hits.insert(&key, &0).map_err(maps)?;
@@ -269,7 +273,7 @@ impl RuntimeProbes {
             links.push(program.take_link(link)?);
         }
         let probed = Probed::guard(links, key, settings, bounds, &self.settings, &self.hits);
-        self.probed.insert((pid, kind), probed.map_err(maps)?);
+        self.probed.insert((kernel_pid, kind), probed.map_err(maps)?);
         Ok(())
     }
 

@@ -115,6 +115,12 @@ pub enum Refusal {
         /// What came of asking.
         outcome: Outcome,
     },
+    /// The programs do not know the process by the pid that we know it by.
+    #[error("{}", why.trim_end_matches('.'))]
+    OtherPids {
+        /// One sentence.
+        why: &'static str,
+    },
     /// There is no room for one more process.
     #[error("{MAX_WATCHED} processes are watched already")]
     TooMany,
