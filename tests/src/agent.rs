@@ -93,12 +93,17 @@ impl Outcome {
         })
     }
 
-    /// Fails unless it refused: status 2, nothing on standard output, and one clear sentence on standard error
-    /// that holds one of `words`.
+    /// Fails unless it refused: status 2, nothing but that error on standard output, where JSON was asked for, and one
+    /// clear sentence on standard error that holds one of `words`.
     pub fn expect_refusal(&self, words: &[&str]) -> Result<()> {
         ensure!(self.status == Some(2), "want exit status 2: {self:?}");
-        ensure!(self.stdout.is_empty(), "want nothing on standard output: {self:?}");
         let sentence = self.stderr.trim();
+        if !self.stdout.is_empty() {
+            let told: serde_json::Value = self.json()?;
+            let said = told["error"].as_str().with_context(|| format!("want nothing else: {self:?}"))?;
+            ensure!(told["schema"] == "watcher.error/1", "want nothing else on standard output: {self:?}");
+            ensure!(sentence == format!("watcher: {said}"), "the same sentence in both: {self:?}");
+        }
         ensure!(!sentence.is_empty() && !sentence.contains('\n'), "want one sentence: {self:?}");
         ensure!(words.iter().any(|word| sentence.contains(word)), "want one of {words:?}: {self:?}");
         Ok(())
@@ -174,6 +179,14 @@ mod tests {
             ("echo No process has pid 7. >&2; exit 2", true),
             ("echo No process has pid 7. >&2; exit 1", false),
             ("echo {}; echo No process has pid 7. >&2; exit 2", false),
+            (
+                "echo '{\"schema\":\"watcher.error/1\",\"error\":\"No process.\"}'; echo watcher: No process. >&2; exit 2",
+                true,
+            ),
+            (
+                "echo '{\"schema\":\"watcher.error/1\",\"error\":\"Another.\"}'; echo watcher: No process. >&2; exit 2",
+                false,
+            ),
             ("echo No process has pid 7. >&2; echo backtrace >&2; exit 2", false),
             ("exit 2", false),
             ("echo something else >&2; exit 2", false),

@@ -1,5 +1,6 @@
 //! What was typed. [`crate::config`] makes checked values of it.
 
+mod asked;
 mod recordings;
 
 pub use recordings::{Limit, Record, Replay};
@@ -489,6 +490,9 @@ pub enum DiffFormat {
     Pprof,
 }
 
+/// What nobody means who types a time.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
 /// Reads `45`, `45s`, `500ms`, `5m`, `2h` or `1d`.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -503,7 +507,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 =
         number.parse().map_err(|_| "expected a number and a unit, such as 45s or 5m".to_owned())?;
-    Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|error| error.to_string())
+    let duration =
+        Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|error| error.to_string())?;
+    match duration <= LONGEST {
+        true => Ok(duration),
+        false => Err("longer than a year".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -533,6 +542,8 @@ mod tests {
             ("-5s", None),
             ("1e999s", None),
             ("99999999999999999999999d", None),
+            ("99999999999h", None),
+            ("365d", Some(Duration::from_secs(365 * 86_400))),
         ] {
             assert_eq!(duration(text).ok(), expected, "{text:?}");
         }

@@ -6,7 +6,7 @@ use crate::agent::run::run as watch;
 use crate::agent::{bench, views};
 use crate::cli::{self, Command, DiffFormat, FdGroup, Format, GoroutineFormat, ProfileFormat};
 use crate::config::{Config, Selection};
-use crate::explain::words::counted;
+use crate::explain::words;
 use crate::health::all_essential_work;
 use crate::report::fds::Grouping;
 use crate::report::{
@@ -27,6 +27,9 @@ mod recordings;
 /// # Errors
 /// Where it could not do what was asked, in one sentence.
 pub fn run(command: &Command) -> anyhow::Result<u8> {
+    if let Some(output) = command.output() {
+        refuse_unwritable(output)?;
+    }
     match command {
         Command::Run(args) => run_agent(args),
         Command::List(args) => list_processes(args),
@@ -81,10 +84,7 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     };
     written(print(args.output.as_deref(), &output))?;
     if found.denied > 0 {
-        hint(&format!(
-            "{} may not be read, so what they are is unknown: `watcher doctor` says what would help",
-            counted(usize::try_from(found.denied).unwrap_or(usize::MAX), "process", "processes")
-        ));
+        hint(&format!("{}: `watcher doctor` says what would help", words::denied(found.denied)));
     }
     Ok(EXIT_NO_LEAK)
 }
@@ -237,6 +237,15 @@ fn show_difference(args: &cli::Diff) -> anyhow::Result<u8> {
 fn process_id(pid: i32) -> anyhow::Result<i32> {
     ensure!(pid > 0, "{pid} is no process id: process ids are positive");
     Ok(pid)
+}
+
+/// Before anything takes its time: what it comes to has to be written somewhere.
+fn refuse_unwritable(output: &Path) -> anyhow::Result<()> {
+    let directory = output.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    ensure!(directory.is_dir(), "write {}: there is no directory {}", output.display(), directory.display());
+    ensure!(!output.is_dir(), "write {}: that is a directory", output.display());
+    Ok(())
 }
 
 /// Before anything takes its time: a profile and a picture are no text.

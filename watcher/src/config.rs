@@ -44,10 +44,14 @@ pub enum ConfigError {
         why: String,
     },
     /// Beats closer together than a sweep can be.
-    #[error("an interval of {0:?} is too short: 100ms is the shortest")]
+    #[error("an interval of {} s is too short: 100 ms is the shortest", .0.as_secs_f64())]
     IntervalTooShort(Duration),
     /// Too few samples for any verdict.
-    #[error("{duration:?} holds fewer than two intervals of {interval:?}: watch longer or sample more often")]
+    #[error(
+        "{} s are fewer than two intervals of {} s: watch longer or sample more often",
+        duration.as_secs_f64(),
+        interval.as_secs_f64()
+    )]
     TooFewBeats {
         /// As it was typed.
         duration: Duration,

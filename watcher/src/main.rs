@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use watcher::cli::Cli;
 use watcher::commands;
-use watcher::report::EXIT_FAILED;
+use watcher::report::{EXIT_FAILED, error};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -14,8 +14,14 @@ fn main() -> ExitCode {
     match commands::run(&cli.command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            // Nobody is left to tell where standard error is closed.
-            let _ = writeln!(std::io::stderr(), "watcher: {error:#}");
+            let sentence = error::sentence(error.chain());
+            // Nobody is left to tell where they are closed.
+            let _ = writeln!(std::io::stderr(), "watcher: {sentence}");
+            if cli.command.wants_json()
+                && let Ok(line) = error::json(&sentence)
+            {
+                let _ = std::io::stdout().write_all(line.as_bytes());
+            }
             ExitCode::from(EXIT_FAILED)
         }
     }

@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("privileges::ordinary_user_diagnoses", needs, ordinary_user_diagnoses),
         Case::new("privileges::hidden_processes", needs, hidden_processes),
         Case::new("privileges::doctor_tells_them_apart", [Need::Root], doctor_tells_them_apart),
+        Case::new("privileges::a_pid_namespace_hides_no_lines", needs, within_a_pid_namespace),
     ]
 }
 
@@ -139,5 +140,39 @@ fn doctor_tells_them_apart() -> Result<()> {
     ensure!(nobody.status.is_some_and(|status| status != 0), "without root it does not: {nobody:?}");
     ensure!(root.stdout != nobody.stdout, "the same table for root and nobody: {root:?}");
     ensure!(nobody.stdout.contains("CAP_"), "it should name the capability that would help: {nobody:?}");
+    Ok(())
+}
+
+/// Pids that the kernel counts otherwise than we do: whether watcher, or only what it watches, is in a namespace of its
+/// own, the line that opens descriptors is seen.
+fn within_a_pid_namespace() -> Result<()> {
+    let ingest = program::shipped("ingest")?;
+    let binary = agent::binary()?;
+    let (ingest, watcher) = (ingest.display(), binary.display());
+    let arguments = format!("-style=round -rate=20 -for={}s", LIFE.as_secs());
+    let shown = "fds -d 3s --format json";
+    for (place, script) in [
+        ("inside", format!("{ingest} {arguments} >/dev/null & sleep 2; {watcher} {shown} --pid $!; kill $!")),
+        (
+            "outside",
+            format!(
+                "unshare --pid --fork --mount-proc {ingest} {arguments} >/dev/null & sleep 2; \
+                 of=$(cat /proc/$!/task/$!/children); {watcher} {shown} --pid $of; kill $of"
+            ),
+        ),
+    ] {
+        let mut command = match place {
+            "inside" => Command::new("unshare"),
+            _ => Command::new("sh"),
+        };
+        if place == "inside" {
+            command.args(["--pid", "--fork", "--mount-proc", "sh"]);
+        }
+        let outcome = agent::finish(command.args(["-c", &script]), Duration::from_secs(30))?;
+        let told: serde_json::Value = outcome.json()?;
+        let created = told["created"].as_u64().unwrap_or(0);
+        ensure!(created >= 20, "{place}: it opens 20 a second: {told}");
+        ensure!(told["missed"] == 0, "{place}: nothing comes unseen: {told}");
+    }
     Ok(())
 }

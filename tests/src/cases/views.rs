@@ -39,6 +39,8 @@ pub fn cases() -> Vec<Case> {
     let others = [
         Case::new("views::captures_are_compared", [Need::Go], captures_are_compared),
         Case::new("views::what_cannot_be_shown_is_refused", [Need::Go], refused),
+        Case::new("views::what_cannot_be_done_is_refused_at_once", [Need::Root], refused_at_once),
+        Case::new("views::a_stopped_process_is_not_healthy", [Need::Root, Need::Go], stopped),
         Case::new("views::exits_while_it_is_read", [Need::Go], exits_while_read),
     ];
     matrix.chain(others).collect()
@@ -220,6 +222,54 @@ fn refused() -> Result<()> {
         .expect_refusal(&["no heap samples are recorded in this program, because"])?;
     let shown = view(&["heap"], quiet.pid())?;
     ensure!(shown.contains("No heap samples are recorded in this program, because"), "{shown}");
+    Ok(())
+}
+
+/// Nobody waits for what cannot be, and programs get errors that they can read.
+fn refused_at_once() -> Result<()> {
+    let limit = Duration::from_secs(5);
+    let gone = i32::MAX.to_string();
+    let own = std::process::id().to_string();
+    for (arguments, words) in [
+        (&["run", "--pid", &gone][..], "there is no process"),
+        (&["run", "--pid", &gone, "--format", "json"], "there is no process"),
+        (&["fds", "--pid", &gone, "--format", "json"], "there is no process"),
+        (&["diagnose", "--pid", &own, "--output", "/nowhere/at/all"], "there is no directory"),
+        (&["diagnose", "--pid", "2"], "thread of the kernel"),
+        (&["goroutines", "--pid", "2"], "thread of the kernel"),
+        (&["pull", "--pid", "2"], "thread of the kernel"),
+        (&["pull", "--pid", &own], "no Go program"),
+        (&["diagnose", "--pid", &own, "--interval", "0s"], "an interval of 0 s is too short"),
+    ] {
+        let outcome = agent::run(arguments, limit)?;
+        outcome.expect_refusal(&[words]).with_context(|| format!("{arguments:?}"))?;
+        let is_json = arguments.contains(&"json");
+        ensure!(outcome.stdout.is_empty() != is_json, "{arguments:?}: {outcome:?}");
+    }
+    Ok(())
+}
+
+/// What does not run does not grow, which says nothing of it; its twin, which runs, is judged.
+fn stopped() -> Result<()> {
+    let executable = program::shipped("depot")?;
+    let [still, lively] = [program::depot(&executable, 3, LIFE)?, program::depot(&executable, 3, LIFE)?];
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &still.pid().to_string()]).status();
+        ensure!(status.context("run kill")?.success(), "it could not be sent {name}");
+        anyhow::Ok(())
+    };
+    signal("-STOP")?;
+    let (of_lively, told) = thread::scope(|scope| {
+        let other = scope.spawn(|| agent::diagnose(lively.pid(), 30));
+        let told = agent::diagnose(still.pid(), 30);
+        (other.join(), told)
+    });
+    signal("-CONT")?;
+    let (told, _) = told?;
+    ensure!(told.verdict == "inconclusive", "nothing can be said of it: {told:#?}");
+    ensure!(told.unseen.iter().any(|unseen| unseen.why.contains("SIGSTOP")), "it should say why: {told:#?}");
+    let (of_lively, _) = of_lively.map_err(|_| anyhow!("a thread panicked"))??;
+    ensure!(of_lively.verdict == "healthy", "its twin runs: {of_lively:#?}");
     Ok(())
 }
 

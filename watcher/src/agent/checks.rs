@@ -121,8 +121,7 @@ fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
     let state = match usage {
         Reading::Seen(usage) if usage.memory_bytes.is_some() && usage.pids.is_some() => CheckState::Works,
         Reading::Seen(_) => CheckState::Partly {
-            why: "Our own cgroup does not count both memory and tasks. At the root of a hierarchy the kernel never \
-                  does; the cgroups below are not affected."
+            why: "Our own cgroup does not count both memory and tasks: at the root of a hierarchy the kernel never does."
                 .into(),
         },
         Reading::Denied => CheckState::Refused { why: "The files of our own cgroup may not be read.".into() },
@@ -130,13 +129,22 @@ fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
             CheckState::Absent { why: "No memory or pids controller is mounted here.".into() }
         }
     };
+    let (lost, needs) = match state {
+        CheckState::Partly { .. } => (
+            "How much processes at the root use together. Usage and limits of the cgroups below are read.",
+            "Nothing, where only processes of services and containers matter.",
+        ),
+        _ => (
+            "Time left until a container's memory or task limit.",
+            "The cgroup file system mounted at /sys/fs/cgroup, with the memory and pids controllers.",
+        ),
+    };
     Check {
         name: "cgroup usage and limits".into(),
         essential: false,
         state,
-        lost: "Time left until a container's memory or task limit.".into(),
-        needs: "The cgroup file system mounted at /sys/fs/cgroup, with the memory and pids controllers."
-            .into(),
+        lost: lost.into(),
+        needs: needs.into(),
     }
 }
 

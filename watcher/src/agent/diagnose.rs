@@ -8,7 +8,7 @@ use super::record::{CAPTURES_EVERY, Recorded, Recorder, Recording};
 use super::terms;
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
-use crate::explain::{self, Diagnosis, Ended, Kind};
+use crate::explain::{self, Diagnosis, Ended, Kind, words};
 use crate::process::{ProcessId, Target};
 use crate::store::recording::WriterError;
 use anyhow::{Context, bail};
@@ -96,6 +96,7 @@ async fn watch(
     let mut round = Round::new(Puller::new(Settings::load(&config.pprof)?));
     let mut observer = Observer::with_config(config)?;
     let found = observer.discover();
+    refuse_kernel_thread(&observer, &config.selection)?;
     if observer.targets().is_empty() {
         bail!(nothing_to_watch(&observer, &config.selection, found.denied));
     }
@@ -264,10 +265,20 @@ pub(super) fn explained(observer: &Observer, target: &Target) -> Option<Diagnosi
     Some(explain::explain(&judgement, target, &[]))
 }
 
-fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> String {
+/// A thread of the kernel has nothing that could be watched.
+pub(super) fn refuse_kernel_thread(observer: &Observer, selection: &Selection) -> anyhow::Result<()> {
+    match selection {
+        Selection::Pid(pid) if observer.is_kernel_thread(*pid) => {
+            bail!("process {pid} is a thread of the kernel: it has no memory and no descriptors of its own")
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> String {
     let hidden = match denied {
         0 => String::new(),
-        _ => format!(" ({denied} processes may not be read: `watcher doctor` says what would help)"),
+        _ => format!(" ({}: `watcher doctor` says what would help)", words::denied(denied)),
     };
     match selection {
         Selection::Pid(pid) if observer.exists(*pid) => {

@@ -8,7 +8,10 @@ use super::terms::{self, Admission, Claim};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::health::{Check, Losses};
-use crate::judge::{self, Bounds, Judgement, Kind, Ladder, Thresholds, corroborate, story, suspicion};
+use crate::judge::standstill::{self, Standstill};
+use crate::judge::{
+    self, Bounds, Judgement, Kind, Ladder, Thresholds, Verdict, corroborate, story, suspicion,
+};
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{Sweep, SweepReport, Sweeper};
@@ -405,7 +408,21 @@ impl Observer {
             let cgroup = window.latest().and_then(|sample| sample.cgroup.seen()?.memory_limit_bytes);
             story::tell(&mut judgement, self.lives.of(target.lineage.id), &present, &bounds, cgroup);
         }
+        if judgement.verdict != Verdict::Leak && self.is_frozen(target) {
+            standstill::note(&mut judgement, Standstill::Frozen);
+        }
         Some(judgement)
+    }
+
+    /// Whether this is a thread of the kernel: it has neither memory nor descriptors of its own.
+    pub fn is_kernel_thread(&self, pid: i32) -> bool {
+        self.proc.stat(pid).seen().is_some_and(|stat| stat.kernel_thread)
+    }
+
+    /// Whether the cgroup of a process is frozen, as far as that can be read.
+    fn is_frozen(&self, target: &Target) -> bool {
+        let paths = self.proc.open(target.id.pid).and_then(|process| process.cgroups());
+        paths.seen().and_then(|paths| self.hierarchies.is_frozen(paths)).unwrap_or(false)
     }
 
     /// Seconds after boot at which a process started.

@@ -1,12 +1,13 @@
 //! `watcher run`: the loop that goes on until it is told to stop.
 
+use super::diagnose::{nothing_to_watch, refuse_kernel_thread};
 use super::endings::{Ending, Judged};
 use super::looks::{self, Looked, Rush};
 use super::observer::Observer;
 use super::pulls::{Arrival, Puller, Round, Settings};
 use super::telling::{Filling, Suspicions, Telling, Told};
 use super::{blocking, interruption};
-use crate::config::Config;
+use crate::config::{Config, Selection};
 use crate::discover::Changes;
 use crate::explain::{self, Ended, Kind, Verdict};
 use crate::health::{Losses, OwnCost};
@@ -17,6 +18,7 @@ use crate::sample::Sample;
 use crate::sample::sweep::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
+use anyhow::bail;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -59,6 +61,10 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         (observer.discover(), lifecycle)
     })
     .await?;
+    refuse_kernel_thread(&observer, &config.selection)?;
+    if matches!(config.selection, Selection::Pid(_)) && observer.targets().is_empty() {
+        bail!(nothing_to_watch(&observer, &config.selection, found.denied));
+    }
     ears.lifecycle = lifecycle;
     tell_what_was_not_understood(&found);
     let mut tell = |what| hear(News { at: clock::now().wall, what });

@@ -3,6 +3,7 @@
 use super::{give, give_profile, process_id, runtime};
 use crate::agent::observer::Observer;
 use crate::agent::pulls::{Missing, Puller, Settings, Wanted};
+use crate::agent::views::Subject;
 use crate::cli::{self, Picture, ProfileFormat, ProfileKind, View};
 use crate::config::Selection;
 use crate::process::Target;
@@ -54,6 +55,10 @@ pub(super) fn pull(args: &cli::Pull) -> anyhow::Result<u8> {
     let mut observer = Observer::start(Selection::Pid(pid), 8)?;
     observer.discover();
     let Some(target) = observer.targets().first() else { bail!("there is no process {pid} that we can see") };
+    // Says what a person asked for who gave the pid of something else.
+    if target.go.is_none() {
+        Subject::open(pid)?;
+    }
     let wanted = Wanted {
         name: name(args.profile),
         collect: args.gc,

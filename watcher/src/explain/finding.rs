@@ -6,7 +6,7 @@ use super::{Exhaustion, Finding, Kind, Suspected, since, survivors, time_left};
 use crate::descriptor::DescriptorType;
 use crate::judge::{self, Detail, Evidence, Finding as Judged, Unit};
 use crate::sample::connections::Peer;
-use crate::socket::SocketState;
+use crate::socket::{Family, SocketState};
 
 pub(super) fn explain(judged: &Judged) -> Finding {
     let exhausts = judged.exhausts.map(|exhaustion| Exhaustion {
@@ -26,6 +26,7 @@ pub(super) fn explain(judged: &Judged) -> Finding {
         state: judged.detail.state.map(state_name),
         peer: judged.detail.peer.as_ref().map(peer_name),
         descriptor_type: judged.detail.descriptor_type.map(type_name),
+        family: judged.detail.family.map(family_name),
         culprits: judged.culprits.clone(),
         headline: headline(judged),
         evidence: evidence(judged),
@@ -119,7 +120,13 @@ fn growing(kind: Kind, detail: &Detail) -> String {
                 Some(Peer::Path(path)) if !path.is_empty() => Some(format!(" to {path}")),
                 _ => None,
             };
-            format!("Sockets{state}{}", peer.unwrap_or_default())
+            let sockets = match detail.family {
+                Some(Family::Netlink) => "Netlink sockets",
+                Some(Family::Packet) => "Packet sockets",
+                Some(Family::Vsock) => "Vsock sockets",
+                _ => "Sockets",
+            };
+            format!("{sockets}{state}{}", peer.unwrap_or_default())
         }
         Kind::Fd => detail.descriptor_type.map_or_else(
             || "Open descriptors".to_owned(),
@@ -257,6 +264,19 @@ pub(super) fn waiting(reason: &str) -> &str {
         "sync.WaitGroup.Wait" => "wait for a WaitGroup",
         "sync.Cond.Wait" => "wait for a condition",
         _ => "wait",
+    }
+}
+
+/// An address family in one word.
+pub fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Inet => "inet",
+        Family::Inet6 => "inet6",
+        Family::Unix => "unix",
+        Family::Netlink => "netlink",
+        Family::Packet => "packet",
+        Family::Vsock => "vsock",
+        Family::Other(_) => "other",
     }
 }
 

@@ -16,6 +16,8 @@ pub struct MemoryBalance {
     pub unexplained_bytes: u64,
     /// What the Go runtime counts beyond the anonymous memory that is resident: untouched, or swapped out.
     pub not_resident_bytes: u64,
+    /// Mappings were looked at one by one. Otherwise it is by totals, and what they do not explain was not looked into.
+    pub is_measured: bool,
     /// Anonymous memory that was swapped out, in bytes; no part of resident memory.
     pub swapped_bytes: u64,
 }
@@ -72,6 +74,7 @@ pub fn anatomy(anatomy: &Anatomy) -> MemoryBalance {
         rss_bytes: anatomy.rss_bytes(),
         parts,
         unexplained_bytes: anatomy.unexplained,
+        is_measured: true,
         not_resident_bytes: anatomy.absent,
         swapped_bytes: anatomy.swapped,
     }
@@ -112,6 +115,7 @@ pub(super) fn balance(
         rss_bytes: memory.rss_bytes(),
         parts,
         unexplained_bytes: left,
+        is_measured: false,
         not_resident_bytes: not_resident,
         swapped_bytes: memory.swap_bytes,
     }

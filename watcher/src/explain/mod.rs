@@ -107,6 +107,8 @@ pub struct Finding {
     pub peer: Option<String>,
     /// Type of the growing descriptors, in one word.
     pub descriptor_type: Option<&'static str>,
+    /// Address family of the sockets that grow, where it is one that most have never heard of: netlink, packet or vsock.
+    pub family: Option<&'static str>,
     /// The lines of code that did it; empty where no stacks are read.
     pub culprits: Vec<Culprit>,
     /// What grows and how fast, in one sentence.
@@ -186,11 +188,11 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
     let mut missing: Vec<Unseen> = judgement
         .gaps
         .iter()
-        .filter(|gap| gap.what != What::Runtime || ((target.go.is_some() || gap.denied > 0) && !knows_why))
+        .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why))
         .map(unseen::of_gap)
         .collect();
     if target.go.is_none() {
-        missing.push(unseen::not_go());
+        missing.push(unseen::not_go(target));
     }
     missing.extend(unseen.iter().cloned());
     missing.extend(judgement.lacking.iter().map(unseen::of_capture));

@@ -119,7 +119,7 @@ fn survivors(
     }
     text += ".";
     if keeping_stacks > 1 {
-        text += &format!(" {} stacks in all keep what they create.", count(keeping_stacks as f64));
+        text += &format!(" In all, things stay from {} stacks.", count(keeping_stacks as f64));
     }
     text
 }
@@ -230,7 +230,7 @@ mod tests {
             538 connections opened at this stack in 45 s, none closed; 214 opened elsewhere, all closed within 3 s.
             1,538 descriptors opened at this stack in 45 s, 12 of them closed.
             290 descriptors opened at this stack in 45 s, none closed; 153 opened elsewhere, all closed at once.
-            90 children started at this stack in 45 s, none waited for; 7 started elsewhere, 3 of them waited for. 2 stacks in all keep what they create.
+            90 children started at this stack in 45 s, none waited for; 7 started elsewhere, 3 of them waited for. In all, things stay from 2 stacks.
             90 mappings made at this stack in 45 s, none given back; 7 made elsewhere, all given back.
             Of 1,214 that came meanwhile nobody saw who created them.
             212 were gone at once after a collection: nothing but the garbage collector closes them.

@@ -1,8 +1,10 @@
 //! What could not be seen, one sentence each: readings that failed, and what was created without a stack.
 
 use super::Unseen;
-use super::words::count;
+use super::words::{self, count};
+use crate::judge::standstill::Standstill;
 use crate::judge::{Doubt, Gap, Lacking, LedgerName, Structure, What, Why, doubts};
+use crate::process::Target;
 use crate::sample::ledger::{Accounts, Route};
 
 /// What is missing where the Go runtime is not read.
@@ -40,12 +42,17 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
 }
 
 /// What a program that is not Go has none of. What else is judged of it is judged as of any process.
-pub(super) fn not_go() -> Unseen {
+pub(super) fn not_go(target: &Target) -> Unseen {
+    let what = match target.exe {
+        Some(_) => "this is no Go program",
+        None => "whether this is a Go program is not known, since its executable may not be read",
+    };
     Unseen {
         what: RUNTIME.to_owned(),
-        why: "this is no Go program, or its executable could not be read: descriptors, sockets, threads, children, \
-              mappings and memory as a whole are judged"
-            .to_owned(),
+        why: format!(
+            "{what}: descriptors, sockets, threads, children, mappings and memory as a whole are judged, as far as they \
+             are seen"
+        ),
     }
 }
 
@@ -53,6 +60,14 @@ pub(super) fn not_go() -> Unseen {
 pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
     match lacking {
         Lacking::Runtime { because } => Unseen { what: RUNTIME.to_owned(), why: because.clone() },
+        Lacking::Running(why) => Unseen {
+            what: "what it does when it runs".to_owned(),
+            why: format!("{}; what does not run does not grow", standing_still(*why)),
+        },
+        Lacking::Captures => Unseen {
+            what: "goroutines and heap by line".to_owned(),
+            why: "they are looked at one by one only while something grows".to_owned(),
+        },
         Lacking::Goroutines => Unseen {
             what: "goroutines one by one".to_owned(),
             why: "the runtime's list of goroutines could not be read, or not in time, so no line is named for them"
@@ -77,6 +92,14 @@ pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
         Lacking::SomeStacks { ledger, route, accounts } => {
             Unseen { what: stacks(*ledger).to_owned(), why: some_stacks(*ledger, *route, accounts) }
         }
+    }
+}
+
+/// Why a process stands still, in a sentence's part.
+pub(super) fn standing_still(why: Standstill) -> &'static str {
+    match why {
+        Standstill::Stopped => "all its threads are stopped, by a signal (SIGSTOP) or by a debugger",
+        Standstill::Frozen => "its cgroup is frozen",
     }
 }
 
@@ -126,14 +149,21 @@ fn stacks(ledger: LedgerName) -> &'static str {
     }
 }
 
+/// How descriptors are seen where the kernel refuses programs at its own functions.
+const BY_CALLS: &str =
+    "they are seen at system calls, since this kernel allows no programs at its own functions";
+
 /// What of a ledger has no stack, and why.
 fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String {
     let mut why = Vec::new();
     if route == Route::SystemCalls && ledger == LedgerName::Descriptors {
-        why.push("fentry refused by this kernel; system-call tracepoints used instead".to_owned());
+        why.push(BY_CALLS.to_owned());
     }
     if accounts.missed > 0 {
-        why.push(format!("{} came in a way that is not traced", count(accounts.missed as f64)));
+        why.push(format!(
+            "{} by none of them, as those that another process sends: by whom is not known",
+            words::came(accounts.missed)
+        ));
     }
     if accounts.without_stack > 0 {
         why.push(format!("for {} there was no room to keep the stack", count(accounts.without_stack as f64)));
@@ -149,7 +179,7 @@ fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::{Doubt, LedgerName, Route, Structure, Why, of_doubt, some_stacks};
+    use super::{BY_CALLS, Doubt, LedgerName, Route, Structure, Why, of_doubt, some_stacks};
     use crate::sample::ledger::Accounts;
 
     #[test]
@@ -180,14 +210,16 @@ mod tests {
     #[test]
     fn what_has_no_stack_is_said_with_its_reason() {
         let nothing = Accounts { one_in: 1, ..Accounts::default() };
-        let refused = "fentry refused by this kernel; system-call tracepoints used instead";
+        let refused = BY_CALLS;
         for (ledger, route, accounts, expected) in [
             (LedgerName::Descriptors, Route::SystemCalls, nothing, refused.to_owned()),
             (
                 LedgerName::Descriptors,
                 Route::SystemCalls,
                 Accounts { missed: 3, ..nothing },
-                format!("{refused}; 3 came in a way that is not traced"),
+                format!(
+                    "{refused}; 3 came by none of them, as those that another process sends: by whom is not known"
+                ),
             ),
             (
                 LedgerName::Mappings,

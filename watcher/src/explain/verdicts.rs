@@ -4,11 +4,19 @@ use super::finding::subject;
 use super::words::{self, counted, duration, quantity, range, rate};
 use super::{Finding, Kind, RuledOut, Suspected, Undecided, Verdict, advice};
 use crate::judge::{
-    Frame, Judgement, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit,
+    Frame, Judgement, Lacking, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit,
 };
 
 /// The verdict in one sentence.
 pub(super) fn headline(judgement: &Judgement, findings: &[Finding], suspected: &[Suspected]) -> String {
+    let standing_still = judgement.lacking.iter().find_map(|one| match one {
+        Lacking::Running(why) if judgement.verdict != Verdict::Leak => Some(*why),
+        _ => None,
+    });
+    if let Some(why) = standing_still {
+        let why = super::unseen::standing_still(why);
+        return format!("It stands still, so that nothing can be said of it: {why}");
+    }
     match (judgement.verdict, findings.first()) {
         (Verdict::Leak, Some(first)) => first.headline.clone(),
         (Verdict::Healthy, _) => "Nothing that was watched grows without end".to_owned(),
@@ -85,6 +93,10 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
         let listing = format!("`{}` lists them.", advice::listing(primary.kind, pid));
         let restart = primary.exhausts.as_ref().and_then(super::time_left::restart);
         steps.push([Some(listing), restart].into_iter().flatten().collect::<Vec<_>>().join(" "));
+        return steps;
+    }
+    if judgement.lacking.iter().any(|one| matches!(one, Lacking::Running(_))) {
+        steps.push("Let it run on, and watch it then.".to_owned());
         return steps;
     }
     if let Some(seconds) = waiting_time(judgement) {
@@ -300,10 +312,14 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             )
         }
         UndecidedWhy::TooFewCollections { have, need, need_seconds } => {
-            let have = counted(have, "collection", "collections");
+            let seen = match have {
+                0 => "no collection was seen".to_owned(),
+                1 => "only 1 collection was seen".to_owned(),
+                have => format!("only {have} collections were seen"),
+            };
             (
                 format!(
-                    "cannot be told from garbage by {have}, {need} are needed; watching for {} should show them",
+                    "cannot be told from garbage yet: {seen}, and it takes {need}; watching for {} should show them",
                     duration(need_seconds)
                 ),
                 Some(need_seconds),

@@ -114,6 +114,19 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// That so many processes may not be read, without a full stop.
+pub fn denied(processes: u64) -> String {
+    match processes {
+        1 => "1 process may not be read, so what it is is not known".to_owned(),
+        _ => format!("{} processes may not be read, so what they are is not known", count(processes as f64)),
+    }
+}
+
+/// `1 came`, `1,234 came`: for what is counted without a noun.
+pub fn came(number: u64) -> String {
+    format!("{} came", count(number as f64))
+}
+
 /// A part of a whole: `98 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)

@@ -235,6 +235,9 @@ fn lacking(window: &Window) -> Vec<Lacking> {
     }
     let captures = window.captures();
     let mut lacking = Vec::new();
+    if captures.goroutines.is_empty() && captures.heap.is_empty() {
+        return vec![Lacking::Captures];
+    }
     if captures.goroutines.is_empty() {
         lacking.push(Lacking::Goroutines);
     }

@@ -13,7 +13,7 @@ use crate::descriptor::DescriptorType;
 use crate::sample::connections::{ConnectionGroup, Connections, Peer};
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::ledger::{Descriptors, Site};
-use crate::socket::SocketState;
+use crate::socket::{Family, SocketState};
 use crate::store::{Captures, Window};
 use std::collections::BTreeMap;
 
@@ -136,7 +136,10 @@ fn name_group_of_sites(book: &Book<'_, Descriptors>, finding: &mut Finding) {
     if (*count as f64) < NAMED_SHARE * all as f64 {
         return;
     }
-    finding.detail.state.get_or_insert(key.state);
+    if key.state != SocketState::Unknown {
+        finding.detail.state.get_or_insert(key.state);
+    }
+    name_family(finding, Some(key.family));
     if finding.detail.peer.is_none() && key.peer != Peer::None {
         finding.detail.peer = Some(key.peer.clone());
     }
@@ -217,6 +220,10 @@ fn name_group(window: &Window, finding: &mut Finding) {
         Some((state, grown)) if *grown > 0 && share(*grown) >= NAMED_SHARE => Some((*state, *grown)),
         _ => None,
     };
+    let families = grown(first, last, |group| group.key.family);
+    let family = families.into_iter().max_by_key(|(_, grown)| *grown);
+    name_family(finding, family.filter(|(_, grown)| share(*grown) >= NAMED_SHARE).map(|(family, _)| family));
+    let named = named.filter(|(state, _)| *state != SocketState::Unknown);
     if let Some((state, grown)) = named {
         finding.detail.state = Some(state);
         let now = in_state(last, state);
@@ -241,6 +248,13 @@ fn name_group(window: &Window, finding: &mut Finding) {
         && grown as f64 >= NAMED_SHARE * all as f64
     {
         finding.detail.peer = Some(peer);
+    }
+}
+
+/// Names the family of sockets that no state and no peer says more of.
+fn name_family(finding: &mut Finding, family: Option<Family>) {
+    if let Some(family @ (Family::Netlink | Family::Packet | Family::Vsock)) = family {
+        finding.detail.family.get_or_insert(family);
     }
 }
 

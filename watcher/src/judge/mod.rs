@@ -30,6 +30,7 @@ mod reasons;
 pub mod shape;
 mod since;
 pub mod standing;
+pub mod standstill;
 pub mod story;
 mod survivors;
 pub mod suspicion;
@@ -55,7 +56,7 @@ use crate::sample::ledger::{Accounts, Route};
 use crate::sample::memory::Memory;
 use crate::sample::pulls::EndpointUse;
 use crate::sample::runtime::GoCounters;
-use crate::socket::SocketState;
+use crate::socket::{Family, SocketState};
 use crate::store::Window;
 pub use crate::store::captures::LedgerName;
 
@@ -117,6 +118,10 @@ pub enum Lacking {
         /// Why, in a sentence's part.
         because: String,
     },
+    /// It did not run when it was looked at.
+    Running(standstill::Standstill),
+    /// Neither goroutines nor the heap were looked at one by one: nothing has called for it.
+    Captures,
     /// Goroutines were not captured.
     Goroutines,
     /// Who creates things is not recorded of this process, or not yet.
@@ -344,6 +349,8 @@ impl LimitName {
 /// What the growing ones have in common, as far as totals tell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Detail {
+    /// Their address family, where it has no other name for what its sockets are.
+    pub family: Option<Family>,
     /// State of the sockets that grow.
     pub state: Option<SocketState>,
     /// Their peer.
@@ -437,6 +444,7 @@ pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds:
     corroborate::corroborate(&mut judgement.findings, window.captures());
     doubts::lower(&mut judgement.findings, window.captures());
     judgement.lacking.extend(doubts::told(window.captures()));
+    standstill::withhold(&mut judgement, window);
     judgement
 }
 

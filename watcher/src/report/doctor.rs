@@ -48,19 +48,26 @@ fn painted(word: &str, check: &Check, colour: bool) -> String {
 fn summary(checks: &[Check]) -> String {
     let works = |check: &&Check| matches!(check.state, CheckState::Works | CheckState::Partly { .. });
     let missing = checks.len() - checks.iter().filter(works).count();
-    if missing == 0 {
+    if checks.iter().all(|check| check.state == CheckState::Works) {
         return "Everything that watcher uses works here.".to_owned();
     }
+    let partly = checks.iter().filter(|check| matches!(check.state, CheckState::Partly { .. })).count();
+    let also = match partly {
+        0 => String::new(),
+        _ => format!(", and {} only in part", counted(partly, "row works", "rows work")),
+    };
     let rows = counted(missing, "row does", "rows do");
     if all_essential_work(checks) {
-        format!("Everything that verdicts need works; {rows} not: nothing but what they name is lost.")
+        format!(
+            "Everything that verdicts need works. {rows} not work{also}: nothing but what they name is lost."
+        )
     } else {
         let essential: Vec<&str> = checks
             .iter()
             .filter(|check| check.essential && !works(check))
             .map(|check| check.name.as_str())
             .collect();
-        format!("Verdicts lack something they need: {}. In all {rows} not work.", essential.join("; "))
+        format!("Verdicts lack something they need: {}. In all {rows} not work{also}.", essential.join("; "))
     }
 }
 
@@ -100,7 +107,7 @@ mod tests {
                        lost:  Speed: descriptors are counted by listing them.
                        needs: Linux 6.2 or newer.
 
-            Everything that verdicts need works; 1 row does not: nothing but what they name is lost.
+            Everything that verdicts need works. 1 row does not work: nothing but what they name is lost.
         "#]]
         .assert_eq(&table(&checks(true), false));
     }

@@ -225,6 +225,8 @@ struct DetailObject<'a> {
     state: Option<&'static str>,
     peer: Option<&'a str>,
     fd_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -370,6 +372,7 @@ impl<'a> FindingObject<'a> {
                 state: finding.state,
                 peer: finding.peer.as_deref(),
                 fd_type: finding.descriptor_type,
+                family: finding.family,
             },
             culprits: finding
                 .culprits
@@ -453,15 +456,16 @@ struct CheckObject<'a> {
 
 impl<'a> CheckObject<'a> {
     fn of(check: &'a health::Check) -> Self {
-        let works = check.state == CheckState::Works;
+        let works = matches!(check.state, CheckState::Works | CheckState::Partly { .. });
+        let is_whole = check.state == CheckState::Works;
         CheckObject {
             what: &check.name,
             works,
             essential: check.essential,
             state: check.state.word(),
             why: check.state.why(),
-            lost: (!works).then_some(check.lost.as_str()),
-            needs: (!works).then_some(check.needs.as_str()),
+            lost: (!is_whole).then_some(check.lost.as_str()),
+            needs: (!is_whole).then_some(check.needs.as_str()),
         }
     }
 }

@@ -198,8 +198,9 @@ pub(super) fn caveats(watch: &Watch, nouns: &Nouns) -> Vec<String> {
     say(
         accounts.missed,
         format!(
-            "{} came since in a way that is not seen ({other_ways}): by whom is not known.",
-            counted(accounts.missed)
+            "By whom {} that came since {} {created} is not known: {other_ways}.",
+            counted(accounts.missed),
+            were(accounts.missed)
         ),
     );
     say(accounts.without_stack, format!("Of {} no stack was kept.", counted(accounts.without_stack)));
@@ -263,6 +264,7 @@ pub(super) fn age(creator: &Creator, oldest: Option<Duration>, watch: &Watch) ->
     let watched = duration(watch.watched.as_secs_f64());
     match (creator, oldest) {
         (_, Some(oldest)) => duration(oldest.as_secs_f64()),
+        (Creator::Before, None) if watch.watched.is_zero() => "-".to_owned(),
         (Creator::Before, None) => format!(">{watched}"),
         (Creator::BeforeOrMissed, None) => "-".to_owned(),
         (_, None) => format!("<{watched}"),

@@ -134,6 +134,9 @@ pub fn text(mapped: &Mapped, shown: usize, whole: bool) -> String {
     let number: u64 = mapped.present().map(|site| site.outstanding).sum();
     let size = bytes(mapped.bytes() as f64);
     _ = match number {
+        0 if mapped.watch.accounts.created == 0 => {
+            writeln!(text, "Nothing was mapped while it was watched.")
+        }
         0 => writeln!(text, "Nothing that was mapped while it was watched is still there."),
         _ => {
             writeln!(text, "{size} in {}, made while it was watched and still there.", NOUNS.counted(number))

@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod doctor;
+pub mod error;
 pub mod fds;
 pub mod folded;
 pub mod goroutines;

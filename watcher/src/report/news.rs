@@ -2,7 +2,7 @@
 
 use super::pulled::Endpoints;
 use super::{json, list, text};
-use crate::explain::words::{bytes, count, counted, duration};
+use crate::explain::words::{self, bytes, count, counted, duration};
 use crate::news::{Filling, Health, News, Suspicion, What};
 use crate::process::Target;
 use serde::Serialize;
@@ -29,10 +29,7 @@ fn began(targets: &[Target], denied: u64, now: SystemTime) -> String {
     let table = list::table(&targets.iter().collect::<Vec<_>>(), &Endpoints::default(), now);
     let unknown = match denied {
         0 => String::new(),
-        n => format!(
-            "{} may not be read, so what they are is unknown: `watcher doctor` says what would help.\n",
-            counted(usize::try_from(n).unwrap_or(usize::MAX), "process", "processes")
-        ),
+        n => format!("{}: `watcher doctor` says what would help.\n", words::denied(n)),
     };
     format!("{table}{unknown}Watching. What changes is told below; Ctrl-C ends it.\n")
 }

@@ -152,7 +152,7 @@ fn primary_finding(page: &mut Page, finding: &Finding, detail: Detail) {
             }
         }
     }
-    let by = if finding.culprits.is_empty() { ", by totals alone" } else { "" };
+    let by = if finding.culprits.is_empty() { ", by the counts alone: no line was seen" } else { "" };
     page.paragraph("Sure", &format!("{}{by}", percent(finding.confidence)));
     let most = match detail {
         Detail::Reasons => usize::MAX,
@@ -285,7 +285,8 @@ fn balance(memory: &MemoryBalance, most: usize) -> String {
     if sizes.iter().any(|bytes| (1..least).contains(bytes)) {
         text += "; smaller parts";
     }
-    let _ = write!(text, "; not explained {}", bytes(memory.unexplained_bytes as f64));
+    let rest = if memory.is_measured { "not explained" } else { "not looked into" };
+    let _ = write!(text, "; {rest} {}", bytes(memory.unexplained_bytes as f64));
     if memory.swapped_bytes > 0 {
         let _ = write!(text, "; swapped out besides {}", bytes(memory.swapped_bytes as f64));
     }

@@ -189,9 +189,19 @@ fn key(socket: Option<&Socket>, ends: &Ends<'_>) -> ConnectionKey {
     ConnectionKey {
         family: socket.family,
         transport: socket.transport,
-        state: socket.state,
+        state: state(socket),
         role: if listener { Role::Listener } else { role },
         peer,
+    }
+}
+
+/// Its state, where that means something: in families without connections the kernel leaves the word that a new socket
+/// begins with (`sock_init_data` in `net/core/sock.c`).
+fn state(socket: &Socket) -> SocketState {
+    match socket.family {
+        Family::Netlink | Family::Packet | Family::Other(_) => SocketState::Unknown,
+        Family::Vsock if socket.state == SocketState::Close => SocketState::Unknown,
+        _ => socket.state,
     }
 }
 

@@ -20,9 +20,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(300);
 /// Why nothing can be pulled from a process: each completes "no profile was pulled: …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// Not a Go program, or one without the handlers.
+    /// A Go program without the handlers.
     #[error("the program has no pprof handlers (net/http/pprof is not in it)")]
     NoHandlers,
+    /// Its executable was read and is none of Go's.
+    #[error("it is no Go program")]
+    NotGo,
+    /// Its executable was read, and where its functions are listed could not be told.
+    #[error("whether the program has pprof handlers could not be told from its executable")]
+    Unknown,
     /// The settings say so.
     #[error("the settings forbid it (--no-pprof)")]
     Forbidden,
@@ -59,7 +65,10 @@ pub enum Missing {
 impl Missing {
     /// Whether a person should know of it who did not ask for an endpoint.
     pub fn is_worth_telling(&self) -> bool {
-        !matches!(self, Missing::NoHandlers | Missing::NoListener | Missing::Unreadable(Fault::Gone))
+        !matches!(
+            self,
+            Missing::NoHandlers | Missing::NotGo | Missing::NoListener | Missing::Unreadable(Fault::Gone)
+        )
     }
 }
 
@@ -93,10 +102,14 @@ impl Endpoints {
     /// # Errors
     /// Why it has none, or none is to be asked.
     pub async fn of(&self, target: &Target, settings: &Settings) -> Result<Found, Missing> {
-        if target.go.is_none() {
-            return Err(Missing::NoHandlers);
-        }
         let process = Arc::new(open(target)?);
+        if target.go.is_none() {
+            return Err(match process.executable_identity() {
+                Reading::Seen(_) => Missing::NotGo,
+                Reading::Gone => Missing::Unreadable(Fault::Gone),
+                _ => Missing::Unreadable(Fault::Denied { what: "its executable" }),
+            });
+        }
         if !self.has_handlers(&process).await? {
             return Err(Missing::NoHandlers);
         }
@@ -157,7 +170,7 @@ impl Endpoints {
             Reading::Seen(file) => file,
             other => return Err(unreadable(other.map(drop))),
         };
-        let holds = blocking(move || handlers::offers_pprof(&file)).await?.unwrap_or(false);
+        let holds = blocking(move || handlers::offers_pprof(&file)).await?.map_err(|_| Missing::Unknown)?;
         let mut programs = programs();
         if programs.len() >= MAX_REMEMBERED {
             programs.clear();

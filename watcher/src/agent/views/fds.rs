@@ -96,7 +96,7 @@ fn unwatched(
     };
     let outstanding = open.len() as u64;
     let mut remarks = subject.remarks(&[]);
-    remarks.push(format!("Why: {refusal}."));
+    remarks.push(format!("Why: {}.", refusal.to_string().trim_end_matches('.')));
     Ok(Fds {
         process: subject.subject.target.clone(),
         taken,

@@ -121,6 +121,12 @@ pub enum ViewError {
         /// Which process.
         who: String,
     },
+    /// It is a thread of the kernel.
+    #[error("{who} is a thread of the kernel: it has no memory of its own, and no program")]
+    KernelThread {
+        /// Which process.
+        who: String,
+    },
     /// It was forked and has not executed anything yet.
     #[error(
         "{who} has not begun to run a program of its own: it still has the memory of the one that started it"
@@ -176,6 +182,9 @@ impl Subject {
         };
         let target = Target::clone(&target);
         let who = who(&target);
+        if proc.stat(pid).seen().is_some_and(|stat| stat.kernel_thread) {
+            return Err(ViewError::KernelThread { who });
+        }
         let may_trace = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
         if target.go.is_none() && changes.denied > 0 {
             return Err(denied(who, may_trace));

@@ -146,8 +146,8 @@ fn the_table_has_a_row_for_each_type_state_peer_and_opener() {
             1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
-            1 descriptor came since in a way that is not seen (received from another process, or opened by the
-              kernel itself): by whom is not known.
+            By whom 1 descriptor that came since was opened is not known: received from another process, or
+              opened by the kernel itself.
             2 descriptors were believed to be there still and found to be gone: the numbers are corrected.
             Go's memory could not be read.
         "#]],
@@ -191,8 +191,8 @@ fn stacks_have_their_kinds_and_who_waits() {
             1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
-            1 descriptor came since in a way that is not seen (received from another process, or opened by the
-              kernel itself): by whom is not known.
+            By whom 1 descriptor that came since was opened is not known: received from another process, or
+              opened by the kernel itself.
             2 descriptors were believed to be there still and found to be gone: the numbers are corrected.
             Go's memory could not be read.
         "#]],
@@ -228,8 +228,8 @@ fn stacks_have_their_kinds_and_who_waits() {
             1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
-            1 descriptor came since in a way that is not seen (received from another process, or opened by the
-              kernel itself): by whom is not known.
+            By whom 1 descriptor that came since was opened is not known: received from another process, or
+              opened by the kernel itself.
             2 descriptors were believed to be there still and found to be gone: the numbers are corrected.
             Go's memory could not be read.
         "#]],
@@ -270,8 +270,8 @@ fn types_and_peers_have_their_openers() {
             1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
-            1 descriptor came since in a way that is not seen (received from another process, or opened by the
-              kernel itself): by whom is not known.
+            By whom 1 descriptor that came since was opened is not known: received from another process, or
+              opened by the kernel itself.
             2 descriptors were believed to be there still and found to be gone: the numbers are corrected.
             Go's memory could not be read.
         "#]],
@@ -300,8 +300,8 @@ fn types_and_peers_have_their_openers() {
             1 other stack opened 20 descriptors and closed all of them, each within 3 s.
 
             5 descriptors were opened before watching began: by whom was not seen.
-            1 descriptor came since in a way that is not seen (received from another process, or opened by the
-              kernel itself): by whom is not known.
+            By whom 1 descriptor that came since was opened is not known: received from another process, or
+              opened by the kernel itself.
             2 descriptors were believed to be there still and found to be gone: the numbers are corrected.
             Go's memory could not be read.
         "#]],

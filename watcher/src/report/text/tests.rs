@@ -31,11 +31,11 @@ fn a_leak_fits_on_a_screen() {
 
             Time left    1 h 30 min, until RLIMIT_NOFILE of 65,536 is reached
             Line         no line: who opened or started them was not recorded; see below
-            Sure         85 %, by totals alone
+            Sure         85 %, by the counts alone: no line was seen
             How we know  From 3 to 543 in 45 s (46 samples): it never fell, and it rose in each quarter of that
                          time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there are 540 now.
             Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
-            Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         The other end has closed these and the program has not. Look for response bodies or
                          connections that are not closed on every path: resp.Body.Close(), rows.Close(),
                          conn.Close().
@@ -69,14 +69,14 @@ fn a_cause_and_what_follows() {
 
             Time left    9 h 5 min, until RLIMIT_NOFILE of 65,536 is reached
             Line         no line: who opened or started them was not recorded; see below
-            Sure         83 %, by totals alone
+            Sure         83 %, by the counts alone: no line was seen
             How we know  From 0 to 45 in 45 s (46 samples): it never fell, and it rose in each quarter of that
                          time, by 10 to 12.
             Follows      Open descriptors of type pipe grow by 2 per second.
             Undecided    Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed
                          memory not yet returned, or C memory is not read.
             Ruled out    sockets 3; threads 8; mappings 60
-            Memory       95 MiB resident; mapped files 10 MiB; not explained 85 MiB
+            Memory       95 MiB resident; mapped files 10 MiB; not looked into 85 MiB
             Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
                          exited child keeps its pid until it is waited for.
                          `ps --ppid 812` lists them. Until it is fixed, a restart within 9 h 5 min keeps the
@@ -120,7 +120,7 @@ fn a_healthy_process() {
 
             Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
-            Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
                          than Go 1.18 to 1.27 on x86-64, or just starting
                          opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
@@ -147,7 +147,7 @@ fn no_verdict_says_what_is_missing() {
             Undecided    descriptors, sockets, threads, mappings, anonymous memory: 14 s are too short, 25 s are
                          needed at least.
             Undecided    Children that exited and were not waited for could not be read.
-            Memory       50 MiB resident; mapped files 10 MiB; not explained 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         Watch for longer: --duration 25s.
                          See what could not be read with `watcher doctor`; most of it takes root.
             Not seen     children: the kernel denied it; root, or the capabilities that `watcher doctor` names,

@@ -88,6 +88,17 @@ impl Hierarchies {
         Membership { memory: self.place(paths, "memory"), pids: self.place(paths, "pids") }
     }
 
+    /// Whether the processes of this cgroup are frozen, by the cgroup itself or by one above it; `None` where that
+    /// cannot be read.
+    pub fn is_frozen(&self, paths: &[CgroupPath]) -> Option<bool> {
+        let place = self.place(paths, "freezer")?;
+        // `kernel/cgroup/cgroup.c`, cgroup_events_show; `kernel/cgroup/legacy_freezer.c`, freezer_read.
+        let (file, frozen) =
+            if place.unified { ("cgroup.events", "frozen 1") } else { ("freezer.state", "FROZEN") };
+        let text = std::fs::read_to_string(place.dir.join(file)).ok()?;
+        Some(text.lines().any(|line| line == frozen))
+    }
+
     fn place(&self, paths: &[CgroupPath], controller: &str) -> Option<Place> {
         // A controller belongs to one hierarchy only: where a v1 line names it, v2 does not have it.
         let v1 = paths.iter().find(|path| path.controllers.iter().any(|name| name == controller));

@@ -190,3 +190,33 @@ proptest! {
         let _ = hierarchies.membership(&paths(&[("memory", "/a"), ("", "/b")]));
     }
 }
+
+#[test]
+fn a_frozen_cgroup_is_told_from_one_that_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    tree(
+        dir.path(),
+        "still/cgroup.events = populated 1\\nfrozen 1
+         lively/cgroup.events = populated 1\\nfrozen 0
+         freezer/still/freezer.state = FROZEN
+         freezer/lively/freezer.state = THAWED",
+    );
+    for name in ["still", "lively"] {
+        let events = fs::read_to_string(dir.path().join(name).join("cgroup.events")).unwrap();
+        fs::write(dir.path().join(name).join("cgroup.events"), events.replace("\\n", "\n")).unwrap();
+    }
+    let v1 = "39 31 0:36 / ROOT/freezer rw,relatime - cgroup cgroup rw,freezer\n";
+    for (mounts, line, expected) in [
+        (V2, ("", "/still"), Some(true)),
+        (V2, ("", "/lively"), Some(false)),
+        // The root of a hierarchy cannot be frozen and has no such file.
+        (V2, ("", "/"), None),
+        (v1, ("freezer", "/still"), Some(true)),
+        (v1, ("freezer", "/lively"), Some(false)),
+        (v1, ("", "/still"), None),
+    ] {
+        let hierarchies =
+            Hierarchies::from_mountinfo(mounts.replace("ROOT", dir.path().to_str().unwrap()).as_bytes());
+        assert_eq!(hierarchies.is_frozen(&paths(&[line])), expected, "{line:?}");
+    }
+}

@@ -158,13 +158,13 @@ const ROWS: &[(ProbeName, &str, &str, &str)] = &[
         ProbeName::Exec,
         "start of programs as it happens",
         "Programs are discovered at the next scan; those that live shorter than a scan are not seen.",
-        "Linux 5.8 or newer.",
+        "Linux 5.8 or newer, and watcher in the host's pid namespace.",
     ),
     (
         ProbeName::Exit,
         "end of processes as it happens",
         "The end of a process is noticed at the next scan, without its exact time.",
-        "Linux 5.8 or newer.",
+        "Linux 5.8 or newer, and watcher in the host's pid namespace.",
     ),
     (
         ProbeName::RingBuffer,
@@ -212,7 +212,7 @@ const ROWS: &[(ProbeName, &str, &str, &str)] = &[
         ProbeName::TaskLedger,
         "stacks of threads and child processes",
         "The lines that start child processes, and threads of C's.",
-        "Linux 5.15 or newer.",
+        "Linux 5.15 or newer, and watcher in the host's pid namespace.",
     ),
 ];
 
@@ -251,8 +251,8 @@ impl Capabilities {
                 Outcome::Refused { why: format!("{missing}; run as root or grant the capabilities.") }
             }
             (Some(libc::EPERM), None) => Outcome::Refused {
-                why: "This kernel forbids it although no capability is missing: it is hardened, locked down, or \
-                      the guest of a host that forbids it."
+                why: "The kernel forbids this kind of program although no capability is missing: it is hardened, locked \
+                      down, or the guest of a host that forbids it."
                     .to_owned(),
             },
             (Some(libc::ENOSYS | libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP), _) => {
@@ -353,7 +353,7 @@ mod tests {
         expect![[r#"
             refused: CAP_BPF and CAP_PERFMON are missing; run as root or grant the capabilities.
             refused: CAP_PERFMON is missing; run as root or grant the capabilities.
-            refused: This kernel forbids it although no capability is missing: it is hardened, locked down, or the guest of a host that forbids it.
+            refused: The kernel forbids this kind of program although no capability is missing: it is hardened, locked down, or the guest of a host that forbids it.
             absent: This kernel does not offer it (Invalid argument (os error 22)).
             absent: This kernel does not offer it (Unknown error 524 (os error 524)).
             refused: The kernel refused it: Cannot allocate memory (os error 12).

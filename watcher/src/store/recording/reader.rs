@@ -48,7 +48,7 @@ pub enum RecordingError {
     #[error("it cannot be read: {0}")]
     Read(io::Error),
     /// Another kind of file, or one of which not even the first line can be read.
-    #[error("it is no recording of watcher, or is damaged at its begin")]
+    #[error("it is no recording of watcher, or its beginning is damaged")]
     NoRecording,
     /// Nothing of it was written.
     #[error("the recording is empty: its recorder ended before the first line was written")]

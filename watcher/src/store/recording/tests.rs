@@ -389,7 +389,7 @@ fn what_cannot_be_is_refused_with_its_line() {
     );
     check(
         &[r#"{"schema":"watcher.diagnosis/1"}"#],
-        &expect!["it is no recording of watcher, or is damaged at its begin"],
+        &expect!["it is no recording of watcher, or its beginning is damaged"],
     );
     check(&[], &expect!["the recording is empty: its recorder ended before the first line was written"]);
 }

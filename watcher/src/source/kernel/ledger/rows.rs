@@ -41,7 +41,7 @@ const ROWS: [Row; 4] = [
         programs: tasks::PROGRAMS,
         name: "who started threads and child processes",
         lost: "The stacks that start threads and child processes.",
-        needs: "Linux 5.15 or newer on x86-64.",
+        needs: "Linux 5.15 or newer on x86-64, and watcher in the host's pid namespace.",
     },
 ];
 
