@@ -9,6 +9,7 @@ use crate::config::{Config, Selection};
 use crate::explain::words;
 use crate::health::all_essential_work;
 use crate::report::fds::Grouping;
+use crate::report::teller::{Teller, overview};
 use crate::report::{
     EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, fds, folded, goroutines, heap, json, list,
     mappings, memory, news, pprof, text, threads,
@@ -54,9 +55,10 @@ fn run_agent(args: &cli::Run) -> anyhow::Result<u8> {
     let config = Config::for_run(args)?;
     let layout = layout(None);
     let mut failure = None;
+    let mut teller = Teller::new(layout, !matches!(config.selection, Selection::AllGo));
     runtime()?.block_on(watch(&config, |event| {
         let line = match args.format {
-            Format::Text => Ok(news::text(&event, layout)),
+            Format::Text => Ok(teller.hear(&event)),
             Format::Json => news::json(&event).map_err(io::Error::from),
         };
         match line.and_then(|line| print(None, &line)) {
@@ -67,6 +69,9 @@ fn run_agent(args: &cli::Run) -> anyhow::Result<u8> {
             }
         }
     }))?;
+    if failure.is_none() && args.format == Format::Text {
+        failure = print(None, &teller.summary(SystemTime::now())).err();
+    }
     match failure {
         Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("write the output"),
         _ => Ok(EXIT_NO_LEAK),
@@ -94,18 +99,12 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     let recording = args.record.as_deref().map(recordings::beside);
     let diagnosed = runtime()?.block_on(diagnose(&config, recording.as_ref()))?;
     let layout = layout(args.output.as_deref());
-    let mut output = String::new();
-    for (index, diagnosis) in diagnosed.diagnoses.iter().enumerate() {
-        match args.format {
-            Format::Text => {
-                if index > 0 {
-                    output.push('\n');
-                }
-                output.push_str(&text::diagnosis(diagnosis, layout));
-            }
-            Format::Json => output.push_str(&json::diagnosis_line(diagnosis)?),
+    let output = match args.format {
+        Format::Text => overview(&diagnosed.diagnoses, layout),
+        Format::Json => {
+            diagnosed.diagnoses.iter().map(json::diagnosis_line).collect::<serde_json::Result<String>>()?
         }
-    }
+    };
     written(print(args.output.as_deref(), &output))?;
     for sentence in &diagnosed.left {
         hint(sentence);

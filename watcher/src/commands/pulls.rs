@@ -15,6 +15,7 @@ use crate::report::{EXIT_NO_LEAK, diff, folded, peek, traces};
 use crate::source::pprof::ProfileName;
 use anyhow::{Context, anyhow, bail};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::task::JoinSet;
 
 /// Rows of the table below a pull.
@@ -71,12 +72,12 @@ pub(super) fn pull(args: &cli::Pull) -> anyhow::Result<u8> {
         None => bail!("nothing was pulled from process {pid} ({})", target.name),
     };
     let shown = Pulled {
-        process: &target.name,
-        pid,
         name: pull.name.path(),
         endpoint: &pull.endpoint,
         profile: &pull.profile,
         bytes: pull.bytes,
+        target,
+        taken: SystemTime::now(),
         took: pull.took,
         target_cpu: pull.target_cpu,
         kept: &pull.kept,

@@ -57,6 +57,7 @@ pub(super) fn sentence(said: &Said) -> String {
 
 /// What was asked for and did not come.
 pub(super) fn unseen(used: &EndpointUse) -> impl Iterator<Item = Unseen> {
-    let unseen = |why: &String| Unseen { what: "pprof endpoint".to_owned(), why: why.clone() };
+    let unseen =
+        |why: &String| Unseen { what: "pprof endpoint".to_owned(), why: why.clone(), is_of_host: false };
     used.failures.iter().map(unseen)
 }

@@ -23,7 +23,7 @@ pub use ended::{Ended, at_the_end, explain_ended, filling};
 pub use memory::{MemoryBalance, Part, anatomy};
 pub use story::{Life, Story};
 
-use crate::judge::{Judgement, Lacking, What};
+use crate::judge::{Gap, Judgement, Lacking, What};
 use crate::process::{Container, Target};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -176,6 +176,8 @@ pub struct Unseen {
     pub what: String,
     /// Why not, and what would bring it.
     pub why: String,
+    /// It is the same for every process of this host.
+    pub is_of_host: bool,
 }
 
 /// Explains a judgement. `unseen` is what the caller knows to be missing for every process.
@@ -188,7 +190,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
     let mut missing: Vec<Unseen> = judgement
         .gaps
         .iter()
-        .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why))
+        .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why && is_unread(gap)))
         .map(unseen::of_gap)
         .collect();
     if target.go.is_none() {
@@ -214,6 +216,11 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         story: judgement.story.as_ref().map(story::explain),
         ended: None,
     }
+}
+
+/// The runtime is attached to after the first samples: what lacks those alone was seen.
+fn is_unread(gap: &Gap) -> bool {
+    gap.denied > 0 || gap.unsupported * 10 > gap.samples
 }
 
 /// By what was measured mapping by mapping, or else by totals.

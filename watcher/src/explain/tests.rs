@@ -244,7 +244,11 @@ fn what_could_not_be_read_is_said_once_with_its_reason() {
         }
         assert!(gaps.push(sample));
     }
-    let known = Unseen { what: "kernel programs".to_owned(), why: "refused by this kernel".to_owned() };
+    let known = Unseen {
+        what: "kernel programs".to_owned(),
+        why: "refused by this kernel".to_owned(),
+        is_of_host: true,
+    };
     let target = target();
     let judgement = judge(&gaps, &Bounds::default(), &Thresholds::default());
     assert_eq!(judgement.verdict, Verdict::Inconclusive);

@@ -38,7 +38,7 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
     } else {
         format!("in {failed} of {} samples {reason}", gap.samples)
     };
-    Unseen { what: what.to_owned(), why }
+    unseen(what, why)
 }
 
 /// What a program that is not Go has none of. What else is judged of it is judged as of any process.
@@ -47,50 +47,60 @@ pub(super) fn not_go(target: &Target) -> Unseen {
         Some(_) => "this is no Go program",
         None => "whether this is a Go program is not known, since its executable may not be read",
     };
-    Unseen {
-        what: RUNTIME.to_owned(),
-        why: format!(
+    unseen(
+        RUNTIME,
+        format!(
             "{what}: descriptors, sockets, threads, children, mappings and memory as a whole are judged, as far as they \
              are seen"
         ),
-    }
+    )
 }
 
 /// What the captures lack, and why.
 pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
+    let unseen = lacked(lacking);
+    // What is recorded only on demand, and what this kernel refuses, is the same for all.
+    let is_of_host = match lacking {
+        Lacking::Captures | Lacking::AllStacks | Lacking::Stacks { .. } => true,
+        Lacking::SomeStacks { .. } => unseen.why == BY_CALLS,
+        _ => false,
+    };
+    Unseen { is_of_host, ..unseen }
+}
+
+fn unseen(what: &str, why: impl Into<String>) -> Unseen {
+    Unseen { what: what.to_owned(), why: why.into(), is_of_host: false }
+}
+
+fn lacked(lacking: &Lacking) -> Unseen {
     match lacking {
-        Lacking::Runtime { because } => Unseen { what: RUNTIME.to_owned(), why: because.clone() },
-        Lacking::Running(why) => Unseen {
-            what: "what it does when it runs".to_owned(),
-            why: format!("{}; what does not run does not grow", standing_still(*why)),
-        },
-        Lacking::Captures => Unseen {
-            what: "goroutines and heap by line".to_owned(),
-            why: "they are looked at one by one only while something grows".to_owned(),
-        },
-        Lacking::Goroutines => Unseen {
-            what: "goroutines one by one".to_owned(),
-            why: "the runtime's list of goroutines could not be read, or not in time, so no line is named for them"
-                .to_owned(),
-        },
-        Lacking::HeapProfile { because } => Unseen {
-            what: "heap samples".to_owned(),
-            why: match because {
+        Lacking::Runtime { because } => unseen(RUNTIME, because.as_str()),
+        Lacking::Running(why) => unseen(
+            "what it does when it runs",
+            format!("{}; what does not run does not grow", standing_still(*why)),
+        ),
+        Lacking::Captures => {
+            unseen("goroutines and heap by line", "they are looked at one by one only while something grows")
+        }
+        Lacking::Goroutines => unseen(
+            "goroutines one by one",
+            "the runtime's list of goroutines could not be read, or not in time, so no line is named for them",
+        ),
+        Lacking::HeapProfile { because } => unseen(
+            "heap samples",
+            match because {
                 Some(because) => format!("no heap samples are recorded in this program, because {because}"),
                 None => "the heap profile was not read, so no line is named for the heap".to_owned(),
             },
-        },
+        ),
         Lacking::Certainty(doubt) => of_doubt(doubt),
-        Lacking::AllStacks => Unseen {
-            what: "opening stacks".to_owned(),
-            why: "who opens a descriptor, maps memory or starts a thread is recorded only while something grows"
-                .to_owned(),
-        },
-        Lacking::Stacks { ledger, because } => {
-            Unseen { what: stacks(*ledger).to_owned(), why: because.clone() }
-        }
+        Lacking::AllStacks => unseen(
+            "opening stacks",
+            "who opens a descriptor, maps memory or starts a thread is recorded only while something grows",
+        ),
+        Lacking::Stacks { ledger, because } => unseen(stacks(*ledger), because.as_str()),
         Lacking::SomeStacks { ledger, route, accounts } => {
-            Unseen { what: stacks(*ledger).to_owned(), why: some_stacks(*ledger, *route, accounts) }
+            unseen(stacks(*ledger), some_stacks(*ledger, *route, accounts))
         }
     }
 }
@@ -111,9 +121,11 @@ fn of_doubt(doubt: &Doubt) -> Unseen {
         Structure::Heap => ("runtime.gcController", "the heap", "live heap and collections"),
         Structure::Span => ("runtime.mspan", "the spans of the heap", "what the heap consists of"),
     };
-    let layout = |why: String, part: f64| Unseen {
-        what: format!("certainty about {of}"),
-        why: format!("{why}; findings that rest on it keep {:.0} % of their confidence", part * 100.0),
+    let layout = |why: String, part: f64| {
+        unseen(
+            &format!("certainty about {of}"),
+            format!("{why}; findings that rest on it keep {:.0} % of their confidence", part * 100.0),
+        )
     };
     match &doubt.why {
         Why::UnknownVersion(version) => layout(
@@ -134,7 +146,7 @@ fn of_doubt(doubt: &Doubt) -> Unseen {
             ),
             doubts::NOT_CONFIRMED,
         ),
-        Why::NotRead(why) => Unseen { what: read.to_owned(), why: why.clone() },
+        Why::NotRead(why) => unseen(read, why.as_str()),
     }
 }
 

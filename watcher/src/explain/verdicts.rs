@@ -90,7 +90,12 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(primary) = judgement.findings.first() {
         steps.push(advice::for_finding(primary).to_owned());
-        let listing = format!("`{}` lists them.", advice::listing(primary.kind, pid));
+        let no_samples = judgement.lacking.iter().any(|one| matches!(one, Lacking::HeapProfile { .. }));
+        let shows = match primary.kind {
+            Kind::Heap if no_samples => "shows how large they are",
+            _ => "lists them",
+        };
+        let listing = format!("`{}` {shows}.", advice::listing(primary.kind, pid));
         let restart = primary.exhausts.as_ref().and_then(super::time_left::restart);
         steps.push([Some(listing), restart].into_iter().flatten().collect::<Vec<_>>().join(" "));
         return steps;

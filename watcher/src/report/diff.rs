@@ -4,6 +4,7 @@ mod load;
 
 pub use load::{LoadError, load};
 
+use super::folded::nameless;
 use super::json;
 use super::pprof::{self, Diff, Growth, Profile};
 use crate::explain::words;
@@ -217,7 +218,7 @@ impl Comparison {
 
     fn stack_object(&self, growth: &Growth) -> StackObject {
         let line = |frame: pprof::Frame<'_>| LineObject {
-            function: frame.function.map_or_else(|| format!("{:#x}", frame.address), |it| it.name.clone()),
+            function: frame.function.map_or_else(|| nameless(frame.address), |it| it.name.clone()),
             file: frame.function.map_or_else(String::new, |it| it.file.clone()),
             line: frame.line,
         };
@@ -289,7 +290,7 @@ fn line(frame: &pprof::Frame<'_>) -> String {
     match frame.function {
         Some(function) if function.file.is_empty() => function.name.clone(),
         Some(function) => format!("{}  {}:{}", function.name, function.file, frame.line),
-        None => format!("{:#x}", frame.address),
+        None => nameless(frame.address),
     }
 }
 

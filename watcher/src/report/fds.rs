@@ -59,10 +59,23 @@ pub struct Site {
     pub youngest: Option<Duration>,
     /// The longest that one of the closed ones was open, where it is known.
     pub longest_ended: Option<Duration>,
+    /// A few of the open ones of each kind, by number.
+    pub examples: Vec<Example>,
     /// What the open ones are; the counts add up to `outstanding`.
     pub kinds: Vec<(FdKind, u64)>,
     /// Goroutines that wait on them now, by where they are.
     pub waiting: Vec<(Arc<[Frame]>, u64)>,
+}
+
+/// One descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// What it is.
+    pub kind: FdKind,
+    /// Its number.
+    pub fd: i32,
+    /// What it refers to, printable form, where that says more: `/etc/hosts`, `listens on 127.0.0.1:8080`.
+    pub what: Option<String>,
 }
 
 /// What a descriptor is.
@@ -204,12 +217,32 @@ fn table(text: &mut String, fds: &Fds, shown: usize) -> (usize, usize, u64) {
     let lines = without_trailing_blanks(&table);
     let mut lines = lines.lines();
     _ = writeln!(text, "\n{}", lines.next().unwrap_or_default());
-    for (line, (site, _, _)) in lines.zip(&rows) {
+    for (line, (site, kind, _)) in lines.zip(&rows) {
         _ = writeln!(text, "{line}");
-        indented(text, INDENT, &fds.line(site));
+        // Below the table stands how many these are.
+        if site.creator != Creator::Before {
+            indented(text, INDENT, &fds.line(site));
+        }
+        if let Some(examples) = examples(site, kind) {
+            indented(text, INDENT, &examples);
+        }
     }
     let hidden = rows.get(shown..).unwrap_or_default();
     (rows.len(), hidden.len(), hidden.iter().map(|(_, _, number)| number).sum())
+}
+
+/// "number 3 /dev/null, 5 /etc/hosts, …": what some of a row refer to; `None` where nothing is known of them.
+fn examples(site: &Site, kind: &FdKind) -> Option<String> {
+    let of_kind = || site.examples.iter().filter(|example| example.kind == *kind);
+    of_kind().find(|example| example.what.is_some())?;
+    let named = of_kind().map(|example| match &example.what {
+        Some(what) => format!("{} {what}", example.fd),
+        None => example.fd.to_string(),
+    });
+    let named: Vec<String> = named.collect();
+    let all = site.kinds.iter().find(|(it, _)| it == kind).map_or(0, |(_, number)| *number);
+    let more = if all > named.len() as u64 { ", …" } else { "" };
+    Some(format!("number {}{more}", named.join(", ")))
 }
 
 /// What is said of a group begins here, behind its count.

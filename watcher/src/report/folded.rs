@@ -72,7 +72,7 @@ pub fn top(profile: &Profile, value: usize, rows: usize) -> String {
 /// What a frame is called: its function, or its address.
 pub(super) fn name(frame: &Frame<'_>) -> String {
     let named = frame.function.filter(|function| !function.name.is_empty());
-    named.map_or_else(|| format!("{:#x}", frame.address), |function| function.name.clone())
+    named.map_or_else(|| nameless(frame.address), |function| function.name.clone())
 }
 
 /// Semicolons part frames, and the value stands behind the last blank of a line: neither may be in a name.
@@ -105,6 +105,15 @@ pub(super) fn percent(part: i64, total: i64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits behind the point are shown")]
     let share = 100.0 * part as f64 / total as f64;
     if share.abs() >= 99.95 { format!("{share:.0}%") } else { format!("{share:.2}%") }
+}
+
+/// What stands for a frame without a name. Go's threadcreate profile has one record for all threads of which it has no
+/// stack, whose only address is the one before 0.
+pub(super) fn nameless(address: u64) -> String {
+    match address {
+        u64::MAX => "[no stack was recorded]".to_owned(),
+        address => format!("{address:#x}"),
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +149,12 @@ mod tests {
             main.main;main.serve;main.insert 3
         "]]
         .assert_eq(&folded(&sessions(), 0));
+    }
+
+    #[test]
+    fn what_has_no_stack_is_no_address() {
+        assert_eq!(super::nameless(u64::MAX), "[no stack was recorded]");
+        assert_eq!(super::nameless(0x4a0), "0x4a0");
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub fn text(memory: &Memory) -> String {
         let row = format!("{:>9}  {:>5}  {name:<16}  {meaning}", bytes(size as f64), percent(share));
         _ = writeln!(text, "{}", row.trim_end());
     };
-    for part in &memory.parts {
+    // A program that is not Go has nothing of what Go's consist of.
+    for part in memory.parts.iter().filter(|part| part.bytes > 0 || memory.process.go.is_some()) {
         line(part.bytes, part.name, part.meaning);
     }
     line(memory.unexplained_bytes, "unexplained", "");

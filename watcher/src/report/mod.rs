@@ -20,6 +20,7 @@ pub mod pulled;
 pub mod replay;
 pub mod stack;
 pub mod svg;
+pub mod teller;
 pub mod text;
 pub mod threads;
 pub mod traces;

@@ -50,7 +50,11 @@ fn described(target: &Target) -> String {
 fn suspected(suspicion: &Suspicion) -> String {
     let Suspicion { process, suspected, decided_by } = suspicion;
     let finding = &suspected.finding;
-    let evidence = finding.evidence.first().map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
+    // The headline of few that stayed says what the evidence says.
+    let begin = |text: &str| text.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
+    let says_more = |sentence: &&String| begin(sentence) != begin(&finding.headline);
+    let evidence = finding.evidence.first().filter(says_more);
+    let evidence = evidence.map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
     let line = finding.culprits.first().map(|culprit| {
         format!(", at {} ({}:{})", culprit.frame.function, culprit.frame.file, culprit.frame.line)
     });
@@ -91,7 +95,7 @@ fn health_line(health: &Health) -> String {
     )
 }
 
-fn clock_time(at: SystemTime) -> String {
+pub(super) fn clock_time(at: SystemTime) -> String {
     let zoned = jiff::Timestamp::try_from(at).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
     zoned.map_or_else(|_| "--:--:--".to_owned(), |zoned| zoned.strftime("%H:%M:%S").to_string())
 }

@@ -1,13 +1,13 @@
 //! What came from endpoints: where they are, and a pulled profile with what it took.
 
-use super::folded;
 use super::pprof::Profile;
+use super::{folded, json};
 use crate::explain::{EndpointUse, words};
-use crate::process::ProcessId;
+use crate::process::{ProcessId, Target};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The endpoints of some processes.
 #[derive(Clone, Debug, Default)]
@@ -45,10 +45,6 @@ impl FromIterator<(ProcessId, Endpoint)> for Endpoints {
 /// A profile that came.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulled<'a> {
-    /// Of which process: its name.
-    pub process: &'a str,
-    /// Its pid.
-    pub pid: i32,
     /// Which profile.
     pub name: &'static str,
     /// Where it came from.
@@ -57,6 +53,10 @@ pub struct Pulled<'a> {
     pub profile: &'a Profile,
     /// Bytes that came.
     pub bytes: usize,
+    /// Whose it is.
+    pub target: &'a Target,
+    /// When it had come.
+    pub taken: SystemTime,
     /// From connecting to the last byte.
     pub took: Duration,
     /// CPU time that the process used meanwhile, its own work included.
@@ -73,15 +73,32 @@ pub fn text(pulled: &Pulled<'_>, rows: usize) -> String {
         Ok(path) => format!("kept as {}", path.display()),
         Err(why) => format!("not kept: {why}"),
     };
+    let functions = match pulled.profile.samples.is_empty() {
+        true => empty(pulled.name).to_owned(),
+        false => format!("{shown}\n{}", folded::top(pulled.profile, value, rows)),
+    };
     format!(
-        "{} of {} (pid {}), from {}\n{}\n{kept}\n\n{shown}\n{}",
+        "{} of {} (pid {}), from {}\n{}\n{kept}\n\n{functions}",
         pulled.name,
-        pulled.process,
-        pulled.pid,
+        pulled.target.name,
+        pulled.target.id.pid,
         pulled.endpoint,
         cost(pulled.bytes as u64, pulled.took, pulled.target_cpu),
-        folded::top(pulled.profile, value, rows)
     )
+}
+
+/// What it means that a profile holds nothing.
+fn empty(profile: &str) -> &'static str {
+    match profile {
+        "block" => {
+            "The profile is empty: nothing has blocked, or the program does not record it (runtime.SetBlockProfileRate).\n"
+        }
+        "mutex" => {
+            "The profile is empty: no lock was contended, or the program does not record it \
+             (runtime.SetMutexProfileFraction).\n"
+        }
+        _ => "The profile is empty.\n",
+    }
 }
 
 /// What a pull took, in one line.
@@ -102,8 +119,10 @@ pub fn cost(bytes: u64, took: Duration, target_cpu: Option<Duration>) -> String 
 /// None that a profile can cause; what serde reports is passed on.
 pub fn json(pulled: &Pulled<'_>) -> serde_json::Result<String> {
     #[derive(Serialize)]
-    struct Object<'a> {
+    struct Object<'a, P: Serialize> {
         schema: &'static str,
+        process: P,
+        taken: Option<String>,
         pid: i32,
         name: &'a str,
         profile: &'static str,
@@ -129,8 +148,10 @@ pub fn json(pulled: &Pulled<'_>) -> serde_json::Result<String> {
     });
     let object = Object {
         schema: "watcher.pull/1",
-        pid: pulled.pid,
-        name: pulled.process,
+        process: json::target(pulled.target),
+        taken: json::timestamp(pulled.taken),
+        pid: pulled.target.id.pid,
+        name: &pulled.target.name,
         profile: pulled.name,
         endpoint: pulled.endpoint,
         bytes: pulled.bytes,

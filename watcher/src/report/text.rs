@@ -48,6 +48,24 @@ pub fn diagnosis(diagnosis: &Diagnosis, layout: Layout) -> String {
         .unwrap_or_else(|| page(diagnosis, layout, Detail::Least))
 }
 
+/// One line about one process: verdict, name, pid, and what there is to say.
+pub fn one_line(diagnosis: &Diagnosis) -> String {
+    let process = &diagnosis.process;
+    let what = match diagnosis.verdict {
+        Verdict::Healthy => String::new(),
+        _ => format!(": {}", diagnosis.headline),
+    };
+    let verdict = verdict(diagnosis.verdict, false);
+    format!("{verdict:<12}  {} (pid {}){what}", process.name, process.pid)
+}
+
+/// Broken into lines that fit. Ends in a newline.
+pub fn fitted(text: &str, layout: Layout) -> String {
+    let mut page = Page { text: String::new(), columns: layout.columns };
+    page.line(text);
+    page.text
+}
+
 /// How much is said.
 #[derive(Clone, Copy, PartialEq)]
 enum Detail {
@@ -169,7 +187,18 @@ fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
     match detail {
         Detail::Short | Detail::Least if names.is_empty() => {}
         Detail::Short | Detail::Least => {
-            page.paragraph("Not seen", &format!("{} (why: --format json)", names.join("; ")));
+            // A reason that names what would help is worth its line.
+            let told: Vec<String> = unseen
+                .iter()
+                .map(|one| {
+                    if one.why.contains('`') {
+                        format!("{}: {}", one.what, one.why)
+                    } else {
+                        one.what.clone()
+                    }
+                })
+                .collect();
+            page.paragraph("Not seen", &format!("{} (all reasons: --format json)", told.join("; ")));
         }
         Detail::Reasons => {
             let mut label = "Not seen";

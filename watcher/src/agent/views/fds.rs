@@ -1,6 +1,7 @@
 //! The open descriptors of one process, and who opened them while it was watched.
 
 use super::births::BirthWatch;
+use super::examples;
 use super::watching::{Watching, creator, unread, wait};
 use super::{GoSubject, Subject, ViewError};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
@@ -61,7 +62,18 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
     subject.subject.verify()?;
     let accounts = &opened.ledger.accounts;
     let mut sites: Vec<Site> = opened.ledger.sites.iter().map(|each| site(each, accounts)).collect();
-    sites.extend(unseen(&opened));
+    let mut unknown = unseen(&opened);
+    for each in &opened.each {
+        let site = match each.site {
+            Some(index) => sites.get_mut(index),
+            None if each.opened_at.is_none() => unknown.as_mut(),
+            None => None,
+        };
+        if let Some(site) = site {
+            examples::add(&mut site.examples, &subject.subject, &kind_of(each), &each.descriptor);
+        }
+    }
+    sites.extend(unknown);
     let mut remarks = subject.remarks(&[]);
     remarks.extend(births.remark(&watching.ledgers, id));
     remarks.extend(waiting_elsewhere(opened.waiting_elsewhere));
@@ -95,6 +107,10 @@ fn unwatched(
         waiting: Vec::new(),
     };
     let outstanding = open.len() as u64;
+    let mut site = of_unknown(Creator::Before, kinds(&what));
+    for descriptor in open.iter().filter(|it| it.kind != DescriptorType::Socket) {
+        examples::add(&mut site.examples, &subject.subject, &plain(descriptor.kind), descriptor);
+    }
     let mut remarks = subject.remarks(&[]);
     remarks.push(format!("Why: {}.", refusal.to_string().trim_end_matches('.')));
     Ok(Fds {
@@ -106,7 +122,7 @@ fn unwatched(
             accounts: Accounts { outstanding, before: outstanding, one_in: 1, ..Accounts::default() },
             remarks,
         },
-        sites: vec![of_unknown(Creator::Before, kinds(&what))],
+        sites: vec![site],
     })
 }
 
@@ -137,9 +153,14 @@ fn site(site: &ledger::Site<Descriptors>, accounts: &Accounts) -> Site {
         oldest: age(site.oldest),
         youngest: age(site.youngest),
         longest_ended: site.longest_ended,
+        examples: Vec::new(),
         kinds: kinds(&site.what),
         waiting: site.what.waiting.clone(),
     }
+}
+
+fn kind_of(each: &OpenedDescriptor) -> FdKind {
+    each.connection.as_ref().map_or_else(|| plain(each.descriptor.kind), socket)
 }
 
 /// The descriptors that nobody saw being opened.
@@ -158,7 +179,7 @@ fn unseen(opened: &OpenedDescriptors) -> Option<Site> {
         for stack in &each.waiting {
             *waiting.entry(stack).or_default() += 1;
         }
-        let kind = each.connection.as_ref().map_or_else(|| plain(each.descriptor.kind), socket);
+        let kind = kind_of(each);
         *counts.entry(kind).or_default() += 1;
     }
     let mut kinds: Vec<(FdKind, u64)> = counts.into_iter().collect();
@@ -183,6 +204,7 @@ fn of_unknown(creator: Creator, kinds: Vec<(FdKind, u64)>) -> Site {
         oldest: None,
         youngest: None,
         longest_ended: None,
+        examples: Vec::new(),
         kinds,
         waiting: Vec::new(),
     }

@@ -2,6 +2,7 @@
 //! nothing about whose memory was read.
 
 mod births;
+mod examples;
 mod fds;
 mod goroutines;
 mod heap;

@@ -56,6 +56,15 @@ struct KindObject<'a> {
     protocol: Option<&'static str>,
     state: Option<&'static str>,
     peer: Option<&'a str>,
+    /// A few of them.
+    examples: Vec<ExampleObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExampleObject<'a> {
+    fd: i32,
+    /// What it refers to, where that is known.
+    what: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +92,12 @@ impl<'a> SiteObject<'a> {
                     protocol: kind.protocol,
                     state: kind.state,
                     peer: kind.peer.as_deref(),
+                    examples: site
+                        .examples
+                        .iter()
+                        .filter(|example| example.kind == *kind)
+                        .map(|example| ExampleObject { fd: example.fd, what: example.what.as_deref() })
+                        .collect(),
                 })
                 .collect(),
             creator: CreatorObject::of(&site.creator, fds.main_module()),

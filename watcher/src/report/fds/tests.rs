@@ -1,4 +1,4 @@
-use super::{FdKind, Fds, Grouping, Site, json, profile, svg, text};
+use super::{Example, FdKind, Fds, Grouping, Site, json, profile, svg, text};
 use crate::explain::{Accounts, Frame, Route};
 use crate::report::folded::{folded, top};
 use crate::report::ledger::{COLUMNS, Creator, Watch};
@@ -27,6 +27,7 @@ fn site(creator: Creator, created: u64, ended: u64, oldest: Option<u64>, kinds: 
         youngest: oldest.map(|_| Duration::from_millis(100)),
         longest_ended: (ended > 0).then_some(Duration::from_secs(3)),
         kinds,
+        examples: Vec::new(),
         waiting: Vec::new(),
     }
 }
@@ -133,13 +134,10 @@ fn the_table_has_a_row_for_each_type_state_peer_and_opener() {
                 180  tcp socket  CLOSE_WAIT  127.0.0.1:8081     9 s
                      main.poll  example.com/parcels/courier/main.go:40
                   3  file        -           -                >10 s
-                     opened before watching began
                   3  file        -           -                  2 s
                      main.store  example.com/parcels/courier/store.go:7
                   1  epoll       -           -                >10 s
-                     opened before watching began
                   1  eventfd     -           -                >10 s
-                     opened before watching began
 
             not shown: 2 smaller groups with 2 descriptors (-n 7 shows all)
 
@@ -329,7 +327,7 @@ fn nothing_open_is_said() {
 #[test]
 fn programs_get_all_of_it() {
     expect![[r#"
-        {"schema":"watcher.fds/1","process":{"pid":812,"start_time":"1970-01-01T00:00:00Z","name":"parcels","exe":null,"exe_deleted":false,"uid":0,"go_version":"go1.26.6","module":"example.com/parcels","module_version":"(devel)","package":null,"container":null,"container_runtime":null,"restarts":0},"taken":"1970-01-01T00:00:00Z","watched_seconds":10.0,"route":"system_calls","outstanding":190,"created":415,"ended":231,"before":5,"missed":1,"without_stack":0,"corrected":2,"lost_events":0,"sampled_one_in":1,"remarks":["Go's memory could not be read."],"sites":[{"outstanding":181,"created":182,"ended":1,"oldest_seconds":9.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":180,"type":"socket","protocol":"tcp","state":"CLOSE_WAIT","peer":"127.0.0.1:8081"},{"count":1,"type":"socket","protocol":"tcp","state":"ESTABLISHED","peer":"127.0.0.1:8081"}],"creator":"seen","culprit":{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},"stack":[{"function":"syscall.connect","file":"syscall/zsyscall_linux_amd64.go","line":1428},{"function":"net.(*sysDialer).dialTCP","file":"net/tcpsock_posix.go","line":80},{"function":"net/http.(*Transport).dialConn","file":"net/http/transport.go","line":1683},{"function":"runtime.goexit","file":"runtime/asm_amd64.s","line":1693}],"started_by":[[{"function":"net/http.(*Transport).queueForDial","file":"net/http/transport.go","line":1494},{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":20}]],"waiting":[{"goroutines":181,"stack":[{"function":"internal/poll.(*FD).Read","file":"internal/poll/fd_unix.go","line":165},{"function":"main.read","file":"/src/read.go","line":5}]}]},{"outstanding":5,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":3,"type":"file","protocol":null,"state":null,"peer":null},{"count":1,"type":"epoll","protocol":null,"state":null,"peer":null},{"count":1,"type":"eventfd","protocol":null,"state":null,"peer":null}],"creator":"before","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":3,"created":213,"ended":210,"oldest_seconds":2.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":3,"type":"file","protocol":null,"state":null,"peer":null}],"creator":"seen","culprit":{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},"stack":[{"function":"os.OpenFile","file":"os/file.go","line":385},{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":23}],"started_by":[],"waiting":[]},{"outstanding":1,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":1,"type":"socket","protocol":"unix","state":"ESTABLISHED","peer":"@bus"}],"creator":"missed","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":0,"created":20,"ended":20,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":3.0,"descriptors":[],"creator":"seen","culprit":{"function":"main.look","file":"/src/look.go","line":3},"stack":[{"function":"main.look","file":"/src/look.go","line":3}],"started_by":[],"waiting":[]}]}
+        {"schema":"watcher.fds/1","process":{"pid":812,"start_time":"1970-01-01T00:00:00Z","name":"parcels","exe":null,"exe_deleted":false,"uid":0,"go_version":"go1.26.6","module":"example.com/parcels","module_version":"(devel)","package":null,"container":null,"container_runtime":null,"restarts":0},"taken":"1970-01-01T00:00:00Z","watched_seconds":10.0,"route":"system_calls","outstanding":190,"created":415,"ended":231,"before":5,"missed":1,"without_stack":0,"corrected":2,"lost_events":0,"sampled_one_in":1,"remarks":["Go's memory could not be read."],"sites":[{"outstanding":181,"created":182,"ended":1,"oldest_seconds":9.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":180,"type":"socket","protocol":"tcp","state":"CLOSE_WAIT","peer":"127.0.0.1:8081","examples":[]},{"count":1,"type":"socket","protocol":"tcp","state":"ESTABLISHED","peer":"127.0.0.1:8081","examples":[]}],"creator":"seen","culprit":{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},"stack":[{"function":"syscall.connect","file":"syscall/zsyscall_linux_amd64.go","line":1428},{"function":"net.(*sysDialer).dialTCP","file":"net/tcpsock_posix.go","line":80},{"function":"net/http.(*Transport).dialConn","file":"net/http/transport.go","line":1683},{"function":"runtime.goexit","file":"runtime/asm_amd64.s","line":1693}],"started_by":[[{"function":"net/http.(*Transport).queueForDial","file":"net/http/transport.go","line":1494},{"function":"main.poll","file":"example.com/parcels/courier/main.go","line":40},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":20}]],"waiting":[{"goroutines":181,"stack":[{"function":"internal/poll.(*FD).Read","file":"internal/poll/fd_unix.go","line":165},{"function":"main.read","file":"/src/read.go","line":5}]}]},{"outstanding":5,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":3,"type":"file","protocol":null,"state":null,"peer":null,"examples":[]},{"count":1,"type":"epoll","protocol":null,"state":null,"peer":null,"examples":[]},{"count":1,"type":"eventfd","protocol":null,"state":null,"peer":null,"examples":[]}],"creator":"before","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":3,"created":213,"ended":210,"oldest_seconds":2.0,"youngest_seconds":0.1,"longest_ended_seconds":3.0,"descriptors":[{"count":3,"type":"file","protocol":null,"state":null,"peer":null,"examples":[]}],"creator":"seen","culprit":{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},"stack":[{"function":"os.OpenFile","file":"os/file.go","line":385},{"function":"main.store","file":"example.com/parcels/courier/store.go","line":7},{"function":"main.main","file":"example.com/parcels/courier/main.go","line":23}],"started_by":[],"waiting":[]},{"outstanding":1,"created":0,"ended":0,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":null,"descriptors":[{"count":1,"type":"socket","protocol":"unix","state":"ESTABLISHED","peer":"@bus","examples":[]}],"creator":"missed","culprit":null,"stack":[],"started_by":[],"waiting":[]},{"outstanding":0,"created":20,"ended":20,"oldest_seconds":null,"youngest_seconds":null,"longest_ended_seconds":3.0,"descriptors":[],"creator":"seen","culprit":{"function":"main.look","file":"/src/look.go","line":3},"stack":[{"function":"main.look","file":"/src/look.go","line":3}],"started_by":[],"waiting":[]}]}
     "#]].assert_eq(&json(&fds()).unwrap());
 }
 
@@ -372,4 +370,23 @@ fn a_flame_graph_says_how_many() {
     ] {
         assert!(svg.contains(text), "{text} in {svg}");
     }
+}
+
+#[test]
+fn some_of_a_row_are_named_by_number() {
+    let mut fds = fds();
+    let listener = kind("socket", Some("LISTEN"), None);
+    let mut before =
+        site(Creator::Before, 0, 0, None, vec![(kind("file", None, None), 5), (listener.clone(), 1)]);
+    let file = |fd, what: &str| Example { kind: kind("file", None, None), fd, what: Some(what.to_owned()) };
+    before.examples = vec![file(3, "/etc/hosts"), file(7, "/var/log/a b")];
+    let what = Some("listens on 127.0.0.1:8080".to_owned());
+    before.examples.push(Example { kind: listener, fd: 4, what });
+    fds.sites = vec![before];
+    let shown = text(&fds, Grouping::None, 20);
+    assert!(shown.contains("number 3 /etc/hosts, 7 /var/log/a b, …\n"), "{shown}");
+    assert!(shown.contains("number 4 listens on 127.0.0.1:8080\n"), "{shown}");
+    assert!(!shown.contains("         opened before watching began"), "{shown}");
+    let told = json(&fds).unwrap();
+    assert!(told.contains("{\"fd\":3,\"what\":\"/etc/hosts\"}"), "{told}");
 }
