@@ -12,10 +12,12 @@ mod since;
 mod story;
 mod survivors;
 mod time_left;
+mod unnoticed;
 mod unseen;
 mod verdicts;
 pub mod words;
 
+pub use crate::judge::readings::Reading;
 pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
 pub use crate::sample::pulls::{EndpointUse, PullCost};
@@ -47,14 +49,20 @@ pub struct Diagnosis {
     pub suspected: Vec<Suspected>,
     /// What does not leak, and how we know.
     pub ruled_out: Vec<RuledOut>,
+    /// What each kind was, and what leak of it may have gone unnoticed.
+    pub readings: Vec<Reading>,
     /// What could not be decided, and what it would take.
     pub undecided: Vec<Undecided>,
     /// What resident memory is made of, as far as it is read; `None` where it could not be read.
     pub memory: Option<MemoryBalance>,
     /// The process's own endpoint, and what asking it took; `None` where nothing was asked.
     pub endpoint: Option<EndpointUse>,
+    /// What leak of the kinds that were ruled out would not have shown, in one sentence; `None` where none was.
+    pub unnoticed: Option<String>,
     /// What could not be seen.
     pub unseen: Vec<Unseen>,
+    /// Length of the window that should decide all that a longer one can decide, in seconds; `None` where none can.
+    pub need_seconds: Option<f64>,
     /// What to do next, in the order in which to do it.
     pub next_steps: Vec<String>,
     /// What the earlier lives of the program show together with this one.
@@ -205,13 +213,16 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         samples: judgement.samples,
         verdict: judgement.verdict,
         headline: verdicts::headline(judgement, &findings, &suspected),
+        need_seconds: verdicts::waiting_time(judgement).filter(|_| judgement.findings.is_empty()),
         next_steps: verdicts::next_steps(judgement, target.id.pid),
         findings,
         suspected,
         ruled_out,
+        readings: judgement.readings.clone(),
         undecided,
         memory: memory_of(judgement),
         endpoint: judgement.endpoint.clone(),
+        unnoticed: unnoticed::sentence(judgement),
         unseen: missing,
         story: judgement.story.as_ref().map(story::explain),
         ended: None,

@@ -197,15 +197,15 @@ fn memory_and_a_filling_pool() {
             beat.established += [0, 20, 36, 49, 59, 67, 74, 79, 83, 86, 89, 91, 92, 94, 95, 96][second / 3];
         }),
         expect![[r#"
-            Inconclusive: No verdict yet; 90 s of watching should bring one
+            Inconclusive: No verdict yet; 95 s of watching should bring one
             not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
             not Thread: OS threads stayed at 8. [threads 8]
             not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-            perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills; watching for 90 s should decide.
+            perhaps Connection: Sockets rise by 1.81 per second, but ever more slowly, as a pool does that fills.
             perhaps Heap: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
             perhaps Mapping: Resident pages of mapped files grow by 512 KiB per second; reading through a mapped file does that, and the kernel takes them back when it needs to.
             perhaps Native: Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed memory not yet returned, or C memory is not read.
-            next: Watch for longer: --duration 90s.
+            next: Watch for longer: --duration 95s.
             next: Watch the memory for some minutes more: what a garbage collector frees it gives back late, so that a rise that ends is none.
         "#]],
     );
@@ -220,15 +220,15 @@ fn too_short() {
     check(
         &short,
         expect![[r#"
-            Inconclusive: No verdict yet; 25 s of watching should bring one
-            perhaps Fd: Descriptors that are no sockets: 14 s are too short, 25 s are needed at least.
-            perhaps Connection: Sockets: 14 s are too short, 25 s are needed at least.
-            perhaps Thread: OS threads: 14 s are too short, 25 s are needed at least.
-            perhaps Child: Children that exited and were not waited for: 14 s are too short, 25 s are needed at least.
-            perhaps Mapping: Memory mappings: 14 s are too short, 25 s are needed at least.
-            perhaps Heap: Bytes of anonymous memory, Go heap and native together,: 14 s are too short, 25 s are needed at least.
-            perhaps Native: Bytes of anonymous memory, Go heap and native together,: 14 s are too short, 25 s are needed at least.
-            next: Watch for longer: --duration 25s.
+            Inconclusive: No verdict yet; 30 s of watching should bring one
+            perhaps Fd: Descriptors that are no sockets: 14 s of watching are too short.
+            perhaps Connection: Sockets: 14 s of watching are too short.
+            perhaps Thread: OS threads: 14 s of watching are too short.
+            perhaps Child: Children that exited and were not waited for: 14 s of watching are too short.
+            perhaps Mapping: Memory mappings: 14 s of watching are too short.
+            perhaps Heap: Bytes of anonymous memory, Go heap and native together,: 14 s of watching are too short.
+            perhaps Native: Bytes of anonymous memory, Go heap and native together,: 14 s of watching are too short.
+            next: Watch for longer: --duration 30s.
         "#]],
     );
 }
@@ -323,17 +323,17 @@ fn goroutines_that_are_stuck() {
     check(
         &watched(|_| 1_010, |_| vec![(HANDLER, crowd(100, 1_000, None))]),
         expect![[r#"
-        Inconclusive: No verdict yet; 2 min 30 s of watching should bring one
-        not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
-        not Connection: Sockets stayed at 3. [sockets 3]
-        not Thread: OS threads stayed at 8. [threads 8]
-        not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
-        not Mapping: Memory mappings stayed at 60. [mappings 60]
-        not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
-        perhaps Goroutine: Goroutines are 1,000 at one line, always the same ones; whether any of them has run meanwhile shows after a collection, and watching for 2 min 30 s should show one.
-        next: Watch for longer: --duration 3m.
-    "#]],
+            Inconclusive: No verdict yet; 3 min of watching should bring one
+            not Fd: Descriptors that are no sockets stayed at 5. [descriptors 5]
+            not Connection: Sockets stayed at 3. [sockets 3]
+            not Thread: OS threads stayed at 8. [threads 8]
+            not Child: Children that exited and were not waited for stayed at 0. [unreaped children 0]
+            not Mapping: Memory mappings stayed at 60. [mappings 60]
+            not Heap: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            not Native: Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB. [anonymous memory 40 MiB]
+            perhaps Goroutine: Goroutines are 1,000 at one line, always the same ones; whether any of them has run meanwhile shows after the next collection.
+            next: Watch for longer: --duration 3m.
+        "#]],
     );
 }
 

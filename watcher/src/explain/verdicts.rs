@@ -38,28 +38,10 @@ fn suspicion(one: &Suspected) -> String {
 }
 
 /// The window that should decide what a longer window can decide.
-fn waiting_time(judgement: &Judgement) -> Option<f64> {
-    let undecided = judgement.undecided.iter().filter_map(|one| need_seconds(&one.why, judgement));
+pub(super) fn waiting_time(judgement: &Judgement) -> Option<f64> {
+    let undecided = judgement.undecided.iter().filter_map(|one| one.why.need_seconds());
     let suspected = judgement.suspected.iter().filter_map(|one| one.need_seconds);
-    undecided.chain(suspected).max_by(f64::total_cmp)
-}
-
-fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
-    match *why {
-        UndecidedWhy::TooShort { need_seconds, .. }
-        | UndecidedWhy::Ambiguous { need_seconds, .. }
-        | UndecidedWhy::Unmoved { need_seconds, .. }
-        | UndecidedWhy::TooFewCollections { need_seconds, .. } => Some(need_seconds),
-        UndecidedWhy::TooFewSamples { need, .. } => {
-            let beats = judgement.samples.saturating_sub(1).max(1) as f64;
-            (judgement.window_seconds > 0.0).then(|| judgement.window_seconds / beats * need as f64)
-        }
-        UndecidedWhy::NotRead
-        | UndecidedWhy::WithinACycle { .. }
-        | UndecidedWhy::CompositionUnknown { .. }
-        | UndecidedWhy::NeverCollected { .. }
-        | UndecidedWhy::Stored { .. } => None,
-    }
+    undecided.chain(suspected).max_by(f64::total_cmp).map(words::rounded_up)
 }
 
 /// What grows with what is stored, in a line.
@@ -105,7 +87,7 @@ pub(super) fn next_steps(judgement: &Judgement, pid: i32) -> Vec<String> {
         return steps;
     }
     if let Some(seconds) = waiting_time(judgement) {
-        steps.push(format!("Watch for longer: --duration {}.", words::advised_duration(seconds)));
+        steps.push(format!("Watch for longer: --duration {}.", words::as_flag(seconds)));
     }
     let growing = |one: &Unjudged| matches!(one.why, UndecidedWhy::CompositionUnknown { .. });
     if judgement.undecided.iter().any(growing) {
@@ -285,72 +267,51 @@ fn steady_subject(kind: Kind) -> (&'static str, &'static str) {
 pub(super) fn undecided(one: &Unjudged) -> Undecided {
     let (what, phrase) = steady_subject(one.kind);
     let unit = one.kind.unit();
-    let (reason, need_seconds) = match one.why {
+    // How long to watch is said once for all of them.
+    let reason = match one.why {
         UndecidedWhy::Stored { per_second, written_per_second, ref place, ref file } => {
-            (stored(per_second, written_per_second, place.as_ref(), file), None)
+            stored(per_second, written_per_second, place.as_ref(), file)
         }
-        UndecidedWhy::TooFewSamples { have, need } => {
-            (format!("{have} readings are too few, {need} are needed"), None)
+        UndecidedWhy::TooFewSamples { have, need, .. } => {
+            format!("{have} readings are too few, {need} are needed")
         }
-        UndecidedWhy::TooShort { have_seconds, need_seconds } => {
-            let (have, need) = (duration(have_seconds), duration(need_seconds));
-            (format!("{have} are too short, {need} are needed at least"), Some(need_seconds))
+        UndecidedWhy::TooShort { have_seconds, .. } => {
+            format!("{} of watching are too short", duration(have_seconds))
         }
-        UndecidedWhy::NotRead => ("could not be read".to_owned(), None),
-        UndecidedWhy::Ambiguous { per_second, slowing, need_seconds } => {
+        UndecidedWhy::NotRead => "could not be read".to_owned(),
+        UndecidedWhy::Ambiguous { per_second, slowing, .. } => {
             let because = if slowing {
                 "but ever more slowly, as a pool does that fills"
             } else {
                 "but not steadily or not long enough to be told from warm-up or load"
             };
-            let (rate, need) = (rate(per_second, unit), duration(need_seconds));
-            (format!("rise by {rate}, {because}; watching for {need} should decide"), Some(need_seconds))
+            format!("rise by {}, {because}", rate(per_second, unit))
         }
-        UndecidedWhy::Unmoved { count, need_seconds } => {
-            let (count, need) = (words::count(count as f64), duration(need_seconds));
-            (
-                format!(
-                    "are {count} at one line, always the same ones; whether any of them has run meanwhile shows \
-                     after a collection, and watching for {need} should show one"
-                ),
-                Some(need_seconds),
-            )
-        }
-        UndecidedWhy::TooFewCollections { have, need, need_seconds } => {
+        UndecidedWhy::Unmoved { count, .. } => format!(
+            "are {} at one line, always the same ones; whether any of them has run meanwhile shows after the next \
+             collection",
+            words::count(count as f64)
+        ),
+        UndecidedWhy::TooFewCollections { have, need, .. } => {
             let seen = match have {
                 0 => "no collection was seen".to_owned(),
                 1 => "only 1 collection was seen".to_owned(),
                 have => format!("only {have} collections were seen"),
             };
-            (
-                format!(
-                    "cannot be told from garbage yet: {seen}, and it takes {need}; watching for {} should show them",
-                    duration(need_seconds)
-                ),
-                Some(need_seconds),
-            )
+            format!("cannot be told from garbage yet: {seen}, and it takes {need}")
         }
         UndecidedWhy::NeverCollected { have } => {
             let seen = match have {
                 0 => "there was no collection".to_owned(),
                 have => format!("{} tell too little", counted(have, "collection", "collections")),
             };
-            (
-                format!(
-                    "cannot be told from garbage: {seen}, and the program has switched them off (GOGC=off)"
-                ),
-                None,
-            )
+            format!("cannot be told from garbage: {seen}, and the program has switched them off (GOGC=off)")
         }
-        UndecidedWhy::WithinACycle { rise_bytes } => (
-            format!(
-                "moved by {}, which is less than garbage between two collections makes; a longer window would tell \
-                 more",
-                quantity(rise_bytes, Unit::Bytes)
-            ),
-            None,
+        UndecidedWhy::WithinACycle { rise_bytes, .. } => format!(
+            "moved by {}, which is less than garbage between two collections makes",
+            quantity(rise_bytes, Unit::Bytes)
         ),
-        UndecidedWhy::CompositionUnknown { part, per_second } => (composition(part, per_second), None),
+        UndecidedWhy::CompositionUnknown { part, per_second } => composition(part, per_second),
     };
     let why = match one.why {
         UndecidedWhy::CompositionUnknown { .. } => format!("{reason}."),
@@ -367,7 +328,7 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             format!("{what} {reason}.")
         }
     };
-    Undecided { kind: one.kind, why, phrase, reason, need_seconds }
+    Undecided { kind: one.kind, why, phrase, reason, need_seconds: one.why.need_seconds() }
 }
 
 /// Resident memory that grows, and why that decides nothing.

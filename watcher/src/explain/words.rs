@@ -74,12 +74,22 @@ pub fn rate(per_second: f64, unit: Unit) -> String {
     }
 }
 
-/// The shortest round duration that is long enough, as the command line takes it: `50s`, `3m`, `2h`.
-pub fn advised_duration(seconds: f64) -> String {
+/// The next round duration that is no shorter, with a little to spare: seconds may be lost before the first reading.
+pub fn rounded_up(seconds: f64) -> f64 {
+    let step = match seconds {
+        seconds if seconds <= 114.0 => 5.0,
+        seconds if seconds <= 2.0 * 3600.0 => 60.0,
+        _ => 3600.0,
+    };
+    (seconds * 1.05 / step).ceil() * step
+}
+
+/// A round duration as the command line takes it: `50s`, `3m`, `2h`.
+pub fn as_flag(seconds: f64) -> String {
     match seconds {
-        seconds if seconds <= 120.0 => format!("{:.0}s", (seconds / 5.0).ceil() * 5.0),
-        seconds if seconds <= 2.0 * 3600.0 => format!("{:.0}m", (seconds / 60.0).ceil()),
-        seconds => format!("{:.0}h", (seconds / 3600.0).ceil()),
+        seconds if seconds <= 120.0 => format!("{seconds:.0}s"),
+        seconds if seconds % 3600.0 == 0.0 => format!("{:.0}h", seconds / 3600.0),
+        seconds => format!("{:.0}m", seconds / 60.0),
     }
 }
 

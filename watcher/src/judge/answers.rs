@@ -6,6 +6,13 @@
 use super::{Bounds, Finding, Kind, MemoryPart, Steady, Suspected, Undecided, UndecidedWhy, Verdict};
 use crate::store::Window;
 
+/// Memory that has risen by this much has left what garbage between two collections explains.
+const LEAVES_A_CYCLE_BYTES: f64 = 48.0 * 1024.0 * 1024.0;
+/// Nobody is asked to watch for less.
+const LEAST_MORE_SECONDS: f64 = 90.0;
+/// ... nor for more, where it hardly moves.
+const MOST_SECONDS: f64 = 3_600.0;
+
 /// Every kind, in the order in which they are judged.
 const KINDS: [Kind; 8] = [
     Kind::Fd,
@@ -68,7 +75,13 @@ fn of_memory(window: &Window) -> UndecidedWhy {
         range.map_or(Some((bytes, bytes)), |(low, high)| Some((low.min(bytes), high.max(bytes))))
     });
     match range {
-        Some((low, high)) => UndecidedWhy::WithinACycle { rise_bytes: high - low },
+        Some((low, high)) => {
+            let rise_bytes = high - low;
+            let seconds = window.seconds();
+            let need_seconds = (LEAVES_A_CYCLE_BYTES / rise_bytes.max(1.0) * seconds)
+                .clamp((2.0 * seconds).max(LEAST_MORE_SECONDS), MOST_SECONDS.max(2.0 * seconds));
+            UndecidedWhy::WithinACycle { rise_bytes, need_seconds }
+        }
         None => UndecidedWhy::NotRead,
     }
 }

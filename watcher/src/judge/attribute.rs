@@ -67,6 +67,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         suspected,
         steady,
         undecided,
+        readings: Vec::new(),
         window_seconds: window.seconds(),
         samples: window.len(),
         gaps: gaps::of(window),

@@ -2,6 +2,7 @@
 
 use super::few::{Alike, Few, leaves_room};
 use super::growth::{Course, course};
+use super::shape::tail;
 use super::survivors::{Book, LEAST_COUNT};
 use super::{Kind, Outcome, Thresholds};
 use crate::store::Window;
@@ -20,6 +21,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     };
     // Whoever still runs is waited for later; only who has exited is kept.
     let Some(book) = Book::open(window, &captures.children, LEAST_COUNT, |site| Some(site.what.zombies))
+        .map(|book| book.beside(tail(&series, Kind::Child.unit())))
     else {
         return vec![by_total(&course).unwrap_or_else(|| Outcome::of(Kind::Child, course, |_| {}))];
     };
@@ -28,7 +30,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         .suspects(Kind::Child, &course, captures, |_| {
             Some(Alike { before: u64::MAX, now: u64::MAX, is_close: true })
         })
-        .or_else(|| by_total(&course));
+        .or_else(|| by_total(&course).map(|outcome| book.named(outcome, captures)));
     vec![
         suspected
             .unwrap_or_else(|| Outcome::of(Kind::Child, course, |finding| book.describe(finding, captures))),

@@ -5,6 +5,7 @@ use super::composition::{part_course, part_series};
 use super::culprit::{self, Owner, owner, package};
 use super::few::Alike;
 use super::growth::{Course, Growth, course};
+use super::shape::tail;
 use super::survivors::{Book, LEAST_COUNT, ends_in_library};
 use super::{
     Evidence, Finding, Kind, Outcome, Thresholds, Undecided, collector, descriptors, few, goroutines,
@@ -14,7 +15,7 @@ use crate::sample::connections::{ConnectionGroup, Connections, Peer};
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::ledger::{Descriptors, Site};
 use crate::socket::{Family, SocketState};
-use crate::store::{Captures, Window};
+use crate::store::{Captures, Series, Window};
 use std::collections::BTreeMap;
 
 /// State and peer are named where they make up this part of the growth.
@@ -27,11 +28,7 @@ const CLOSE_WAIT_SHARE: f64 = 0.3;
 /// Judges the sockets.
 pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let unit = Kind::Connection.unit();
-    let series = window.series(|sample| {
-        let connections = sample.connections.seen()?;
-        Some((sample.connections.at, connected(connections) as f64))
-    });
-    let sockets = part_series(window, sockets_of);
+    let (series, sockets) = (by_connections(window), part_series(window, sockets_of));
     let course_of_all = if series.values.len() >= thresholds.min_samples.max(sockets.values.len()) {
         course(&series, unit, thresholds)
     } else if let Some(why) = descriptors::unread(window) {
@@ -47,11 +44,12 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         other => close_wait_course(window, thresholds).unwrap_or(other),
     };
     let captures = window.captures();
-    let by_total = |course: &Course| {
-        let dense = if series.values.len() >= sockets.values.len() { &series } else { &sockets };
-        few::by_total(Kind::Connection, course, dense, LEAST_COUNT)
-    };
-    let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, open_sockets) else {
+    let dense = if series.values.len() >= sockets.values.len() { &series } else { &sockets };
+    let by_total = |course: &Course| few::by_total(Kind::Connection, course, dense, LEAST_COUNT);
+    let tail = tail(dense, unit);
+    let Some(book) =
+        Book::open(window, &captures.descriptors, LEAST_COUNT, open_sockets).map(|book| book.beside(tail))
+    else {
         return vec![by_total(&course).unwrap_or_else(|| outcome(window, course, None))];
     };
     let course = match book.decide(course) {
@@ -65,7 +63,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         name_group_of_sites(&book, &mut one.finding);
         name_caller(&book, &mut one.finding, captures);
     } else if !book.tells_all() {
-        suspected = by_total(&course);
+        suspected = by_total(&course).map(|outcome| book.named(outcome, captures));
     }
     vec![suspected.unwrap_or_else(|| outcome(window, course, Some(&book)))]
 }
@@ -83,6 +81,19 @@ fn alike(window: &Window, site: &Site<Descriptors>) -> Option<Alike> {
     // One more that is open is a pool's.
     let is_close = key.state != SocketState::Established;
     Some(Alike { before: of(first), now: of(last), is_close })
+}
+
+/// Sockets over time but listeners; where their states are read more seldom than their number, all of them.
+pub(super) fn series(window: &Window) -> Series {
+    let (connected, sockets) = (by_connections(window), part_series(window, sockets_of));
+    if connected.values.len() >= sockets.values.len() { connected } else { sockets }
+}
+
+fn by_connections(window: &Window) -> Series {
+    window.series(|sample| {
+        let connections = sample.connections.seen()?;
+        Some((sample.connections.at, connected(connections) as f64))
+    })
 }
 
 /// The outcome for this course, with all that is known of the sockets that grow.
@@ -111,7 +122,7 @@ pub(super) fn described(window: &Window, growth: Growth) -> Outcome {
 }
 
 /// Sockets of a site but its listeners; `None` for a site that makes other things.
-fn open_sockets(site: &Site<Descriptors>) -> Option<u64> {
+pub(super) fn open_sockets(site: &Site<Descriptors>) -> Option<u64> {
     if !descriptors::makes_sockets(site) {
         return None;
     }

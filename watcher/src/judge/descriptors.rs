@@ -3,12 +3,13 @@
 use super::composition::{are_told, part_course, part_series, readings};
 use super::few::Alike;
 use super::growth::{Course, Growth, course};
+use super::shape::tail;
 use super::survivors::{Book, LEAST_COUNT};
 use super::{Evidence, Finding, Kind, Outcome, Thresholds, UndecidedWhy, collector, culprit, few};
 use crate::descriptor::DescriptorType;
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::ledger::{Descriptors, Site};
-use crate::store::Window;
+use crate::store::{Series, Window};
 
 /// Confidence lost where nothing says what the growing descriptors are.
 const TYPES_UNKNOWN: f64 = 0.2;
@@ -23,7 +24,10 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     let by_total = |course: &Course| {
         few::by_total(Kind::Fd, course, &part_series(window, DescriptorTypes::without_sockets), LEAST_COUNT)
     };
-    let Some(book) = Book::open(window, &captures.descriptors, LEAST_COUNT, files) else {
+    let tail = tail(&part_series(window, DescriptorTypes::without_sockets), Kind::Fd.unit());
+    let Some(book) =
+        Book::open(window, &captures.descriptors, LEAST_COUNT, files).map(|book| book.beside(tail))
+    else {
         return vec![by_total(&course).unwrap_or_else(|| outcome(window, course, None))];
     };
     let course = match book.decide(course) {
@@ -45,7 +49,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     if let Some(Outcome::Suspected(one)) = &mut suspected {
         name_type_of_sites(&book, &mut one.finding);
     } else if !book.tells_all() {
-        suspected = by_total(&course);
+        suspected = by_total(&course).map(|outcome| book.named(outcome, captures));
     }
     vec![suspected.unwrap_or_else(|| outcome(window, course, Some(&book)))]
 }
@@ -72,6 +76,15 @@ pub(super) fn described(window: &Window, growth: Growth) -> Outcome {
     outcome(window, Course::Grows(growth), book.as_ref())
 }
 
+/// Descriptors that are no sockets over time; where their types are not read, all of them.
+pub(super) fn series(window: &Window) -> Series {
+    let own = part_series(window, DescriptorTypes::without_sockets);
+    if own.values.is_empty() {
+        return window.series(|sample| Some((sample.descriptors.at, *sample.descriptors.seen()? as f64)));
+    }
+    own
+}
+
 /// Without types the growth of all descriptors is all there is; it is said as what it most often is.
 fn by_totals(window: &Window, thresholds: &Thresholds) -> Course {
     let unit = Kind::Fd.unit();
@@ -90,7 +103,7 @@ fn by_totals(window: &Window, thresholds: &Thresholds) -> Course {
 }
 
 /// Descriptors of a site that are no sockets; `None` for a site that makes sockets.
-fn files(site: &Site<Descriptors>) -> Option<u64> {
+pub(super) fn files(site: &Site<Descriptors>) -> Option<u64> {
     (!makes_sockets(site)).then(|| {
         let files = site.what.types.iter().filter(|(kind, _)| *kind != DescriptorType::Socket);
         files.map(|(_, count)| count).sum()

@@ -17,11 +17,11 @@ const EARLY: f64 = 0.67;
 /// A single thing says something only where so many like it were there before: it is one more of them.
 const ALIKE: u64 = 3;
 /// What may leak and is not proven, where confidence is a leak's probability.
-const CONFIDENCE: f64 = 0.4;
+pub(super) const CONFIDENCE: f64 = 0.4;
 /// By how much longer than the pace says one should watch: what comes at random comes late at times.
-const MARGIN: f64 = 1.25;
+pub(super) const MARGIN: f64 = 1.25;
 /// Nobody is asked to watch for less than this, in seconds.
-const LEAST_MORE_SECONDS: f64 = 90.0;
+pub(super) const LEAST_MORE_SECONDS: f64 = 90.0;
 
 /// Things like those that came: of the same type, or in the same state towards the same peer.
 #[derive(Clone, Copy, Debug, PartialEq)]

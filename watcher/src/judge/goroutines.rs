@@ -61,11 +61,8 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         }
         Course::Grows(_) | Course::Undecided(_) => {}
     }
-    let suspected = few::suspects(&course, &series, captures);
-    vec![
-        suspected
-            .unwrap_or_else(|| Outcome::of(Kind::Goroutine, course, |finding| attribute(finding, captures))),
-    ]
+    let kept = few::found(&course, &series, captures).or_else(|| few::suspects(&course, &series, captures));
+    vec![kept.unwrap_or_else(|| Outcome::of(Kind::Goroutine, course, |finding| attribute(finding, captures)))]
 }
 
 /// Goroutines that one `go` statement created.

@@ -4,7 +4,7 @@
 //! Growth counts only where it is significant against every null of [`super::trend`], present in each quarter of
 //! the window, larger than noise, and not slowing down. Whatever rises but fails one of these is ambiguous.
 
-use super::shape::{self, Fall};
+use super::shape::{self, Fall, Tail};
 use super::trend::Trend;
 use super::{Evidence, Rate, SteadyWhy, Thresholds, UndecidedWhy, Unit};
 use crate::store::Series;
@@ -75,12 +75,15 @@ pub fn course(series: &Series, unit: Unit, thresholds: &Thresholds) -> Course {
         return Course::Undecided(UndecidedWhy::NotRead);
     }
     let have_seconds = series.seconds[have - 1] - series.seconds[0];
-    if have < thresholds.min_samples {
-        return Course::Undecided(UndecidedWhy::TooFewSamples { have, need: thresholds.min_samples });
-    }
+    // At this beat.
+    let for_samples = have_seconds / (have - 1).max(1) as f64 * thresholds.min_samples as f64;
     if have_seconds < thresholds.min_seconds {
-        let need_seconds = thresholds.min_seconds;
+        let need_seconds = thresholds.min_seconds.max(for_samples);
         return Course::Undecided(UndecidedWhy::TooShort { have_seconds, need_seconds });
+    }
+    if have < thresholds.min_samples {
+        let need = thresholds.min_samples;
+        return Course::Undecided(UndecidedWhy::TooFewSamples { have, need, need_seconds: for_samples });
     }
     let Some(whole) = Trend::of(series) else {
         return Course::Undecided(UndecidedWhy::NotRead);
@@ -114,7 +117,32 @@ pub fn course(series: &Series, unit: Unit, thresholds: &Thresholds) -> Course {
     if trend.p_falling < thresholds.max_p_value && trend.rise < -min_rise {
         return Course::Steady(SteadyWhy::Falling { from: trend.from, to: trend.to });
     }
-    rising(series, &trend, min_rise, thresholds)
+    let course = rising(series, &trend, min_rise, thresholds);
+    match shape::tail(series, unit) {
+        Some(tail) => since_it_began(course, &tail, series, &trend),
+        None => course,
+    }
+}
+
+/// What was level and rises now is no line through all of the window: how fast it rises is told from its begin on. A
+/// short rise is neither a leak nor none.
+fn since_it_began(course: Course, tail: &Tail, series: &Series, whole: &Trend) -> Course {
+    let rise = || {
+        let from = series.values.get(tail.begins).copied().unwrap_or(whole.from);
+        let samples = series.values.len() - tail.begins;
+        Evidence::Rose { from, to: whole.to, seconds: tail.seconds, samples }
+    };
+    match course {
+        Course::Grows(growth) => Course::Grows(Growth { rate: tail.rate, evidence: vec![rise()], ..growth }),
+        Course::Steady(SteadyWhy::Flat { .. }) | Course::Undecided(UndecidedWhy::Ambiguous { .. }) => {
+            Course::Undecided(UndecidedWhy::Ambiguous {
+                per_second: tail.rate.per_second,
+                slowing: false,
+                need_seconds: more_seconds(whole),
+            })
+        }
+        other => other,
+    }
 }
 
 /// The smallest change that counts: so many units, and for bytes a part of the level.
@@ -160,12 +188,36 @@ pub(super) fn creep(series: &Series, min_rise: f64) -> Option<Course> {
     Some(Course::Undecided(UndecidedWhy::Ambiguous { per_second, slowing: false, need_seconds }))
 }
 
+/// Bytes by which a series has risen in each third of the window, all but for wobbles; `None` where it did not, or by
+/// less than `least`. The kernel counts resident pages in batches, so that single steps mean nothing.
+pub(super) fn creeps(series: &Series, least: f64) -> Option<f64> {
+    let (began, ended) = (series.seconds.first()?, series.seconds.last()?);
+    let (from, to) = (series.values.first()?, series.values.last()?);
+    let rise = to - from;
+    let at = |part: f64| {
+        let index = series.seconds.partition_point(|at| *at < began + part * (ended - began));
+        series.values.get(index.min(series.values.len() - 1)).copied()
+    };
+    let (one, two) = (at(1.0 / 3.0)?, at(2.0 / 3.0)?);
+    let fallen: f64 = series.values.windows(2).map(|pair| (pair[0] - pair[1]).max(0.0)).sum();
+    let in_each = [one - from, two - one, to - two].iter().all(|third| *third >= 0.15 * rise);
+    (rise >= least && in_each && fallen <= 0.1 * rise).then_some(rise)
+}
+
 fn rising(series: &Series, trend: &Trend, min_rise: f64, thresholds: &Thresholds) -> Course {
     let flat = Course::Steady(SteadyWhy::Flat { low: trend.low, high: trend.high });
     // What rises far beyond the noise around it is not acquitted, whatever the tests think of its irregular steps.
     let hint = trend.p_rising <= HINT_P_VALUE || trend.rise >= CONSPICUOUS_RISE_OVER_NOISE * trend.noise;
     if trend.rise < min_rise || !hint {
-        return flat;
+        return if shape::leaves_its_range(&series.values, min_rise) {
+            Course::Undecided(UndecidedWhy::Ambiguous {
+                per_second: (trend.to - trend.from) / trend.seconds,
+                slowing: false,
+                need_seconds: more_seconds(trend),
+            })
+        } else {
+            flat
+        };
     }
     let quarters = shape::quarter_rises(series);
     let everywhere = shape::rises_in_every_quarter(&quarters);

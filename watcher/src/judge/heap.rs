@@ -42,6 +42,19 @@ const COVERED_BY_LAST: f64 = 1.0 / 3.0;
 /// A limit that is so far away even if nothing of all that is allocated were garbage is no reason to wait: long before
 /// that, collections tell.
 const FAR_SECONDS: f64 = 86_400.0;
+/// Where this part of all that was ever allocated was still there at the last collection, next to nothing of it is
+/// garbage, and what comes is likely to stay.
+const MOSTLY_KEPT: f64 = 0.5;
+/// Less than this, in a window, is counted of programs that rest: spans are counted whole, and none is smaller.
+const QUIET_BYTES: u64 = 4 * 1024;
+/// What is allocated and not counted yet, in spans that are being filled, of a small program.
+pub(super) const UNCOUNTED_BYTES: f64 = 16.0 * 1024.0;
+/// What one collection found beyond the one before it matters from here on, and from this part on of all that was
+/// allocated between the two: garbage goes.
+const KEPT_BYTES: f64 = 24.0 * 1024.0;
+const KEPT_PART: f64 = 0.3;
+/// From so many values on, each beyond the one before it, no chance has put them in order.
+const IN_ORDER: usize = 6;
 /// What falls back by this part of what it rises is no leak.
 const FALLS_BACK: f64 = 0.3;
 /// What one or two collections show counts from here on: a program that has just started fills a few MiB.
@@ -50,7 +63,8 @@ const CONSPICUOUS_RISE_BYTES: f64 = 16.0 * MIN_RISE_BYTES;
 const CONSPICUOUS_SHARE: f64 = 0.15;
 /// The same of what was allocated and not collected yet, most of which is garbage as a rule.
 const UNCOLLECTED_SHARE: f64 = 0.25;
-/// The runtime collects at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
+/// The runtime collects at least every two minutes (`forcegcperiod`, `runtime/proc.go`), once there was a first
+/// collection (`gcTrigger.test`, `runtime/mgc.go`).
 const FORCED_COLLECTION_SECONDS: f64 = 120.0;
 /// Of what a stack or a line keeps, this part has to be of one size for that size to be spoken of.
 const OF_ONE_SIZE: f64 = 0.8;
@@ -71,6 +85,23 @@ pub fn collections(window: &Window) -> Series {
         known = Some(cycles);
     }
     series
+}
+
+/// Live bytes over time: what each newest collection found, and before the first one all that is on the heap.
+pub(super) fn live(window: &Window) -> Series {
+    let of = |bytes: fn(&HeapCounters) -> Option<u64>| {
+        window.series(|sample| {
+            let heap = sample.runtime.seen()?.heap?;
+            Some((sample.runtime.at, bytes(&heap)? as f64))
+        })
+    };
+    let marked = of(|heap| heap.marked_bytes);
+    if marked.values.is_empty() { of(|heap| Some(heap.live_bytes)) } else { marked }
+}
+
+/// What a live heap of this size may gain between two collections without being said to grow.
+pub(super) fn little(live: f64) -> f64 {
+    MIN_RISE_BYTES.max(LITTLE_SHARE * live)
 }
 
 /// Judges the live heap; `None` where the window holds too few collections for it.
@@ -135,7 +166,19 @@ pub fn too_few(window: &Window) -> Undecided {
     let pace = by_pace.into_iter().chain(by_goal).fold(f64::INFINITY, f64::min);
     // With GOGC=off and a memory limit not even time brings one about.
     let forced = if switched_off { f64::INFINITY } else { FORCED_COLLECTION_SECONDS };
-    let need_seconds = (pace * (MIN_CYCLES + 2) as f64).min(forced * (MIN_CYCLES + 1) as f64);
+    let until_first = newest.filter(|heap| heap.marked_bytes.is_none()).and_then(|heap| {
+        let room = goal?.saturating_sub(heap.live_bytes) as f64;
+        Some(room / allocated_per_second(window)?)
+    });
+    let mut need_seconds =
+        (pace * (MIN_CYCLES + 2) as f64).min(until_first.unwrap_or(0.0) + forced * (MIN_CYCLES + 1) as f64);
+    // What is slow and seems to stay must first be so much that collections show it.
+    let may_be_kept = until_first.is_some() || is_mostly_kept(window);
+    if let Some(per_second) = allocated_per_second(window).filter(|_| may_be_kept) {
+        let live = newest.and_then(|heap| heap.marked_bytes).unwrap_or(0) as f64;
+        let shows = 1.25 * MIN_RISE_BYTES.max(least_rise_of(usize::MAX) * live) / per_second;
+        need_seconds = need_seconds.max(until_first.unwrap_or(0.0) + shows);
+    }
     let why = if need_seconds.is_finite() {
         UndecidedWhy::TooFewCollections { have, need: MIN_CYCLES, need_seconds }
     } else {
@@ -151,6 +194,18 @@ fn allocated_per_second(window: &Window) -> Option<f64> {
     (rate.is_finite() && rate > 0.0).then_some(rate)
 }
 
+/// Most of what was allocated until the collection before the window was still live then.
+fn is_mostly_kept(window: &Window) -> bool {
+    ends(window)
+        .and_then(|((_, first), _)| {
+            let marked = first.marked_bytes?;
+            let until_then =
+                first.total_allocated_bytes.saturating_sub(first.live_bytes.saturating_sub(marked));
+            (until_then > 0).then(|| marked as f64 / until_then as f64)
+        })
+        .is_some_and(|part| part >= MOSTLY_KEPT)
+}
+
 /// The first and the newest reading of the heap.
 fn ends(window: &Window) -> Option<((Moment, HeapCounters), (Moment, HeapCounters))> {
     let at = |sample: &Sample| Some((sample.runtime.at, sample.runtime.seen()?.heap?));
@@ -163,17 +218,27 @@ fn ends(window: &Window) -> Option<((Moment, HeapCounters), (Moment, HeapCounter
 /// that is allocated. Where that is little, or reaches none of the limits for long, nothing hides behind it that would
 /// matter before a longer window shows it. `seconds_left` tells of a rate when it would reach a limit, where one is
 /// known.
-pub fn acquitted(window: &Window, seconds_left: impl Fn(f64) -> Option<f64>) -> Option<SteadyWhy> {
+pub fn acquitted(
+    window: &Window,
+    age_seconds: Option<f64>,
+    seconds_left: impl Fn(f64) -> Option<f64>,
+) -> Option<SteadyWhy> {
     let (first, last) = ends(window)?;
     let live = last.1.marked_bytes.unwrap_or(0) as f64;
-    let little = MIN_RISE_BYTES.max(LITTLE_SHARE * live);
+    let little = little(live);
     let series = collections(window);
     if let (Some(at), Some(before)) = (series.seconds.last(), first.1.marked_bytes)
         && *at >= COVERED_BY_LAST * window.seconds()
     {
         let (low, high) = range(&series.values);
         let (low, high) = (low.min(before as f64), high.max(before as f64));
-        if live - before as f64 <= little {
+        let kept = live - before as f64;
+        let allocated = last.1.total_allocated_bytes.saturating_sub(first.1.total_allocated_bytes) as f64
+            + first.1.live_bytes.saturating_sub(before) as f64;
+        if kept >= KEPT_BYTES && kept >= KEPT_PART * allocated {
+            return None;
+        }
+        if kept <= little {
             return Some(SteadyWhy::LiveHeap { low, high, cycles: series.values.len() + 1 });
         }
     }
@@ -181,6 +246,13 @@ pub fn acquitted(window: &Window, seconds_left: impl Fn(f64) -> Option<f64>) -> 
         if series.values.is_empty() { last.1.live_bytes.saturating_sub(first.1.live_bytes) } else { 0 };
     let allocated =
         last.1.total_allocated_bytes.saturating_sub(first.1.total_allocated_bytes).max(uncollected);
+    // A program that has run for minutes and was never collected may have kept all it ever allocated.
+    let began = age_seconds.map(|age| age - window.seconds());
+    let is_uncollected =
+        last.1.marked_bytes.is_none() && began.is_some_and(|age| age >= FORCED_COLLECTION_SECONDS);
+    if allocated > QUIET_BYTES && (is_uncollected || is_mostly_kept(window)) {
+        return None;
+    }
     let per_second = allocated as f64 / last.0.seconds_since(&first.0).max(1.0);
     let seconds_left = seconds_left(per_second).filter(|left| *left >= FAR_SECONDS);
     let is_little = allocated as f64 <= little || seconds_left.is_some();
@@ -218,10 +290,24 @@ fn by_few(series: &Series, window: &Window) -> Course {
     let steps: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let risen: f64 = steps.iter().filter(|step| **step > 0.0).sum();
     let fallen: f64 = steps.iter().filter(|step| **step < 0.0).map(|step| -step).sum();
-    if rise < MIN_RISE_BYTES.max(0.02 * high) || fallen >= FALLS_BACK * risen || seconds <= 0.0 {
+    if seconds <= 0.0 {
         return flat;
     }
     let per_second = rise / seconds;
+    if rise < MIN_RISE_BYTES.max(0.02 * high) || fallen >= FALLS_BACK * risen {
+        let allocated = allocated_per_second(window).unwrap_or(0.0) * seconds;
+        let in_order = values.len() >= IN_ORDER || rise >= KEPT_PART * allocated;
+        let goes_on = steps.last().is_some_and(|last| *last >= 0.25 * rise / steps.len() as f64);
+        if fallen > 0.0 || rise < KEPT_BYTES || !in_order || !goes_on {
+            return flat;
+        }
+        let shows = 1.25 * MIN_RISE_BYTES.max(least_rise_of(usize::MAX) * from) / per_second;
+        return Course::Undecided(UndecidedWhy::Ambiguous {
+            per_second,
+            slowing: slows_down(times, values),
+            need_seconds: shows.max(2.0 * window.seconds()).max(90.0),
+        });
+    }
     let off_line =
         times.iter().zip(values).map(|(time, value)| (value - from - per_second * (time - began)).abs());
     let straight = off_line.fold(0.0, f64::max) <= STRAIGHT * rise;
@@ -337,5 +423,8 @@ fn by_stack(sites: &[HeapSite]) -> HashMap<&[Frame], Sizes> {
     by_stack
 }
 
+#[cfg(test)]
+#[path = "heap/slow/tests.rs"]
+mod slow_tests;
 #[cfg(test)]
 mod tests;

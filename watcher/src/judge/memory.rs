@@ -7,11 +7,11 @@
 
 mod innocents;
 
-use super::growth::{Course, Growth, course};
+use super::growth::{Course, Growth, course, creeps};
 use super::survivors::{Book, LEAST_BYTES};
 use super::{
-    Bounds, Evidence, Finding, Kind, MemoryPart, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided,
-    UndecidedWhy, Unit, exhaustion, heap,
+    Bounds, Detail, Evidence, Finding, Kind, MemoryPart, Outcome, Rate, Steady, SteadyWhy, Suspected,
+    Thresholds, Undecided, UndecidedWhy, Unit, exhaustion, few, heap,
 };
 use crate::sample::ledger::Mappings;
 use crate::sample::memory::Memory;
@@ -45,6 +45,10 @@ pub fn judge(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Vec<O
 /// about a leak: it neither accuses nor acquits.
 const COLLECTION_CYCLE_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 
+/// From so much on memory outside the Go heap that rises without a pause is no batch of the kernel's counting
+/// (`percpu_counter`, 128 KiB for each CPU at most on small machines).
+pub(super) const CREEPING_BYTES: f64 = 256.0 * 1024.0;
+
 /// A goroutine's stack begins with 2 KiB and is seldom larger than this.
 const STACK_BYTES: u64 = 8 * 1024;
 
@@ -77,6 +81,9 @@ fn told_apart(
     if let Some(native) = by_stacks(window, outside, thresholds) {
         return vec![heap, native];
     }
+    if let Some(native) = creeping(window, outside, thresholds) {
+        return vec![heap, native];
+    }
     // The Go heap with its garbage is not in it.
     let native = match course(outside, Unit::Bytes, thresholds) {
         Course::Steady(_) => together.iter().find(is_native).cloned().or_else(|| {
@@ -85,8 +92,6 @@ fn told_apart(
             let why = SteadyWhy::OutsideGo { low, high };
             Some(Outcome::Steady(Steady { kind: Kind::Native, why }))
         }),
-        // What is missing is missing for the heap alike, and said there.
-        Course::Undecided(UndecidedWhy::TooFewSamples { .. } | UndecidedWhy::TooShort { .. }) => None,
         other => growth_undecided(Kind::Native, MemoryPart::OutsideGo, other),
     };
     [heap].into_iter().chain(native).collect()
@@ -100,12 +105,20 @@ fn is_native(outcome: &&Outcome) -> bool {
 /// The live heap by its collections, and where these are too few, by what is allocated.
 fn by_collections(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> Outcome {
     let long_enough = window.seconds() >= thresholds.min_seconds && !heap::has_risen(window);
-    let acquitted = || heap::acquitted(window, |per_second| seconds_left(per_second, window, bounds));
+    let acquitted =
+        || heap::acquitted(window, bounds.age_seconds, |per_second| seconds_left(per_second, window, bounds));
     let steady = || {
         let why = if long_enough { acquitted() } else { None };
         why.map(|why| Outcome::Steady(Steady { kind: Kind::Heap, why }))
     };
     match heap::judge(window, thresholds) {
+        Some(leaks @ Outcome::Leaks(_)) => leaks,
+        // Too short for the collections, and for all that is allocated.
+        _ if window.seconds() < thresholds.min_seconds => {
+            let (have_seconds, need_seconds) = (window.seconds(), thresholds.min_seconds);
+            let why = UndecidedWhy::TooShort { have_seconds, need_seconds };
+            Outcome::Undecided(Undecided { kind: Kind::Heap, why })
+        }
         // The collections cover too little of the window for a verdict of their own.
         Some(Outcome::Undecided(one)) if matches!(one.why, UndecidedWhy::TooShort { .. }) => {
             steady().unwrap_or(Outcome::Undecided(one))
@@ -155,6 +168,57 @@ fn by_stacks(window: &Window, outside: &Series, thresholds: &Thresholds) -> Opti
     })
 }
 
+/// Memory outside the Go heap that rises all the time, by too little to accuse: C's allocator asks the system for a
+/// hundred KiB at a time.
+fn creeping(window: &Window, outside: &Series, thresholds: &Thresholds) -> Option<Outcome> {
+    if !few::leaves_room(&course(outside, Unit::Bytes, thresholds)) {
+        return None;
+    }
+    let rise = creeps(outside, CREEPING_BYTES)?;
+    let seconds = outside.seconds.last()? - outside.seconds.first()?;
+    let per_second = rise / seconds;
+    let captures = window.captures();
+    let book = Book::open(window, &captures.mappings, LEAST_BYTES, |site| {
+        (!site.what.is_runtime && !site.what.is_thread_stack)
+            .then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
+    });
+    let mut evidence = vec![Evidence::Rose {
+        from: *outside.values.first()?,
+        to: *outside.values.last()?,
+        seconds,
+        samples: outside.values.len(),
+    }];
+    evidence.extend(book.as_ref().and_then(mapped_most));
+    let mut finding = Finding {
+        kind: Kind::Native,
+        primary: false,
+        consequence_of: None,
+        confidence: few::CONFIDENCE,
+        rate: Rate { per_second, low: 0.5 * per_second, high: 2.0 * per_second },
+        exhausts: None,
+        detail: Detail::default(),
+        culprits: Vec::new(),
+        evidence,
+    };
+    let proof = match book.filter(|book| book.kept_at_all() > 0) {
+        Some(book) => {
+            book.name_most(&mut finding, captures);
+            LEAST_BYTES as f64
+        }
+        None => 3.0 * thresholds.min_rise_bytes,
+    };
+    let need_seconds =
+        Some((few::MARGIN * proof / per_second).max(2.0 * seconds).max(few::LEAST_MORE_SECONDS));
+    Some(Outcome::Suspected(Suspected { finding, need_seconds }))
+}
+
+/// What the stack with most has asked for since it was watched.
+fn mapped_most(book: &Book<'_, Mappings>) -> Option<Evidence> {
+    let top = book.most()?;
+    let (bytes, mappings) = (top.kept, top.site.outstanding);
+    Some(Evidence::Mapped { bytes, mappings, seconds: book.seconds(), by_c: top.site.what.is_native })
+}
+
 /// How much the stack that keeps most has asked for.
 fn mapped(book: &Book<'_, Mappings>, finding: &mut Finding) {
     let Some(top) = book.keepers().next() else { return };
@@ -176,6 +240,18 @@ fn outside_go(window: &Window) -> Series {
         let within = heap.in_use_bytes.saturating_add(heap.idle_bytes).saturating_add(stacks);
         Some((sample.memory.at, (memory.anon_bytes + memory.swap_bytes).saturating_sub(within) as f64))
     })
+}
+
+/// Memory outside the Go heap over time; where that is not told apart, all that is anonymous.
+pub(super) fn native(window: &Window) -> Series {
+    let outside = outside_go(window);
+    if outside.values.is_empty() {
+        return window.series(|sample| {
+            let memory = sample.memory.seen()?;
+            Some((sample.memory.at, (memory.anon_bytes + memory.swap_bytes) as f64))
+        });
+    }
+    outside
 }
 
 /// Growth of mapped pages speaks of mappings; their staying put is said by their number.

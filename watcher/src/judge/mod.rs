@@ -26,6 +26,7 @@ mod load;
 pub mod mappings;
 pub mod memory;
 mod ramp;
+pub mod readings;
 mod reasons;
 pub mod shape;
 mod since;
@@ -86,6 +87,8 @@ pub struct Judgement {
     pub steady: Vec<Steady>,
     /// What could not be decided, and what it would take.
     pub undecided: Vec<Undecided>,
+    /// What each kind was, and what leak of it may have gone unnoticed.
+    pub readings: Vec<readings::Reading>,
     /// Length of the window that was judged, in seconds.
     pub window_seconds: f64,
     /// Samples in it.
@@ -258,6 +261,13 @@ pub struct Rate {
     pub low: f64,
     /// Upper end of the interval.
     pub high: f64,
+}
+
+impl Rate {
+    /// The same with an interval that holds the rate.
+    pub fn ordered(self) -> Rate {
+        Rate { low: self.low.min(self.per_second), high: self.high.max(self.per_second), ..self }
+    }
 }
 
 /// When a limit is reached if growth goes on as it does.
@@ -441,6 +451,7 @@ pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds:
     ladder.amend(&mut outcomes);
     doubts::withhold(&mut outcomes, window, bounds);
     let mut judgement = attribute::weigh(outcomes, window, bounds);
+    judgement.readings = readings::of(window, &judgement.steady, thresholds);
     corroborate::corroborate(&mut judgement.findings, window.captures());
     doubts::lower(&mut judgement.findings, window.captures());
     judgement.lacking.extend(doubts::told(window.captures()));

@@ -138,6 +138,8 @@ pub enum UndecidedWhy {
         have: usize,
         /// Needed.
         need: usize,
+        /// Seconds of window that hold as many at this beat.
+        need_seconds: f64,
     },
     /// The window is too short.
     TooShort {
@@ -183,6 +185,8 @@ pub enum UndecidedWhy {
     WithinACycle {
         /// From its lowest to its highest, in bytes.
         rise_bytes: f64,
+        /// Seconds of window in which it would leave that range at this pace.
+        need_seconds: f64,
     },
     /// The live heap grows in a process that writes data to files meanwhile: what clients store there looks the same.
     Stored {
@@ -215,4 +219,22 @@ pub enum MemoryPart {
     Shared,
     /// Anonymous memory that the Go runtime has not mapped: C heap, mmap.
     OutsideGo,
+}
+
+impl UndecidedWhy {
+    /// Seconds of window that should decide it; `None` where a longer one alone would not.
+    pub fn need_seconds(&self) -> Option<f64> {
+        match *self {
+            UndecidedWhy::TooShort { need_seconds, .. }
+            | UndecidedWhy::Ambiguous { need_seconds, .. }
+            | UndecidedWhy::Unmoved { need_seconds, .. }
+            | UndecidedWhy::TooFewCollections { need_seconds, .. }
+            | UndecidedWhy::WithinACycle { need_seconds, .. }
+            | UndecidedWhy::TooFewSamples { need_seconds, .. } => Some(need_seconds),
+            UndecidedWhy::NotRead
+            | UndecidedWhy::CompositionUnknown { .. }
+            | UndecidedWhy::NeverCollected { .. }
+            | UndecidedWhy::Stored { .. } => None,
+        }
+    }
 }

@@ -1,5 +1,9 @@
 //! The shapes that innocent series have: plateau, sawtooth, a jump after which another regime begins.
 
+mod tail;
+
+pub use tail::{Tail, tail};
+
 use super::trend::{Steps, Trend, median, range};
 use super::{SteadyWhy, Thresholds};
 use crate::store::Series;
@@ -100,6 +104,22 @@ pub fn present_regime(series: &Series, thresholds: &Thresholds) -> Option<Series
         values: values[jump..].to_vec(),
         gaps: series.gaps,
     })
+}
+
+/// The newest values lie all beyond whatever there was in the older two thirds, by as much again as those moved: whatever
+/// the tests of a trend make of it, it is not where it was.
+pub fn leaves_its_range(values: &[f64], min_rise: f64) -> bool {
+    let newest = (values.len() / 8).max(3);
+    let (Some((older, _)), Some((_, newest))) = (
+        values.split_at_checked(values.len() * 2 / 3),
+        values.split_at_checked(values.len().saturating_sub(newest)),
+    ) else {
+        return false;
+    };
+    match (range(older), range(newest)) {
+        (Some((low, high)), Some((least, _))) => least > high + min_rise.max(0.5 * (high - low)),
+        _ => false,
+    }
 }
 
 /// Rise in each quarter of the series' length, between medians around the quarter's ends.

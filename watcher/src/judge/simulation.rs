@@ -338,6 +338,18 @@ pub fn window(change: impl Fn(usize, &mut Beat)) -> Window {
     details_every(1, change)
 }
 
+/// One sample each `beat` seconds for so many seconds; `change` is given the second.
+pub fn window_of(seconds: f64, beat: f64, change: impl Fn(f64, &mut Beat)) -> Window {
+    let mut window = Window::new(PROCESS, 4_096);
+    let moments = (0_u32..).map(|number| f64::from(number) * beat);
+    for second in moments.take_while(|second| *second <= seconds + 1e-9) {
+        let mut numbers = Beat::default();
+        change(second, &mut numbers);
+        assert!(window.push(sample(second, &numbers)));
+    }
+    window
+}
+
 /// The same, but descriptor types and sockets are read only every so many beats.
 pub fn details_every(beats: usize, change: impl Fn(usize, &mut Beat)) -> Window {
     let mut window = Window::new(PROCESS, 256);

@@ -18,7 +18,8 @@ const FROM_THE_START_SECONDS: f64 = 5.0;
 
 /// Adds to each finding that grows since when it does, as far as that is known.
 pub(super) fn add(findings: &mut [Finding], window: &Window, bounds: &Bounds) {
-    for finding in findings.iter_mut().filter(|finding| finding.rate.per_second > 0.0) {
+    let is_told = |finding: &Finding| finding.evidence.iter().any(|it| matches!(it, Evidence::Since { .. }));
+    for finding in findings.iter_mut().filter(|finding| finding.rate.per_second > 0.0 && !is_told(finding)) {
         if let Some((seconds, begin)) = begin(finding, window, bounds.age_seconds) {
             finding.evidence.push(Evidence::Since { seconds, begin });
         }

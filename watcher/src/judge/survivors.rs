@@ -6,7 +6,8 @@
 
 use super::culprit::{self, Owner, owner};
 use super::growth::{Course, Growth, MAX_CONFIDENCE};
-use super::{Created, Culprit, Evidence, Finding, Frame, Rate, SteadyWhy, UndecidedWhy};
+use super::shape::Tail;
+use super::{Begin, Created, Culprit, Evidence, Finding, Frame, Rate, SteadyWhy, UndecidedWhy};
 use crate::sample::ledger::{Ledger, Site};
 use crate::store::Window;
 use crate::store::captures::{Captures, Run};
@@ -35,6 +36,10 @@ const SHORT_LIVED: f64 = 1.0 / 6.0;
 const STILL_COMING: f64 = 0.5;
 /// ... and the older one this part of the newer one: else it has only just begun.
 const BEGAN_EARLY: f64 = 0.4;
+/// A line must be so long, in seconds.
+const LEAST_LINE_SECONDS: f64 = 12.0;
+/// Where the oldest that is kept is younger than this part of the time, it began while it was watched.
+const WHOLE: f64 = 0.85;
 /// Both bring about the same: the newer half's pace against the older one's.
 const EVEN: std::ops::RangeInclusive<f64> = 0.75..=1.34;
 /// A stack that has created nothing for this part of the time has stopped.
@@ -59,6 +64,8 @@ const MIDDLE: std::ops::RangeInclusive<f64> = 0.25..=0.75;
 enum Fate {
     /// They stay, and more keep coming at the same pace.
     Kept,
+    /// They stay, and most of them came of late: a leak that has begun, or a pool that has begun to fill.
+    Began,
     /// They stay, and no more come.
     Filled,
     /// They go again.
@@ -91,6 +98,8 @@ pub(super) struct Book<'a, T> {
     least: u64,
     /// It covers most of the window, to its end: it may overrule what the totals say.
     is_judge: bool,
+    /// The total was level and rises in a line since.
+    tail: Option<Tail>,
 }
 
 /// What all stacks together say.
@@ -146,7 +155,12 @@ impl<'a, T> Book<'a, T> {
         sources.sort_by_key(|source| std::cmp::Reverse(source.kept));
         let age = window.latest().map_or(0.0, |newest| newest.at.seconds_since(&ledger.at));
         let is_judge = watched >= COVERS * window.seconds() && age <= STALE * watched;
-        Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge })
+        Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge, tail: None })
+    }
+
+    /// The same beside a total that began to rise while it was watched.
+    pub fn beside(self, tail: Option<Tail>) -> Self {
+        Book { tail, ..self }
     }
 
     /// Seconds that were watched.
@@ -156,7 +170,17 @@ impl<'a, T> Book<'a, T> {
 
     /// Stacks that keep what they create, those that keep most first.
     pub fn keepers(&self) -> impl Iterator<Item = &Source<'a, T>> {
-        self.sources.iter().filter(|source| source.fate == Fate::Kept)
+        self.sources.iter().filter(|source| self.is_keeper(source))
+    }
+
+    /// What came of late counts where all of it came in a line, and is much.
+    fn is_keeper(&self, source: &Source<'a, T>) -> bool {
+        let in_a_line = || {
+            self.tail.as_ref().is_some_and(|tail| {
+                tail.is_straight && tail.seconds >= LEAST_LINE_SECONDS && source.kept >= 2 * self.least
+            })
+        };
+        source.fate == Fate::Kept || (source.fate == Fate::Began && in_a_line())
     }
 
     /// What the keeping stacks hold.
@@ -187,7 +211,7 @@ impl<'a, T> Book<'a, T> {
             return if replaced { Word::Silent } else { Word::Kept { total } };
         }
         let unknown = self.without_stack().saturating_add(self.ledger.accounts.lost);
-        let unclear = self.sources.iter().any(|source| source.fate == Fate::Unclear);
+        let unclear = self.sources.iter().any(|source| matches!(source.fate, Fate::Unclear | Fate::Began));
         if unclear || unknown >= self.least || self.sources.is_empty() {
             return Word::Silent;
         }
@@ -271,6 +295,17 @@ impl<'a, T> Book<'a, T> {
 
     /// Growth by the ledger alone.
     fn growth(&self, total: u64) -> Growth {
+        let oldest = self.keepers().map(|source| source.site.oldest.as_secs_f64()).fold(0.0, f64::max);
+        if oldest > 0.0 && oldest < WHOLE * self.seconds() {
+            let per_second = total as f64 / oldest;
+            let (low, high) =
+                self.tail.as_ref().map_or((per_second, per_second), |tail| (tail.rate.low, tail.rate.high));
+            return Growth {
+                rate: Rate { per_second, low, high }.ordered(),
+                confidence: self.confidence(BY_SURVIVORS - SURER, total),
+                evidence: vec![Evidence::Since { seconds: oldest, begin: Begin::Watched }],
+            };
+        }
         let per_second = total as f64 / self.seconds();
         let halves = self.middle_at.map(|at| {
             let middle: u64 = self.keepers().filter_map(|source| source.middle).sum();
@@ -322,7 +357,7 @@ impl<'a, T> Book<'a, T> {
     pub fn describe(&self, finding: &mut Finding, captures: &Captures) {
         let keeps = self.keepers().next().is_some();
         let mut named: Vec<&Source<'a, T>> =
-            self.sources.iter().filter(|source| !keeps || source.fate == Fate::Kept).collect();
+            self.sources.iter().filter(|source| !keeps || self.is_keeper(source)).collect();
         // Of what the collector closes, little may be outstanding at this moment.
         let collected = finding.evidence.iter().any(|it| matches!(it, Evidence::ClosedByCollector { .. }));
         if collected {
@@ -396,8 +431,11 @@ fn fate<T>(site: &Site<T>, pace: Pace, least: u64, watched: f64) -> Fate {
     if pace.kept < least {
         return Fate::Few;
     }
-    let still_coming = pace
-        .newer_over_older()
+    let ratio = pace.newer_over_older();
+    if stays && youngest <= STOPPED * watched && ratio.is_some_and(|ratio| ratio > 1.0 / BEGAN_EARLY) {
+        return Fate::Began;
+    }
+    let still_coming = ratio
         .map_or(youngest <= STOPPED * watched, |ratio| (STILL_COMING..=1.0 / BEGAN_EARLY).contains(&ratio));
     match (still_coming, stays) {
         (true, _) => Fate::Kept,

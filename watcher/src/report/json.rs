@@ -106,11 +106,13 @@ pub(super) struct DiagnosisObject<'a> {
     headline: &'a str,
     findings: Vec<FindingObject<'a>>,
     suspected: Vec<SuspectedObject<'a>>,
-    steady: Vec<WhyObject<'a>>,
+    steady: Vec<SteadyObject<'a>>,
+    readings: Vec<ReadingObject>,
     undecided: Vec<UndecidedObject<'a>>,
     memory: Option<MemoryObject>,
     endpoint: Option<EndpointObject<'a>>,
     unseen: Vec<UnseenObject<'a>>,
+    need_seconds: Option<f64>,
     next_steps: &'a [String],
     story: Option<StoryObject<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,6 +260,51 @@ struct UndecidedObject<'a> {
     need_seconds: Option<f64>,
 }
 
+/// What does not leak, in words and numbers.
+#[derive(Serialize)]
+struct SteadyObject<'a> {
+    kind: &'static str,
+    why: &'a str,
+    #[serde(flatten)]
+    reading: Option<Numbers>,
+}
+
+/// One kind in the window.
+#[derive(Serialize)]
+struct ReadingObject {
+    kind: &'static str,
+    #[serde(flatten)]
+    numbers: Numbers,
+}
+
+/// In the unit of the kind; `unnoticed` is the fastest leak that may not have shown, `null` where the kind was not ruled
+/// out.
+#[derive(Serialize)]
+struct Numbers {
+    unit: &'static str,
+    first: f64,
+    last: f64,
+    low: f64,
+    high: f64,
+    unnoticed_per_hour: Option<f64>,
+    unnoticed_per_day: Option<f64>,
+}
+
+impl Numbers {
+    fn of(reading: &explain::Reading) -> Numbers {
+        let unnoticed = |seconds: f64| reading.unnoticed_per_second.map(|rate| rounded(rate * seconds));
+        Numbers {
+            unit: unit_word(reading.kind.unit()),
+            first: reading.first,
+            last: reading.last,
+            low: reading.low,
+            high: reading.high,
+            unnoticed_per_hour: unnoticed(3_600.0),
+            unnoticed_per_day: unnoticed(86_400.0),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct MemoryObject {
     rss_bytes: u64,
@@ -305,7 +352,20 @@ impl<'a> DiagnosisObject<'a> {
                     decides_in_seconds: one.need_seconds.map(rounded),
                 })
                 .collect(),
-            steady: ruled_out(),
+            steady: diagnosis
+                .ruled_out
+                .iter()
+                .map(|one| SteadyObject {
+                    kind: kind_word(one.kind),
+                    why: &one.why,
+                    reading: diagnosis.readings.iter().find(|it| it.kind == one.kind).map(Numbers::of),
+                })
+                .collect(),
+            readings: diagnosis
+                .readings
+                .iter()
+                .map(|one| ReadingObject { kind: kind_word(one.kind), numbers: Numbers::of(one) })
+                .collect(),
             undecided: diagnosis
                 .undecided
                 .iter()
@@ -332,6 +392,7 @@ impl<'a> DiagnosisObject<'a> {
                 .iter()
                 .map(|one| UnseenObject { what: &one.what, why: &one.why })
                 .collect(),
+            need_seconds: diagnosis.need_seconds.map(rounded),
             next_steps: &diagnosis.next_steps,
             story: diagnosis.story.as_ref().map(StoryObject::of),
             ended: diagnosis.ended.as_ref().map(|ended| EndedObject {

@@ -1,6 +1,6 @@
 //! A diagnosis for people: one screen. What does not fit on it is shortened, and said where to find in full.
 
-use crate::explain::words::{advised_duration, bytes, counted, duration, percent};
+use crate::explain::words::{as_flag, bytes, counted, duration, percent};
 use crate::explain::{
     Diagnosis, Finding, Kind, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
 };
@@ -104,7 +104,7 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
         }
     }
     for one in &diagnosis.suspected {
-        page.paragraph("Suspected", &suspected(one));
+        page.paragraph("Suspected", &suspected(one, diagnosis.need_seconds));
     }
     page.paragraph("Restarts", diagnosis.story.as_ref().map_or("", |story| &story.text));
     for text in undecided(&diagnosis.undecided) {
@@ -113,6 +113,7 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     let is_least = detail == Detail::Least && diagnosis.verdict == Verdict::Leak;
     if !is_least {
         page.paragraph("Ruled out", &ruled_out(diagnosis));
+        page.paragraph("Unnoticed", diagnosis.unnoticed.as_deref().unwrap_or_default());
     }
     if let Some(memory) = &diagnosis.memory {
         page.paragraph("Memory", &balance(memory, if is_least { LARGEST_PARTS } else { usize::MAX }));
@@ -211,14 +212,14 @@ fn not_seen(page: &mut Page, unseen: &[Unseen], detail: Detail) {
 }
 
 /// What may leak, where, how that is known, and what would decide it.
-fn suspected(one: &Suspected) -> String {
+fn suspected(one: &Suspected, need_seconds: Option<f64>) -> String {
     let finding = &one.finding;
     let place = finding.culprits.first().map(|it| format!(": {}:{}", it.frame.file, it.frame.line));
     let evidence = finding.evidence.first().filter(|_| !one.says_why);
     let evidence = evidence.map(|known| format!(" {known}")).unwrap_or_default();
-    let decides = one.need_seconds.map(|seconds| {
-        format!(" Too few for a verdict; `--duration {}` decides.", advised_duration(seconds))
-    });
+    let decides = need_seconds
+        .filter(|_| one.need_seconds.is_some())
+        .map(|seconds| format!(" Too few for a verdict; `--duration {}` decides.", as_flag(seconds)));
     format!("{}{}.{evidence}{}", finding.headline, place.unwrap_or_default(), decides.unwrap_or_default())
 }
 

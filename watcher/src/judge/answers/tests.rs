@@ -72,7 +72,9 @@ fn garbage_between_two_collections_withholds_no_verdict_where_it_would_last_for_
 #[test]
 fn memory_within_a_cycle_is_said_where_the_heap_of_a_go_program_is_not_read() {
     let rises = window(|second, beat| beat.anon_bytes += second as u64 * (200 << 10));
-    let within = UndecidedWhy::WithinACycle { rise_bytes: 45.0 * 200.0 * 1024.0 };
+    let rise_bytes = 45.0 * 200.0 * 1024.0;
+    let need_seconds = f64::from(48 << 20) / rise_bytes * 45.0;
+    let within = UndecidedWhy::WithinACycle { rise_bytes, need_seconds };
     let expected =
         [(Kind::Goroutine, UndecidedWhy::NotRead), (Kind::Heap, within.clone()), (Kind::Native, within)];
     assert_eq!(undecided(&judged(&rises, true)), expected);
@@ -116,6 +118,7 @@ fn each_kind_has_an_answer_whatever_was_read() {
         let judgement = judged(&window(change), true);
         let answers = judgement.findings.iter().map(|it| it.kind);
         let answers = answers.chain(judgement.steady.iter().map(|it| it.kind));
+        let answers = answers.chain(judgement.suspected.iter().map(|it| it.finding.kind));
         let mut answers: Vec<Kind> = answers.chain(judgement.undecided.iter().map(|it| it.kind)).collect();
         answers.sort();
         answers.dedup();

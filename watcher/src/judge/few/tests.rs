@@ -3,7 +3,7 @@ use crate::judge::simulation::{Beat, Dice, window};
 use crate::judge::survivors::world::{
     LOG, LOOKUP, NEVER, POLL, READ, Thing, alive, every, files, ledger, older, sockets, thing,
 };
-use crate::judge::{Bounds, Judgement, Kind, Suspected, Thresholds, Verdict, judge};
+use crate::judge::{Begin, Bounds, Evidence, Judgement, Kind, Suspected, Thresholds, Verdict, judge};
 use crate::sample::ledger::Tasks;
 use crate::store::{Series, Window};
 
@@ -147,4 +147,31 @@ fn one_child_that_nobody_waits_for_is_suspected_and_those_that_were_there_are_no
     }
     let judgement = judged(&named);
     assert_eq!(&*the_suspicion(&judgement).finding.culprits[0].frame.function, "main.pollUpstream");
+}
+
+#[test]
+fn a_leak_that_begins_in_the_window_is_told_with_its_own_pace_and_begin() {
+    for begins in [8, 12, 18, 24, 30] {
+        let leak = |second: f64| second >= f64::from(begins);
+        let things: Vec<Thing> = every(10.0, READ, NEVER).into_iter().filter(|it| leak(it.born)).collect();
+        let judgement = judged(&with_ledger(&things, false));
+        assert_eq!(judgement.verdict, Verdict::Leak, "{begins}: {judgement:#?}");
+        let finding = &judgement.findings[0];
+        assert!((9.0..11.0).contains(&finding.rate.per_second), "{begins}: {:?}", finding.rate);
+        let began = finding.evidence.iter().find_map(|evidence| match evidence {
+            Evidence::Since { seconds, begin: Begin::Watched } => Some(*seconds),
+            _ => None,
+        });
+        let ago = f64::from(45 - begins);
+        assert!(began.is_some_and(|began| (began - ago).abs() < 2.5), "{begins}: {began:?}");
+    }
+}
+
+#[test]
+fn what_has_just_begun_is_neither_a_leak_nor_none() {
+    let late: Vec<Thing> = every(10.0, READ, NEVER).into_iter().filter(|it| it.born >= 37.0).collect();
+    assert_eq!(judged(&with_ledger(&late, false)).verdict, Verdict::Inconclusive);
+    // By the total alone nobody knows whether it stays.
+    let total = window(|second, beat| beat.threads += 5 * (second as u64).saturating_sub(28));
+    assert_eq!(judged(&total).verdict, Verdict::Inconclusive);
 }

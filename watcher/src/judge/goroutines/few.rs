@@ -4,16 +4,29 @@
 //! Ids are never used twice, so that three captures say of each goroutine in which half of the time it came and whether it
 //! is still there.
 
-use super::{add_lines, caller};
+use super::{add_lines, caller, culprit};
 use crate::judge::few::{Few, leaves_room};
-use crate::judge::growth::Course;
-use crate::judge::{Evidence, Frame, Kind, Outcome};
+use crate::judge::growth::{Course, Growth};
+use crate::judge::shape::tail;
+use crate::judge::{Begin, Evidence, Finding, Frame, Kind, Outcome, Rate};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
 use crate::store::{Captures, Series};
 use std::collections::{HashMap, HashSet};
 
 /// A rise of the total by so many is enough for a verdict.
 const PROOF: u64 = 16;
+/// Where the total was undecided and survivors decide.
+const BY_SURVIVORS: f64 = 0.8;
+/// So many must have come and stayed in each half of the time.
+const LEAST_HALF: u64 = 12;
+/// The newer half's pace against the older one's.
+const EVEN: std::ops::RangeInclusive<f64> = 0.7..=1.43;
+/// A middle outside of this part of the time is none.
+const MIDDLE: std::ops::RangeInclusive<f64> = 0.25..=0.75;
+/// A line must be so long, in seconds.
+const LEAST_LINE_SECONDS: f64 = 12.0;
+/// Of what the total has risen this part has stayed.
+const MOST: f64 = 0.7;
 /// Lines that are named.
 const MAX_LINES: usize = 3;
 
@@ -29,6 +42,13 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     pub fn count(&self) -> u64 {
         self.came[0] + self.came[1]
+    }
+
+    /// Many came, as fast in the newer part of the time as in the older one; `at` divides the two.
+    fn is_even(&self, at: f64) -> bool {
+        let [older, newer] = self.came;
+        let pace = (newer as f64 / (1.0 - at)) / (older as f64 / at);
+        older >= LEAST_HALF && newer >= LEAST_HALF && self.count() >= 3 * LEAST_HALF && EVEN.contains(&pace)
     }
 }
 
@@ -83,6 +103,71 @@ pub(super) fn places(captures: &Captures) -> Vec<Place<'_>> {
     places
 }
 
+/// A finding where lines keep what comes, whatever the total made of it: evenly in both halves of the time, or in a line
+/// since it began. `None` where none do, or where the course needs none.
+pub(super) fn found(course: &Course, series: &Series, captures: &Captures) -> Option<Outcome> {
+    if !leaves_room(course) {
+        return None;
+    }
+    let (first, last) = captures.goroutines.ends()?;
+    let middle = captures.goroutines.earlier().nth(1)?;
+    let seconds = last.at.seconds_since(&first.at);
+    let at = middle.at.seconds_since(&first.at) / seconds;
+    let mut keepers = places(captures);
+    let growth = if let Some(tail) = tail(series, Kind::Goroutine.unit()) {
+        keepers.retain(|place| place.count() >= LEAST_HALF);
+        let stayed: u64 = keepers.iter().map(Place::count).sum();
+        let in_a_line = tail.is_straight && tail.seconds >= LEAST_LINE_SECONDS;
+        if !in_a_line || (stayed as f64) < MOST * tail.rise || stayed < 2 * LEAST_HALF {
+            return None;
+        }
+        let since = Evidence::Since { seconds: tail.seconds, begin: Begin::Watched };
+        Growth { rate: tail.rate, confidence: BY_SURVIVORS, evidence: vec![since] }
+    } else {
+        keepers.retain(|place| place.is_even(at));
+        let [older, newer] =
+            keepers.iter().fold([0, 0], |sum, it| [sum[0] + it.came[0], sum[1] + it.came[1]]);
+        if older == 0 || !MIDDLE.contains(&at) {
+            return None;
+        }
+        let per_second = |count: u64, part: f64| count as f64 / (part * seconds);
+        let (low, high) = (per_second(older, at), per_second(newer, 1.0 - at));
+        let rate =
+            Rate { per_second: per_second(older + newer, 1.0), low: low.min(high), high: low.max(high) };
+        Growth { rate, confidence: BY_SURVIVORS, evidence: Vec::new() }
+    };
+    let outcome = Outcome::of(Kind::Goroutine, Course::Grows(growth), |finding| {
+        name(&keepers, finding, captures);
+        let Some(top) = keepers.first() else { return };
+        let all: u64 = keepers.iter().map(Place::count).sum();
+        finding.evidence.insert(
+            0,
+            Evidence::Origin {
+                grown: top.count(),
+                share: top.count() as f64 / all.max(1) as f64,
+                seconds,
+                came: top.came[0],
+                stayed: top.came[0],
+                wait: top.site.wait_reason.clone(),
+            },
+        );
+    });
+    Some(outcome)
+}
+
+/// The lines of those places.
+fn name(places: &[Place<'_>], finding: &mut Finding, captures: &Captures) {
+    let module = captures.main_module.as_deref();
+    let all: u64 = places.iter().map(Place::count).sum();
+    for place in places.iter().take(MAX_LINES) {
+        let share = place.count() as f64 / all.max(1) as f64;
+        if let Some((frame, stack)) = caller(captures, &place.site.created_by) {
+            finding.culprits.push(culprit::culprit(frame, stack, share));
+        }
+        add_lines(&mut finding.culprits, &place.site.created_by, Some(place.site), share, module);
+    }
+}
+
 /// A suspicion where a few came and stayed; `None` where none did, or where the course needs none.
 pub(super) fn suspects(course: &Course, series: &Series, captures: &Captures) -> Option<Outcome> {
     if !leaves_room(course) {
@@ -112,16 +197,8 @@ pub(super) fn suspects(course: &Course, series: &Series, captures: &Captures) ->
     }
     let few = Few { count, oldest: seconds, youngest: 0.0, alike_before: 0, seconds };
     let mut suspected = few.suspected(Kind::Goroutine, PROOF);
-    let finding = &mut suspected.finding;
-    let module = captures.main_module.as_deref();
-    for place in keep_coming.iter().take(MAX_LINES) {
-        let share = place.count() as f64 / count as f64;
-        if let Some((frame, stack)) = caller(captures, &place.site.created_by) {
-            finding.culprits.push(super::culprit::culprit(frame, stack, share));
-        }
-        add_lines(&mut finding.culprits, &place.site.created_by, Some(place.site), share, module);
-    }
-    finding.evidence = vec![Evidence::Stayed { count, seconds }];
+    name(&keep_coming, &mut suspected.finding, captures);
+    suspected.finding.evidence = vec![Evidence::Stayed { count, seconds }];
     Some(Outcome::Suspected(suspected))
 }
 

@@ -242,10 +242,14 @@ fn a_leak_that_began_with_a_jump_is_found_in_what_follows() {
 #[test]
 fn too_little_to_judge_says_how_much_is_needed() {
     let thresholds = Thresholds::default();
-    let few = at_one_second(&[1.0; 11]);
+    let few = Series {
+        seconds: (0_u32..11).map(|number| f64::from(number) * 10.0).collect(),
+        values: vec![1.0; 11],
+        gaps: 0,
+    };
     assert_eq!(
         course(&few, Unit::Fds, &thresholds),
-        Course::Undecided(UndecidedWhy::TooFewSamples { have: 11, need: 12 })
+        Course::Undecided(UndecidedWhy::TooFewSamples { have: 11, need: 12, need_seconds: 120.0 })
     );
     let short = at_one_second(&[1.0; 20]);
     assert_eq!(

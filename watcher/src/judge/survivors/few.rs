@@ -6,7 +6,7 @@ use super::{
 };
 use crate::judge::few::{Alike, Few, leaves_room};
 use crate::judge::growth::Course;
-use crate::judge::{Kind, Outcome, SteadyWhy, Suspected, UndecidedWhy};
+use crate::judge::{Kind, Outcome, Suspected};
 use crate::sample::ledger::Site;
 use crate::store::Captures;
 use std::collections::HashMap;
@@ -43,10 +43,9 @@ impl<'a, T> Book<'a, T> {
         let mut keepers = self.few(alike);
         keepers.sort_by_key(|keeper| std::cmp::Reverse(keeper.few.count));
         let few = keepers.iter().map(|keeper| keeper.few).reduce(Few::and)?;
-        let in_noise = matches!(course, Course::Steady(SteadyWhy::Flat { .. } | SteadyWhy::Sawtooth { .. }))
-            && self.all().ended > few.count;
-        let slowing = matches!(course, Course::Undecided(UndecidedWhy::Ambiguous { slowing: true, .. }));
-        let proof = if in_noise || slowing { IN_NOISE * LEAST_COUNT } else { LEAST_COUNT };
+        // Where others come and go the total sees nothing of so few, and survivors must be more.
+        let in_noise = self.all().ended > few.count;
+        let proof = if in_noise { IN_NOISE * LEAST_COUNT } else { LEAST_COUNT };
         let mut suspected = few.suspected(kind, proof);
         self.name_few(&keepers, &mut suspected, captures);
         Some(Outcome::Suspected(suspected))
@@ -76,13 +75,42 @@ impl<'a, T> Book<'a, T> {
             // Where as many went that were there before, these took their places.
             let is_more = alike.is_none_or(|it| 2 * it.now.saturating_sub(it.before) >= kept);
             let replaced = !is_more && self.gone_of_before as f64 >= REPLACED * kept as f64;
-            let stays =
-                ended as f64 <= MOST_ENDED * created as f64 || sources.iter().any(|it| it.fate == Fate::Kept);
+            let stays = ended as f64 <= MOST_ENDED * created as f64
+                || sources.iter().any(|it| matches!(it.fate, Fate::Kept | Fate::Began));
             if kept > 0 && stays && !replaced && few.keep_coming() {
                 keepers.push(Keeper { sources, few });
             }
         }
         keepers
+    }
+
+    /// The stack that has most outstanding of what was created since it was watched, whatever becomes of that.
+    pub fn most(&self) -> Option<&Source<'a, T>> {
+        self.sources.first().filter(|source| source.kept > 0)
+    }
+
+    /// What all stacks have outstanding.
+    pub fn kept_at_all(&self) -> u64 {
+        self.sources.iter().map(|source| source.kept).sum()
+    }
+
+    /// The lines of those stacks that have most outstanding, whatever becomes of it: where a total says that it stays.
+    pub fn name_most(&self, finding: &mut Finding, captures: &Captures) {
+        let all = self.kept_at_all().max(1) as f64;
+        for source in self.sources.iter().filter(|source| source.kept > 0).take(MAX_STACKS) {
+            add_lines(&mut finding.culprits, source.site, source.kept as f64 / all, captures);
+        }
+    }
+
+    /// A suspicion by a total, with the lines of those stacks that have most outstanding.
+    pub fn named(&self, outcome: Outcome, captures: &Captures) -> Outcome {
+        match outcome {
+            Outcome::Suspected(mut one) => {
+                self.name_most(&mut one.finding, captures);
+                Outcome::Suspected(one)
+            }
+            other => other,
+        }
     }
 
     fn name_few(&self, keepers: &[Keeper<'_, 'a, T>], suspected: &mut Suspected, captures: &Captures) {

@@ -152,6 +152,9 @@ pub fn files(_: &Place, outstanding: u64) -> Descriptors {
 }
 
 pub fn alive(things: &[Thing], second: usize) -> u64 {
-    let second = second as f64;
+    alive_at(things, second as f64)
+}
+
+pub fn alive_at(things: &[Thing], second: f64) -> u64 {
     things.iter().filter(|it| it.born <= second && it.dies > second).count() as u64
 }

@@ -104,7 +104,15 @@ fn every_key_of_the_contract_is_there_with_its_type() {
             }],
             "evidence": [""], "ruled_out": [{"kind": "", "why": ""}], "decides_in_seconds": [0, null],
         }],
-        "steady": [{"kind": "", "why": ""}],
+        "steady": [{
+            "kind": "", "why": "", "unit": "", "first": 0, "last": 0, "low": 0, "high": 0,
+            "unnoticed_per_hour": [0, null], "unnoticed_per_day": [0, null],
+        }],
+        "readings": [{
+            "kind": "", "unit": "", "first": 0, "last": 0, "low": 0, "high": 0,
+            "unnoticed_per_hour": [0, null], "unnoticed_per_day": [0, null],
+        }],
+        "need_seconds": [0, null],
         "undecided": [{"kind": "", "why": "", "need_seconds": [0, null]}],
         "memory": [
             {"rss_bytes": 0, "parts": [{"name": "", "bytes": 0}], "unexplained_bytes": 0, "not_resident_bytes": 0,
@@ -207,19 +215,47 @@ fn a_leak() {
           "steady": [
             {
               "kind": "fd",
-              "why": "Descriptors that are no sockets stayed at 5."
+              "why": "Descriptors that are no sockets stayed at 5.",
+              "unit": "fds",
+              "first": 5.0,
+              "last": 5.0,
+              "low": 5.0,
+              "high": 5.0,
+              "unnoticed_per_hour": 240.0,
+              "unnoticed_per_day": 5760.0
             },
             {
               "kind": "thread",
-              "why": "OS threads stayed at 8."
+              "why": "OS threads stayed at 8.",
+              "unit": "threads",
+              "first": 8.0,
+              "last": 8.0,
+              "low": 8.0,
+              "high": 8.0,
+              "unnoticed_per_hour": 240.0,
+              "unnoticed_per_day": 5760.0
             },
             {
               "kind": "child",
-              "why": "Children that exited and were not waited for stayed at 0."
+              "why": "Children that exited and were not waited for stayed at 0.",
+              "unit": "children",
+              "first": 0.0,
+              "last": 0.0,
+              "low": 0.0,
+              "high": 0.0,
+              "unnoticed_per_hour": 160.0,
+              "unnoticed_per_day": 3840.0
             },
             {
               "kind": "mapping",
-              "why": "Memory mappings stayed at 60."
+              "why": "Memory mappings stayed at 60.",
+              "unit": "mappings",
+              "first": 60.0,
+              "last": 60.0,
+              "low": 60.0,
+              "high": 60.0,
+              "unnoticed_per_hour": 240.0,
+              "unnoticed_per_day": 5760.0
             },
             {
               "kind": "heap",
@@ -227,7 +263,76 @@ fn a_leak() {
             },
             {
               "kind": "native",
-              "why": "Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB."
+              "why": "Bytes of anonymous memory, Go heap and native together, stayed at 40 MiB.",
+              "unit": "bytes",
+              "first": 41943040.0,
+              "last": 41943040.0,
+              "low": 41943040.0,
+              "high": 41943040.0,
+              "unnoticed_per_hour": 20971520.0,
+              "unnoticed_per_day": 503316480.0
+            }
+          ],
+          "readings": [
+            {
+              "kind": "fd",
+              "unit": "fds",
+              "first": 5.0,
+              "last": 5.0,
+              "low": 5.0,
+              "high": 5.0,
+              "unnoticed_per_hour": 240.0,
+              "unnoticed_per_day": 5760.0
+            },
+            {
+              "kind": "connection",
+              "unit": "connections",
+              "first": 3.0,
+              "last": 543.0,
+              "low": 3.0,
+              "high": 543.0,
+              "unnoticed_per_hour": null,
+              "unnoticed_per_day": null
+            },
+            {
+              "kind": "thread",
+              "unit": "threads",
+              "first": 8.0,
+              "last": 8.0,
+              "low": 8.0,
+              "high": 8.0,
+              "unnoticed_per_hour": 240.0,
+              "unnoticed_per_day": 5760.0
+            },
+            {
+              "kind": "child",
+              "unit": "children",
+              "first": 0.0,
+              "last": 0.0,
+              "low": 0.0,
+              "high": 0.0,
+              "unnoticed_per_hour": 160.0,
+              "unnoticed_per_day": 3840.0
+            },
+            {
+              "kind": "mapping",
+              "unit": "mappings",
+              "first": 60.0,
+              "last": 60.0,
+              "low": 60.0,
+              "high": 60.0,
+              "unnoticed_per_hour": 240.0,
+              "unnoticed_per_day": 5760.0
+            },
+            {
+              "kind": "native",
+              "unit": "bytes",
+              "first": 41943040.0,
+              "last": 41943040.0,
+              "low": 41943040.0,
+              "high": 41943040.0,
+              "unnoticed_per_hour": 20971520.0,
+              "unnoticed_per_day": 503316480.0
             }
           ],
           "undecided": [],
@@ -258,6 +363,7 @@ fn a_leak() {
               "why": "who opens a descriptor, maps memory or starts a thread is recorded only while something grows"
             }
           ],
+          "need_seconds": null,
           "next_steps": [
             "The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().",
             "`watcher fds -p 812` lists them. Until it is fixed, a restart within 1 h 30 min keeps the process from its limit."

@@ -35,6 +35,8 @@ fn a_leak_fits_on_a_screen() {
             How we know  From 3 to 543 in 45 s (46 samples): it never fell, and it rose in each quarter of that
                          time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there are 540 now.
             Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
+            Unnoticed    slower leaks than these would not show in 45 s: descriptors, threads, mappings 240 an
+                         hour; unreaped children 160 an hour; memory outside it 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         The other end has closed these and the program has not. Look for response bodies or
                          connections that are not closed on every path: resp.Body.Close(), rows.Close(),
@@ -76,15 +78,13 @@ fn a_cause_and_what_follows() {
             Undecided    Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed
                          memory not yet returned, or C memory is not read.
             Ruled out    sockets 3; threads 8; mappings 60
+            Unnoticed    slower leaks than these would not show in 45 s: sockets, threads, mappings 240 an hour
             Memory       95 MiB resident; mapped files 10 MiB; not looked into 85 MiB
             Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
                          exited child keeps its pid until it is waited for.
                          `ps --ppid 812` lists them. Until it is fixed, a restart within 9 h 5 min keeps the
                          process from its limit.
-            Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
-                         than Go 1.18 to 1.27 on x86-64, or just starting
-                         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
-                         while something grows
+            Not seen     goroutines and Go heap; opening stacks (why: --format json)
         "#]],
     );
 }
@@ -120,6 +120,9 @@ fn a_healthy_process() {
 
             Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
+            Unnoticed    slower leaks than these would not show in 45 s: descriptors, threads, mappings 240 an
+                         hour; unreaped children 160 an hour; sockets 1,200 an hour; memory outside it 480 MiB a
+                         day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
                          than Go 1.18 to 1.27 on x86-64, or just starting
@@ -140,15 +143,15 @@ fn no_verdict_says_what_is_missing() {
     check(
         &diagnosed(&short),
         expect![[r#"
-            INCONCLUSIVE  No verdict yet; 25 s of watching should bring one
+            INCONCLUSIVE  No verdict yet; 30 s of watching should bring one
             poller (pid 812, go1.26.6, example.com/poller, up 3 h 3 min)
             watched for 14 s, 15 samples
 
-            Undecided    descriptors, sockets, threads, mappings, anonymous memory: 14 s are too short, 25 s are
-                         needed at least.
+            Undecided    descriptors, sockets, threads, mappings, anonymous memory: 14 s of watching are too
+                         short.
             Undecided    Children that exited and were not waited for could not be read.
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
-            Next         Watch for longer: --duration 25s.
+            Next         Watch for longer: --duration 30s.
                          See what could not be read with `watcher doctor`; most of it takes root.
             Not seen     children: the kernel denied it; root, or the capabilities that `watcher doctor` names,
                          would bring it
