@@ -91,6 +91,11 @@ impl Scene {
         self.program.pid()
     }
 
+    /// Where its peer serves, if that is the one that does.
+    pub fn server(&self) -> Option<String> {
+        self.server.as_ref().map(|server| server.address.clone())
+    }
+
     /// What is true of it, to compare an answer with that was found between two moments.
     pub fn truth(&self, row: &Row, from: SystemTime, to: SystemTime) -> Result<Truth> {
         let rate_per_second = match row.count {
@@ -99,7 +104,7 @@ impl Scene {
             Count::No => None,
         };
         let held = self.program.held_at(to).map(|held| held.count);
-        Ok(Truth { rate_per_second, held, server: self.server.as_ref().map(|server| server.address.clone()) })
+        Ok(Truth { rate_per_second, held, server: self.server() })
     }
 }
 

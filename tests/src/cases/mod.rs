@@ -2,6 +2,7 @@
 
 pub mod births;
 pub mod calibration;
+pub mod causes;
 pub mod churn;
 pub mod command;
 pub mod descriptor_ledger;
@@ -21,6 +22,7 @@ pub mod limits;
 pub mod mapped;
 pub mod mapping_ledger;
 pub mod modules;
+pub mod pace;
 pub mod privileges;
 pub mod pulls;
 pub mod real;
@@ -72,6 +74,8 @@ pub fn all() -> Vec<Case> {
         calibration::cases(),
         churn::cases(),
         retention::cases(),
+        pace::cases(),
+        causes::cases(),
     ]
     .into_iter()
     .flatten()

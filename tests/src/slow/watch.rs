@@ -64,7 +64,7 @@ pub fn measure(plan: &Plan, save_in: &Path, mut hear: impl FnMut(&str)) -> Resul
 }
 
 /// Every group by an agent of its own, all at once.
-fn look_at(cohort: &Cohort, look: Look, save_in: &Path, measured: &mut Measured) {
+pub fn look_at(cohort: &Cohort, look: Look, save_in: &Path, measured: &mut Measured) {
     thread::scope(|scope| {
         let looking = |group| scope.spawn(move || look_at_group(group, look, save_in));
         let all: Vec<_> = cohort.groups.iter().map(|group| (group, looking(group))).collect();
