@@ -13,6 +13,7 @@ use crate::store::captures::{Captures, survivors};
 use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
 
+mod askers;
 mod few;
 mod stuck;
 
@@ -118,7 +119,12 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         if share < MIN_SHARE {
             break;
         }
-        if let Some(caller) = caller(captures, origin.created_by) {
+        let asked = askers::seen(captures, origin.created_by);
+        let by_births = asked.iter().filter(|asker| asker.share >= MIN_SHARE);
+        finding.culprits.extend(by_births.map(|it| culprit::culprit(&it.line, &it.stack, it.share * share)));
+        if asked.is_empty()
+            && let Some(caller) = caller(captures, origin.created_by)
+        {
             finding.culprits.push(culprit::culprit(caller.0, caller.1, share));
         }
         add_lines(&mut finding.culprits, origin.created_by, origin.fullest, share, module);

@@ -7,7 +7,7 @@
 
 use super::code::{Frame, Frames};
 use super::{go_code, same_program};
-use crate::golang::goroutines::GoroutineSnapshot;
+use crate::golang::goroutines::{Goroutine, GoroutineSnapshot};
 use crate::golang::runtime::Runtime;
 use crate::golang::symbols::StackPc;
 use crate::golang::{Memory, ReadAt};
@@ -80,14 +80,14 @@ pub fn read(
         let stacks = raw.sites.into_iter().map(|(id, site)| (id, site.stack)).collect();
         (raw.things, stacks)
     });
-    let statements = goroutines.into_iter().map(|goroutine| goroutine.created_at);
+    let asked: Vec<CreatingGoroutine> = goroutines.into_iter().collect();
+    let statements = asked.iter().map(|goroutine| goroutine.created_at);
     let creators = Creators::new(&births, &stacks, snapshot.as_ref(), statements, runtime, (&file, &memory));
     if births.len() > FORGET_FROM && !creators.living.is_empty() {
-        let statements: HashSet<(Option<u64>, u64)> =
-            creators.living.values().map(|it| (it.parent_id, it.created_at)).collect();
+        let needed = creators.needed(asked.iter().chain(creators.living.values()));
         ledgers.retain_births(id, |birth| {
             creators.living.contains_key(&birth.parent.id)
-                || statements.contains(&(Some(birth.parent.id), birth.created_at))
+                || needed.contains(&(birth.parent.id, birth.created_at))
         });
     }
     same_program::confirmed(runtime, process, id, Reading::Seen(creators))
@@ -176,8 +176,45 @@ impl Creators {
         }
     }
 
+    /// The births that tell of these goroutines, over as many links as are known.
+    fn needed<'a>(&self, goroutines: impl Iterator<Item = &'a CreatingGoroutine>) -> HashSet<(u64, u64)> {
+        let mut needed = HashSet::new();
+        for goroutine in goroutines {
+            let mut current = *goroutine;
+            while let Some(parent) = current.parent_id
+                && let Some(birth) = self.births.get(&(parent, current.created_at))
+                && needed.insert((parent, current.created_at))
+            {
+                current = birth.parent;
+            }
+        }
+        needed
+    }
+
+    /// Any birth was seen.
+    pub fn has_births(&self) -> bool {
+        !self.births.is_empty()
+    }
+
+    /// Whether the birth of this goroutine, or of one that it goes back to, was seen: else there is no more than what
+    /// each goroutine tells of itself.
+    pub fn tells_of(&self, goroutine: &CreatingGoroutine) -> bool {
+        let mut current = *goroutine;
+        for _ in 0..MAX_DEPTH {
+            let Some(parent) = current.parent_id else { return false };
+            if self.births.get(&(parent, current.created_at)).is_some_and(|birth| !birth.stack.is_empty()) {
+                return true;
+            }
+            match self.living.get(&parent) {
+                Some(next) => current = *next,
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// Who started `goroutine`, nearest first: for each the stack at the `go` statement where that was seen, else only
-    /// the statement's own frames. Ends with the first that holds code of the program or of a module that it uses.
+    /// the statement's own frames. Ends with the first that holds code of the program's own.
     pub fn started_by(&self, goroutine: &CreatingGoroutine, main_module: Option<&str>) -> Vec<Arc<[Frame]>> {
         let mut chain = Vec::new();
         let mut current = *goroutine;
@@ -186,8 +223,7 @@ impl Creators {
             let stack = birth.map(|birth| &birth.stack).filter(|stack| !stack.is_empty());
             let Some(stack) = stack.or_else(|| self.statements.get(&current.created_at)) else { break };
             chain.push(Arc::clone(stack));
-            let is_reached =
-                stack.iter().any(|frame| owner(&frame.function, main_module) <= Owner::Dependency);
+            let is_reached = stack.iter().any(|frame| owner(&frame.function, main_module) == Owner::Own);
             let parent = birth
                 .map(|birth| birth.parent)
                 .or_else(|| current.parent_id.and_then(|parent| self.living.get(&parent)).copied());
@@ -207,14 +243,17 @@ impl Creators {
 
 /// By id.
 fn living(snapshot: &GoroutineSnapshot) -> HashMap<u64, CreatingGoroutine> {
-    let living = snapshot.goroutines.iter().filter_map(|goroutine| {
-        let group = snapshot.groups.get(goroutine.group as usize)?;
-        // A frame's address lies within the call; what the runtime keeps is the one behind it.
-        let created_at = group.created_by.first().map_or(0, |frame| frame.pc.wrapping_add(1));
-        let parent_id = goroutine.parent_id.filter(|parent| *parent != 0);
-        Some((goroutine.id, CreatingGoroutine { id: goroutine.id, parent_id, created_at }))
-    });
-    living.collect()
+    let living = snapshot.goroutines.iter().filter_map(|goroutine| creation(snapshot, goroutine));
+    living.map(|goroutine| (goroutine.id, goroutine)).collect()
+}
+
+/// How a goroutine of a snapshot came to be.
+pub(super) fn creation(snapshot: &GoroutineSnapshot, goroutine: &Goroutine) -> Option<CreatingGoroutine> {
+    let group = snapshot.groups.get(goroutine.group as usize)?;
+    // A frame's address lies within the call; what the runtime keeps is the one behind it.
+    let created_at = group.created_by.first().map_or(0, |frame| frame.pc.wrapping_add(1));
+    let parent_id = goroutine.parent_id.filter(|parent| *parent != 0);
+    Some(CreatingGoroutine { id: goroutine.id, parent_id, created_at })
 }
 
 #[cfg(test)]
@@ -252,6 +291,28 @@ mod tests {
 
     fn names(chain: &[Arc<[Frame]>]) -> Vec<Vec<&str>> {
         chain.iter().map(|stack| stack.iter().map(|frame| &*frame.function).collect()).collect()
+    }
+
+    impl Creators {
+        /// A birth that was seen, of a goroutine of the main one.
+        pub(crate) fn enter_birth(&mut self, parent: u64, created_at: u64, functions: &[&str]) {
+            let birth = Birth { parent: goroutine(parent, Some(1), 0x10), stack: stack(functions) };
+            self.births.insert((parent, created_at), birth);
+        }
+    }
+
+    #[test]
+    fn births_that_somebody_goes_back_to_are_kept_over_all_links() {
+        let creators = creators();
+        let needed = creators.needed([goroutine(30, Some(20), 0x200), goroutine(9, None, 0)].iter());
+        assert_eq!(needed, [(20, 0x200), (1, 0x100)].into());
+        assert!(creators.tells_of(&goroutine(30, Some(20), 0x200)));
+        assert!(
+            creators.tells_of(&goroutine(31, Some(20), 0x300)),
+            "of one that lives and whose birth was seen"
+        );
+        assert!(!creators.tells_of(&goroutine(32, Some(21), 0x300)));
+        assert!(!creators.tells_of(&goroutine(20, None, 0x100)));
     }
 
     #[test]
