@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 mod askers;
 mod few;
+pub(super) mod companions;
 mod stuck;
 
 /// An origin with less of the growth than this is no culprit.
