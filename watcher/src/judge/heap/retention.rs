@@ -8,8 +8,11 @@ use crate::store::Captures;
 
 /// So much of what was created must have ended for it to be said that old ones go.
 const ENDED: f64 = 0.1;
-/// What a stack creates is sampled, and the first of it that is kept was made no later than in this part of the time.
+/// What a stack creates is sampled, and the first of it that is kept was made no later than in this part of the time; of
+/// many objects sooner.
 const EARLY: f64 = 0.1;
+const EARLY_OF_MANY: f64 = 0.05;
+const MANY: u64 = 200;
 /// Of fewer objects nothing is said: a slice that is appended to is replaced by a larger one again and again.
 const LEAST_REPLACED: u64 = 32;
 
@@ -17,7 +20,8 @@ const LEAST_REPLACED: u64 = 32;
 /// fixed size does, and is no part of what stays.
 fn is_replaced(site: &Site<Spans>, watched: f64) -> bool {
     let ended = site.ended as f64 >= ENDED * site.created as f64;
-    ended && site.what.objects >= LEAST_REPLACED && site.oldest.as_secs_f64() < (1.0 - EARLY) * watched
+    let early = if site.what.objects >= MANY { EARLY_OF_MANY } else { EARLY };
+    ended && site.what.objects >= LEAST_REPLACED && site.oldest.as_secs_f64() < (1.0 - early) * watched
 }
 
 /// Names the lines whose objects are live. Spans are taken from the system and filled by whoever comes next, so a
