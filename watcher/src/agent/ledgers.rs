@@ -22,6 +22,10 @@ use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{ProcRoot, ProcessDir};
 use crate::store::captures::{Captures, LedgerName, Run};
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// Births are watched for as long as the process is: slow leaks need hours. The number of hits bounds what that costs.
+const BIRTH_BOUNDS: Bounds = Bounds { time: Duration::from_secs(24 * 3_600), ..Bounds::DEFAULT };
 
 /// One process that can be read.
 pub(super) struct Subject<'a> {
@@ -140,7 +144,7 @@ impl Watches {
         let Some(file) = go_code::reopen(runtime, process).into_seen() else { return };
         if !term.tried_births && wants_births(rising) {
             term.tried_births = true;
-            if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, Bounds::DEFAULT) {
+            if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, BIRTH_BOUNDS) {
                 captures.without_ledger.push((LedgerName::Births, because(&refusal)));
             }
         }
@@ -158,7 +162,7 @@ impl Watches {
 
     /// Who started the goroutines of a process; `None` where their births are not watched.
     pub fn creators(&self, subject: &mut Subject<'_>) -> Option<Creators> {
-        self.terms.get(&subject.id).filter(|term| term.tried_births)?;
+        self.books.get(&subject.id).filter(|term| term.tried_births)?;
         let openers = openers(&self.ledgers, subject.id);
         creators::read(&self.ledgers, subject.runtime, subject.process, subject.id, openers).into_seen()
     }
