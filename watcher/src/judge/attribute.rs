@@ -156,7 +156,9 @@ fn is_caused(effect: &Finding, cause: &Finding, kin: Kinship) -> bool {
     }
     // The stacks of threads come with threads.
     let of_threads = |evidence: &Evidence| matches!(evidence, Evidence::ThreadStacks { .. });
-    if cause.kind != Kind::Thread && effect.evidence.iter().any(of_threads) {
+    if cause.kind != Kind::Thread && effect.evidence.iter().any(of_threads)
+        || cause.evidence.iter().any(of_threads)
+    {
         return false;
     }
     let per_cause = effect.rate.per_second / cause.rate.per_second;

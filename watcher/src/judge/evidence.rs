@@ -43,6 +43,12 @@ pub enum Evidence {
         /// Steps down.
         down: usize,
     },
+    /// One goroutine asks a library for the same goroutines at several lines; from which of them those came that stay
+    /// was not seen.
+    SeveralAskers {
+        /// How many lines.
+        lines: usize,
+    },
     /// Other leaks bring goroutines with them, which are left out here.
     WithoutCompanions {
         /// Growth of all goroutines, those left out included.

@@ -123,6 +123,10 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         let asked = askers::seen(captures, origin.created_by);
         let by_births = asked.iter().filter(|asker| asker.share >= MIN_SHARE);
         finding.culprits.extend(by_births.map(|it| culprit::culprit(&it.line, &it.stack, it.share * share)));
+        let several = asked.iter().filter(|asker| asker.is_one_of_several).count();
+        if several > 1 {
+            finding.evidence.push(Evidence::SeveralAskers { lines: several });
+        }
         if asked.is_empty()
             && let Some(caller) = caller(captures, origin.created_by)
         {

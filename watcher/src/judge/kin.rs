@@ -4,11 +4,20 @@
 //! buffers. Two leaks that only run under one dispatcher, or whose goroutines were started side by side, do not.
 
 use super::culprit::{Owner, owner};
-use super::{Culprit, Finding, Frame};
+use super::{Culprit, Finding, Frame, Kind};
+
+/// Lines with less than this part of what the first one has say nothing of the finding as a whole.
+const COUNTS: f64 = 0.5;
 
 /// The part of a stack that tells who made something: from the program's innermost own frame to where its goroutine
-/// began. Empty where the program has no frame in it.
-fn maker(stack: &[Frame], is_own: impl Fn(&Frame) -> bool) -> &[Frame] {
+/// began. Empty where the program has no frame in it. Where a goroutine waits says nothing of who made it: that stack comes
+/// first and is passed over where more is known.
+fn maker(kind: Kind, stack: &[Frame], is_own: impl Fn(&Frame) -> bool) -> &[Frame] {
+    let began = stack.iter().position(|frame| &*frame.function == "runtime.goexit");
+    let stack = match began.map(|began| &stack[began + 1..]) {
+        Some(made) if matches!(kind, Kind::Goroutine | Kind::Thread) && made.iter().any(&is_own) => made,
+        _ => stack,
+    };
     let Some(from) = stack.iter().position(is_own) else { return &[] };
     let length = stack[from..].iter().position(|frame| &*frame.function == "runtime.goexit");
     &stack[from..from + length.unwrap_or(stack.len() - from)]
@@ -45,8 +54,10 @@ pub(super) enum Kinship {
 pub(super) fn kinship(one: &Finding, other: &Finding, module: Option<&str>) -> Kinship {
     let is_own = |frame: &Frame| owner(&frame.function, module) == Owner::Own;
     let makers = |finding: &Finding| -> Vec<Vec<Frame>> {
-        let maker = |culprit: &Culprit| maker(&culprit.stack, is_own).to_vec();
-        finding.culprits.iter().map(maker).filter(|maker| !maker.is_empty()).collect()
+        let most = finding.culprits.first().map_or(0.0, |first| first.share);
+        let counts = |culprit: &&Culprit| culprit.share >= COUNTS * most;
+        let maker = |culprit: &Culprit| maker(finding.kind, &culprit.stack, is_own).to_vec();
+        finding.culprits.iter().filter(counts).map(maker).filter(|maker| !maker.is_empty()).collect()
     };
     let (of_one, of_other) = (makers(one), makers(other));
     if of_one.iter().any(|one| of_other.iter().any(|other| is_one_creation(one, other, is_own))) {
@@ -119,6 +130,21 @@ mod tests {
             assert_eq!(kinship(&finding(one), &finding(other), None), expected, "{what}");
             assert_eq!(kinship(&finding(other), &finding(one), None), expected, "{what}, turned");
         }
+    }
+
+    #[test]
+    fn goroutines_that_wait_at_one_line_are_told_apart_by_who_started_them() {
+        let of = |kind, stack| Finding { kind, ..finding(stack) };
+        let threads = of(Kind::Thread, "main.wait:84 runtime.goexit:1 main.hirePorter:71 main.every:45");
+        let others = of(Kind::Goroutine, "main.wait:84 runtime.goexit:1 main.takeOrder:79 main.every:45");
+        assert_eq!(kinship(&others, &threads, None), Kinship::Apart);
+        let same = of(Kind::Goroutine, "main.wait:84 runtime.goexit:1 main.hirePorter:71 main.every:45");
+        assert_eq!(kinship(&same, &threads, None), Kinship::Same);
+        // A line with a small part of the growth does not stand for it.
+        let mut mostly_others = others.clone();
+        let part = Culprit { share: 0.1, ..same.culprits[0].clone() };
+        mostly_others.culprits.push(part);
+        assert_eq!(kinship(&mostly_others, &threads, None), Kinship::Apart);
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         Evidence::SittingOn { .. }
         | Evidence::BothEnds { .. }
         | Evidence::WithoutCompanions { .. }
+        | Evidence::SeveralAskers { .. }
         | Evidence::Allocated { .. }
         | Evidence::LargeObjects { .. } => false,
         // An endpoint names and confirms, it never decides alone.
@@ -106,6 +107,7 @@ mod tests {
             Evidence::Since { seconds: 60.0, begin: Begin::Watched },
             Evidence::Since { seconds: 60.0, begin: Begin::NoEarlier },
             Evidence::SittingOn { goroutines: 40, function: "main.serve".into() },
+            Evidence::SeveralAskers { lines: 2 },
             Evidence::WithoutCompanions { in_all_per_second: 14.0 },
             Evidence::BothEnds { port: 80, dialled: 40, accepted: 40, by_client: true },
             Evidence::Allocated { bytes: 1 << 24, objects: 9, share: 1.0, seconds: 40.0 },

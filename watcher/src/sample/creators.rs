@@ -15,7 +15,7 @@ use crate::origin::{CreatingGoroutine, StackId, WalkedStack};
 use crate::owner::{Owner, owner};
 use crate::process::ProcessId;
 use crate::reading::Reading;
-use crate::source::kernel::ledger::{Bounds, Ledgers, RawBirths, Refusal, go_view};
+use crate::source::kernel::ledger::{BirthStack, Bounds, Ledgers, RawBirths, Refusal, go_view};
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
 use std::collections::{HashMap, HashSet};
@@ -108,8 +108,10 @@ pub struct Creators {
 struct Birth {
     /// Who executed the statement.
     parent: CreatingGoroutine,
-    /// From where, the statement's frame first; empty where there was no room to keep it.
+    /// From where most of them were, the statement's frame first; empty where there was no room to keep it.
     stack: Arc<[Frame]>,
+    /// From where others were: which goroutine came from which stack is not noted.
+    others: Vec<Arc<[Frame]>>,
 }
 
 impl Creators {
@@ -129,10 +131,11 @@ impl Creators {
         let mut known: HashMap<StackId, Arc<[Frame]>> = HashMap::new();
         let mut creators = Creators { living, ..Creators::default() };
         for birth in births {
-            // Most of those that it started were started from there.
-            let most = birth.stacks.iter().max_by_key(|stack| (stack.count, stack.newest));
-            let stack = most.and_then(|most| most.stack);
-            let stack = stack.and_then(|id| Some((id, stacks.get(&id)?))).map(|(id, walked)| {
+            let mut by_count: Vec<&BirthStack> = birth.stacks.iter().collect();
+            by_count.sort_by_key(|stack| std::cmp::Reverse((stack.count, stack.newest)));
+            let ids = by_count.into_iter().filter_map(|stack| stack.stack);
+            let walked = ids.filter_map(|id| Some((id, stacks.get(&id)?)));
+            let mut named = walked.map(|(id, walked)| {
                 let stack = known.entry(id).or_insert_with(|| {
                     let stack = walked.sorted(|pc| symbols.is_text(pc));
                     let places: Vec<StackPc> = (0..)
@@ -146,8 +149,14 @@ impl Creators {
                 });
                 Arc::clone(stack)
             });
-            let stack = stack.unwrap_or_default();
-            creators.enter(birth, stack);
+            let stack = named.next().unwrap_or_default();
+            let mut others: Vec<Arc<[Frame]>> = Vec::new();
+            for other in named {
+                if other != stack && !others.contains(&other) {
+                    others.push(other);
+                }
+            }
+            creators.enter(birth, stack, others);
         }
         let wanted: Vec<u64> = statements
             .into_iter()
@@ -166,11 +175,11 @@ impl Creators {
     }
 
     /// Of several functions that were started by one statement, the one whose birth was seen most counts.
-    fn enter(&mut self, birth: &RawBirths, stack: Arc<[Frame]>) {
-        let new = Birth { parent: birth.parent, stack };
+    fn enter(&mut self, birth: &RawBirths, stack: Arc<[Frame]>, others: Vec<Arc<[Frame]>>) {
+        let new = Birth { parent: birth.parent, stack, others };
         let place = (birth.parent.id, birth.created_at);
-        let known =
-            self.births.entry(place).or_insert_with(|| Birth { parent: birth.parent, stack: Arc::default() });
+        let nothing = || Birth { parent: birth.parent, stack: Arc::default(), others: Vec::new() };
+        let known = self.births.entry(place).or_insert_with(nothing);
         if known.stack.is_empty() {
             *known = new;
         }
@@ -211,6 +220,12 @@ impl Creators {
             }
         }
         false
+    }
+
+    /// Further stacks that executed the `go` statement of `goroutine` in the same goroutine: it may have come from each.
+    pub fn or_by(&self, goroutine: &CreatingGoroutine) -> &[Arc<[Frame]>] {
+        let birth = goroutine.parent_id.and_then(|parent| self.births.get(&(parent, goroutine.created_at)));
+        birth.map_or(&[], |birth| &birth.others)
     }
 
     /// Who started `goroutine`, nearest first: for each the stack at the `go` statement where that was seen, else only
@@ -258,7 +273,7 @@ pub(super) fn creation(snapshot: &GoroutineSnapshot, goroutine: &Goroutine) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::{Birth, Creators};
+    use super::{Birth, Creators, RawBirths};
     use crate::origin::CreatingGoroutine;
     use crate::sample::code::Frame;
     use std::sync::Arc;
@@ -274,7 +289,8 @@ mod tests {
     /// Goroutine 1 is main, which asks; 20 was started by it in net/http, 30 by 20, 31 by 20 elsewhere.
     fn creators() -> Creators {
         let mut creators = Creators::default();
-        let birth = |parent, functions: &[&str]| Birth { parent, stack: stack(functions) };
+        let birth =
+            |parent, functions: &[&str]| Birth { parent, stack: stack(functions), others: Vec::new() };
         let main = goroutine(1, None, 0);
         creators.births.insert(
             (1, 0x100),
@@ -296,7 +312,8 @@ mod tests {
     impl Creators {
         /// A birth that was seen, of a goroutine of the main one.
         pub(crate) fn enter_birth(&mut self, parent: u64, created_at: u64, functions: &[&str]) {
-            let birth = Birth { parent: goroutine(parent, Some(1), 0x10), stack: stack(functions) };
+            let parent_goroutine = goroutine(parent, Some(1), 0x10);
+            let birth = Birth { parent: parent_goroutine, stack: stack(functions), others: Vec::new() };
             self.births.insert((parent, created_at), birth);
         }
     }
@@ -338,6 +355,26 @@ mod tests {
         ] {
             assert_eq!(names(&creators.started_by(&goroutine, None)), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn of_several_stacks_at_one_statement_none_is_forgotten() {
+        let mut creators = Creators::default();
+        let birth = RawBirths {
+            parent: goroutine(1, None, 0),
+            created_at: 0x100,
+            start: 0,
+            count: 9,
+            stacks: Vec::new(),
+        };
+        creators.enter(
+            &birth,
+            stack(&["lib.Start", "main.call"]),
+            vec![stack(&["lib.Start", "main.receive"])],
+        );
+        let child = goroutine(20, Some(1), 0x100);
+        assert_eq!(names(creators.or_by(&child)), [["lib.Start", "main.receive"]]);
+        assert!(creators.or_by(&goroutine(20, Some(2), 0x100)).is_empty());
     }
 
     #[test]

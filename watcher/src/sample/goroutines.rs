@@ -53,6 +53,9 @@ pub struct GoroutineSite {
     /// to the program's own code. Empty where no birth was watched: there is no more than the statement then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub started_by: Vec<Arc<[Frame]>>,
+    /// Further stacks that executed the statement in the same goroutine: some of these may have come from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub or_started_by: Vec<Arc<[Frame]>>,
     /// Where they are, innermost frame first; empty where it could not be read.
     pub stack: Arc<[Frame]>,
     /// For what they wait, in the runtime's words; `None` for those that do not wait.
@@ -144,6 +147,7 @@ pub fn of_snapshot(
         sites.push(GoroutineSite {
             created_by: frames.of(&group.created_by),
             started_by: chains.as_ref().map(|chains| chains.chain(chain)).unwrap_or_default(),
+            or_started_by: chains.as_ref().map(|chains| chains.or_by(chain)).unwrap_or_default(),
             stack: frames.of(&group.frames),
             wait_reason: group.wait_reason.as_ref().filter(|_| waits).map(|reason| frames.text(reason)),
             count: part.count,

@@ -111,6 +111,8 @@ impl Name for Nameless {
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     chains: Vec<Vec<Arc<[Frame]>>>,
+    /// Of each chain, other stacks that may have been its first.
+    or_by: Vec<Vec<Arc<[Frame]>>>,
     places: HashMap<Starter, usize>,
 }
 
@@ -118,7 +120,7 @@ impl Chains {
     /// Those behind these.
     pub fn of(all: impl Iterator<Item = Starter>, starters: Starters<'_>, name: &mut impl Name) -> Self {
         let mut chains = Chains::default();
-        let mut indices: HashMap<Vec<Arc<[Frame]>>, usize> = HashMap::new();
+        let mut indices: HashMap<(Vec<Arc<[Frame]>>, Vec<Arc<[Frame]>>), usize> = HashMap::new();
         // Most stacks are shared: their addresses are compared before their frames are.
         let mut seen: HashMap<Vec<*const Frame>, usize> = HashMap::new();
         for starter in all {
@@ -130,12 +132,15 @@ impl Chains {
             if chain.is_empty() {
                 continue;
             }
-            let addresses: Vec<*const Frame> = chain.iter().map(|frames| frames.as_ptr()).collect();
+            let or_by = or_by(starter, starters);
+            let addresses: Vec<*const Frame> =
+                chain.iter().chain(&or_by).map(|frames| frames.as_ptr()).collect();
             let index = *seen.entry(addresses).or_insert_with(|| {
                 let next = chains.chains.len();
-                let index = *indices.entry(chain.clone()).or_insert(next);
+                let index = *indices.entry((chain.clone(), or_by.clone())).or_insert(next);
                 // Kept, so that no other stack gets its address.
                 chains.chains.push(chain);
+                chains.or_by.push(or_by);
                 index
             });
             chains.places.insert(starter, index);
@@ -156,9 +161,24 @@ impl Chains {
         self.places.get(&starter?).copied()
     }
 
+    /// Further stacks that may have been the first of the chain of this number.
+    pub fn or_by(&self, index: Option<usize>) -> Vec<Arc<[Frame]>> {
+        index.and_then(|index| self.or_by.get(index)).cloned().unwrap_or_default()
+    }
+
     /// The chain of this number: nearest first.
     pub fn chain(&self, index: Option<usize>) -> Vec<Arc<[Frame]>> {
         index.and_then(|index| self.chains.get(index)).cloned().unwrap_or_default()
+    }
+}
+
+/// Further stacks that may have started this one.
+fn or_by(starter: Starter, starters: Starters<'_>) -> Vec<Arc<[Frame]>> {
+    match (starter, starters.known) {
+        (Starter::Goroutine { parent_id, created_at }, Some(known)) => {
+            known.or_by(&CreatingGoroutine { id: 0, parent_id, created_at }).to_vec()
+        }
+        _ => Vec::new(),
     }
 }
 

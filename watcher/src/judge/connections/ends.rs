@@ -183,6 +183,7 @@ mod tests {
         let site = GoroutineSite {
             created_by: frames(&["net/http.(*Server).Serve"]),
             started_by: Vec::new(),
+            or_started_by: Vec::new(),
             stack: frames(&["runtime.gopark", "main.handle", "net/http.(*conn).serve"]),
             wait_reason: Some(wait.into()),
             count: 40,

@@ -17,6 +17,9 @@ pub(super) struct Asker {
     pub stack: Vec<Frame>,
     /// Its part of those that came and whose birth was seen: 0 to 1.
     pub share: f64,
+    /// The same goroutine asks for the same at other lines as well, and which of them came from where is not known: they
+    /// are counted to each alike.
+    pub is_one_of_several: bool,
 }
 
 /// Who asked for the goroutines of this origin that came since the first capture, most first. None where the statement
@@ -34,28 +37,51 @@ pub(super) fn seen(captures: &Captures, created_by: &[Frame]) -> Vec<Asker> {
     for member in last.members.iter().filter(|it| it.id.is_multiple_of(one_in) && !old.contains(&it.id)) {
         *new.entry(member.site).or_default() += 1;
     }
-    let mut askers: HashMap<&Frame, (u64, &GoroutineSite)> = HashMap::new();
+    let mut askers: HashMap<&Frame, (f64, Vec<Frame>, bool)> = HashMap::new();
     for (index, site) in (0..).zip(&last.sites).filter(|(_, site)| &*site.created_by == created_by) {
         let count = new.get(&index).copied().unwrap_or(0);
-        let own = site.started_by.iter().flat_map(|stack| stack.iter()).find(|frame| is_own(frame, module));
-        if let Some(line) = own.filter(|_| count > 0) {
-            askers.entry(line).or_insert((0, site)).0 += count;
+        if count == 0 {
+            continue;
+        }
+        let lines = lines(site, module);
+        for (line, started_by) in &lines {
+            let known = askers.entry(*line).or_insert_with(|| (0.0, whole(site, started_by), false));
+            known.0 += count as f64 / lines.len() as f64;
+            known.2 |= lines.len() > 1;
         }
     }
-    let all: u64 = askers.values().map(|(count, _)| count).sum();
-    let mut askers: Vec<(&Frame, (u64, &GoroutineSite))> = askers.into_iter().collect();
-    askers.sort_by(|a, b| b.1.0.cmp(&a.1.0).then(a.0.cmp(b.0)));
-    let asker = |(line, (count, site)): (&Frame, (u64, &GoroutineSite))| Asker {
-        line: line.clone(),
-        stack: whole(site),
-        share: count as f64 / all.max(1) as f64,
-    };
-    askers.into_iter().take(MAX_ASKERS).map(asker).collect()
+    let all: f64 = askers.values().map(|(count, ..)| count).sum();
+    let mut askers: Vec<Asker> = askers
+        .into_iter()
+        .map(|(line, (count, stack, is_one_of_several))| Asker {
+            line: line.clone(),
+            stack,
+            share: count / all.max(f64::MIN_POSITIVE),
+            is_one_of_several,
+        })
+        .collect();
+    askers.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.line.cmp(&b.line)));
+    askers.truncate(MAX_ASKERS);
+    askers
+}
+
+/// Each line of the program's own that may have asked for the goroutines of a site, with the stacks that started them.
+fn lines<'a>(site: &'a GoroutineSite, module: Option<&str>) -> Vec<(&'a Frame, Vec<&'a Frame>)> {
+    let first: Vec<&Frame> = site.started_by.iter().flat_map(|stack| stack.iter()).collect();
+    let others = site.or_started_by.iter().map(|stack| stack.iter().collect::<Vec<&Frame>>());
+    let mut lines: Vec<(&Frame, Vec<&Frame>)> = Vec::new();
+    for stack in [first].into_iter().chain(others) {
+        let Some(line) = stack.iter().find(|frame| is_own(frame, module)).copied() else { continue };
+        if lines.iter().all(|(known, _)| *known != line) {
+            lines.push((line, stack));
+        }
+    }
+    lines
 }
 
 /// Where they are, then the stacks that started them: each begins with its `go` statement.
-fn whole(site: &GoroutineSite) -> Vec<Frame> {
-    site.stack.iter().chain(site.started_by.iter().flat_map(|stack| stack.iter())).cloned().collect()
+fn whole(site: &GoroutineSite, started_by: &[&Frame]) -> Vec<Frame> {
+    site.stack.iter().chain(started_by.iter().copied()).cloned().collect()
 }
 
 #[cfg(test)]
@@ -114,6 +140,18 @@ mod tests {
             judgement.findings[0].culprits[0].stack.iter().map(|frame| &*frame.function).collect();
         let waits = ["runtime.gopark", "time.Sleep", "github.com/a/log.(*Logger).drain"];
         assert_eq!(whole, [&waits[..], &["github.com/a/log.New", "main.serve", "main.main"]].concat());
+    }
+
+    #[test]
+    fn of_several_lines_of_one_goroutine_all_are_named_and_it_is_said() {
+        let mut window = asked_for([&["github.com/a/log.New main.call main.main"], &[]]);
+        let mut last = window.captures().goroutines.last().unwrap().clone();
+        last.sites[1].or_started_by = vec![stack("github.com/a/log.New main.receive main.main")];
+        window.captures_mut().goroutines.push(last);
+        let judgement = judged(&window);
+        assert_eq!(lines(&judgement)[..2], [("main.call", 0.5), ("main.receive", 0.5)]);
+        let evidence = &judgement.findings[0].evidence;
+        assert!(evidence.contains(&crate::judge::Evidence::SeveralAskers { lines: 2 }), "{evidence:?}");
     }
 
     #[test]
