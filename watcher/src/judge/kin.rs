@@ -14,8 +14,11 @@ const COUNTS: f64 = 0.5;
 /// first and is passed over where more is known.
 fn maker(kind: Kind, stack: &[Frame], is_own: impl Fn(&Frame) -> bool) -> &[Frame] {
     let began = stack.iter().position(|frame| &*frame.function == "runtime.goexit");
+    // Code of C has no lines: whoever called it made the thread.
+    let is_made = stack.first().is_some_and(|first| first.line == 0);
+    let waits = matches!(kind, Kind::Goroutine | Kind::Thread) && !is_made;
     let stack = match began.map(|began| &stack[began + 1..]) {
-        Some(made) if matches!(kind, Kind::Goroutine | Kind::Thread) && made.iter().any(&is_own) => made,
+        Some(made) if waits && made.iter().any(&is_own) => made,
         _ => stack,
     };
     let Some(from) = stack.iter().position(is_own) else { return &[] };
@@ -140,6 +143,13 @@ mod tests {
         assert_eq!(kinship(&others, &threads, None), Kinship::Apart);
         let same = of(Kind::Goroutine, "main.wait:84 runtime.goexit:1 main.hirePorter:71 main.every:45");
         assert_eq!(kinship(&same, &threads, None), Kinship::Same);
+        // C started it, for whoever called C.
+        let by_c = of(Kind::Thread, "clone:0 runtime.cgocall:9 main.open:3 runtime.goexit:1 main.main:7");
+        let socket = of(
+            Kind::Connection,
+            "socket:0 clone:0 runtime.cgocall:9 main.open:3 runtime.goexit:1 main.main:7",
+        );
+        assert_eq!(kinship(&by_c, &socket, None), Kinship::Same);
         // A line with a small part of the growth does not stand for it.
         let mut mostly_others = others.clone();
         let part = Culprit { share: 0.1, ..same.culprits[0].clone() };

@@ -11,6 +11,9 @@ const LEAST: f64 = 0.05;
 /// More than this part is most of it: then goroutines do not leak by themselves, and the relations of kinds say so.
 const MOST: f64 = 0.5;
 
+/// So many goroutines for each socket, as counted at two moments.
+const AS_MANY: f64 = 1.2;
+
 /// Takes from the growth of goroutines what comes with another leak, where they leak by themselves.
 pub(in crate::judge) fn take_out(findings: &mut [Finding], captures: &Captures) {
     let Some((first, last)) = captures.goroutines.ends() else { return };
@@ -22,6 +25,9 @@ pub(in crate::judge) fn take_out(findings: &mut [Finding], captures: &Captures) 
     let origins = origins(Some(first), last);
     let all: u64 = origins.iter().map(Origin::grown).sum();
     let comes_with = |origin: &Origin| {
+        if sits_on_sockets(origin, findings, last.at.seconds_since(&first.at)) {
+            return true;
+        }
         let probe = probe(&findings[index], origin, module);
         let others = findings.iter().filter(|other| bring(other.kind));
         others.into_iter().any(|other| kinship(&probe, other, module) == Kinship::Same)
@@ -48,6 +54,15 @@ pub(in crate::judge) fn take_out(findings: &mut [Finding], captures: &Captures) 
         *rate *= 1.0 - part;
     }
     finding.evidence.push(Evidence::WithoutCompanions { in_all_per_second: in_all });
+}
+
+/// They wait for the network, and are no more than the sockets that come: each connection has its reader, also where only
+/// the other end of it was put down to a line.
+fn sits_on_sockets(origin: &Origin, findings: &[Finding], seconds: f64) -> bool {
+    let waits = origin.fullest.and_then(|site| site.wait_reason.as_deref()) == Some("IO wait");
+    let sockets: f64 =
+        findings.iter().filter(|it| it.kind == Kind::Connection).map(|it| it.rate.per_second).sum();
+    waits && origin.grown() as f64 <= AS_MANY * sockets * seconds
 }
 
 /// A finding that has the stack of this origin alone.
@@ -105,6 +120,32 @@ mod tests {
         assert!(goroutines.culprits.iter().all(|it| !it.frame.function.starts_with("github.com")));
         let told = |it: &Evidence| matches!(it, Evidence::WithoutCompanions { in_all_per_second } if (in_all_per_second - 12.0).abs() < 0.2);
         assert!(goroutines.evidence.iter().any(told), "{:?}", goroutines.evidence);
+    }
+
+    #[test]
+    fn readers_of_sockets_are_left_out_whoever_opened_them() {
+        for (sockets, expected) in [(2.0, 10.0), (0.5, 12.0)] {
+            let window = watched(
+                |second| 20 + 12 * second as u64,
+                |second| {
+                    let second = second as u64;
+                    vec![
+                        (HANDLER, crowd(1_000, 10 * second, None)),
+                        (CONNECTIONS, crowd(90_000, 2 * second, None)),
+                    ]
+                },
+            );
+            let goroutines =
+                judged(&window).findings.into_iter().find(|it| it.kind == Kind::Goroutine).unwrap();
+            let mut findings =
+                [goroutines, found(Kind::Connection, sockets, 1.0, &["main.poll", "main.main"])];
+            take_out(&mut findings, window.captures());
+            assert!(
+                (findings[0].rate.per_second - expected).abs() < 0.2,
+                "{sockets}: {:?}",
+                findings[0].rate
+            );
+        }
     }
 
     #[test]
