@@ -14,8 +14,8 @@ use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
 
 mod askers;
-mod few;
 pub(super) mod companions;
+mod few;
 mod stuck;
 
 /// An origin with less of the growth than this is no culprit.

@@ -9,8 +9,8 @@ use super::growth::{Course, Growth, course};
 use super::survivors::{Book, LEAST_COUNT};
 use super::{Evidence, Finding, Frame, Hold, Kind, Outcome, Rate, Thresholds, UndecidedWhy};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
-use crate::store::{Captures, Series, Window};
 use crate::sample::ledger::{Site, Tasks};
+use crate::store::{Captures, Series, Window};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -47,11 +47,14 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         other => other,
     };
     let suspected = suspects(&course, &series, captures, risen);
-    vec![
-        suspected.unwrap_or_else(|| {
-            Outcome::of(Kind::Thread, course, |finding| attribute(finding, captures, risen))
-        }),
-    ]
+    vec![suspected.unwrap_or_else(|| {
+        Outcome::of(Kind::Thread, course, |finding| {
+            let held = attribute(finding, captures, risen);
+            if (held as f64) < HELD_SHARE * risen {
+                started_by_c(finding, window);
+            }
+        })
+    })]
 }
 
 /// A suspicion where a few threads came and stayed, each held by a goroutine or started by C. The runtime starts one now
@@ -69,12 +72,6 @@ fn suspects(course: &Course, series: &Series, captures: &Captures, risen: f64) -
     let mut suspected = few.suspected(Kind::Thread, LEAST.max(PROOF));
     attribute(&mut suspected.finding, captures, risen);
     Some(Outcome::Suspected(suspected))
-    vec![Outcome::of(Kind::Thread, course, |finding| {
-        let held = attribute(finding, captures, risen);
-        if (held as f64) < HELD_SHARE * risen {
-            started_by_c(finding, window);
-        }
-    })]
 }
 
 /// Goroutines of one origin at one place that hold threads.
