@@ -107,6 +107,9 @@ impl Name for Nameless {
     }
 }
 
+/// Stacks, nearest first.
+type Chain = Vec<Arc<[Frame]>>;
+
 /// Chains of those who started goroutines and threads, each once.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
@@ -120,7 +123,7 @@ impl Chains {
     /// Those behind these.
     pub fn of(all: impl Iterator<Item = Starter>, starters: Starters<'_>, name: &mut impl Name) -> Self {
         let mut chains = Chains::default();
-        let mut indices: HashMap<(Vec<Arc<[Frame]>>, Vec<Arc<[Frame]>>), usize> = HashMap::new();
+        let mut indices: HashMap<(Chain, Chain), usize> = HashMap::new();
         // Most stacks are shared: their addresses are compared before their frames are.
         let mut seen: HashMap<Vec<*const Frame>, usize> = HashMap::new();
         for starter in all {
