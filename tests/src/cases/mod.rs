@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod leaks;
 pub mod ledger;
 pub mod limits;
+pub mod lines;
 pub mod mapped;
 pub mod mapping_ledger;
 pub mod modules;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Case> {
         entrances::cases(),
         leaks::cases(),
         limits::cases(),
+        lines::cases(),
         mapped::cases(),
         mapping_ledger::cases(),
         modules::cases(),

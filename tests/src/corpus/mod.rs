@@ -6,6 +6,7 @@
 pub mod expect;
 mod goroutines;
 mod innocents;
+mod lines;
 mod memory;
 mod openers;
 pub mod situations;
@@ -146,7 +147,7 @@ pub(crate) const BASE: Row = Row {
 
 /// Every row. Where one program has several, the first is the plainest.
 pub fn rows() -> impl Iterator<Item = Row> {
-    let kept = goroutines::ROWS.into_iter().chain(openers::ROWS).chain(memory::ROWS);
+    let kept = goroutines::ROWS.into_iter().chain(openers::ROWS).chain(memory::ROWS).chain(lines::ROWS);
     kept.chain(innocents::ROWS)
 }
 

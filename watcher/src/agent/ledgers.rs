@@ -3,6 +3,7 @@
 use super::terms::{Admission, Claim, Terms};
 use crate::golang::runtime::Runtime;
 use crate::judge::Kind as Resource;
+use crate::origin::{CreatingGoroutine, Origin};
 use crate::process::ProcessId;
 use crate::reading::Reading;
 use crate::sample::creators::{self, Creators};
@@ -10,7 +11,7 @@ use crate::sample::descriptor_book::DescriptorBook;
 use crate::sample::descriptor_ledger::Sources;
 use crate::sample::ledger::Ledger;
 use crate::sample::mapping_book::MappingBook;
-use crate::sample::starters::Starters;
+use crate::sample::starters::{Starters, ThreadStarts};
 use crate::sample::{descriptor_ledger, go_code, mapping_ledger, span_ledger, task_ledger};
 use crate::source::KernelTables;
 use crate::source::clock;
@@ -21,6 +22,10 @@ use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{ProcRoot, ProcessDir};
 use crate::store::captures::{Captures, LedgerName, Run};
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// Births are watched for as long as the process is: slow leaks need hours. The number of hits bounds what that costs.
+const BIRTH_BOUNDS: Bounds = Bounds { time: Duration::from_secs(24 * 3_600), ..Bounds::DEFAULT };
 
 /// One process that can be read.
 pub(super) struct Subject<'a> {
@@ -139,7 +144,7 @@ impl Watches {
         let Some(file) = go_code::reopen(runtime, process).into_seen() else { return };
         if !term.tried_births && wants_births(rising) {
             term.tried_births = true;
-            if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, Bounds::DEFAULT) {
+            if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, BIRTH_BOUNDS) {
                 captures.without_ledger.push((LedgerName::Births, because(&refusal)));
             }
         }
@@ -155,38 +160,50 @@ impl Watches {
         }
     }
 
+    /// Who started the goroutines of a process; `None` where their births are not watched.
+    pub fn creators(&self, subject: &mut Subject<'_>) -> Option<Creators> {
+        self.books.get(&subject.id).filter(|term| term.tried_births)?;
+        let openers = openers(&self.ledgers, subject.id);
+        creators::read(&self.ledgers, subject.runtime, subject.process, subject.id, openers).into_seen()
+    }
+
     /// Reads the ledgers of a process that is watched. What its kernel and its runtime do not give is left out.
+    /// `creators` are those of its goroutines.
     pub fn scan(
         &mut self,
         subject: Subject<'_>,
         root: &ProcRoot,
         tables: Option<&mut dyn KernelTables>,
+        creators: Option<&Creators>,
         captures: &mut Captures,
     ) {
         let Subject { id, process, runtime } = subject;
         let Some(term) = self.books.get_mut(&id) else { return };
         let began = clock::now().since_boot;
         let ledgers = &mut self.ledgers;
+        let threads = ThreadStarts::read(ledgers, id);
+        let main_module = captures.main_module.clone();
+        let starters =
+            Starters { known: creators, threads: threads.as_ref(), main_module: main_module.as_deref() };
         if let (Some(book), Some(tables)) = (&mut term.descriptors, tables) {
             let native = &mut term.native;
             // A port on which others listen tells of what they have accepted and handed over, which is rare.
             let listens = HashSet::new();
-            let starters = term.tried_births.then(|| creators(ledgers, runtime, process, id)).flatten();
-            let starters =
-                Starters { known: starters.as_ref(), main_module: captures.main_module.as_deref() };
             let sources = Sources { ledgers, tables, runtime, native, process };
             let opened = descriptor_ledger::capture_with(book, sources, id, &listens, starters);
             push(&mut captures.descriptors, opened.map(|opened| opened.ledger));
         }
         if let Some(book) = &mut term.mappings {
-            let mappings =
-                mapping_ledger::capture(book, ledgers, runtime, &mut term.native, process, id, &[]);
-            push(&mut captures.mappings, mappings);
+            let native = &mut term.native;
+            let sources = mapping_ledger::Sources { ledgers, runtime, native, process, starters };
+            push(&mut captures.mappings, mapping_ledger::capture_with(book, sources, id, &[]));
         }
         for (kind, run) in
             [(TaskKind::Threads, &mut captures.threads), (TaskKind::Children, &mut captures.children)]
         {
-            push(run, task_ledger::capture(kind, ledgers, runtime, &mut term.native, root, process, id));
+            let native = &mut term.native;
+            let sources = mapping_ledger::Sources { ledgers, runtime, native, process, starters };
+            push(run, task_ledger::capture_with(kind, sources, root, id));
         }
         if term.tried_spans {
             push(&mut captures.spans, span_ledger::read(ledgers, runtime, process, id));
@@ -270,23 +287,22 @@ fn push<T>(run: &mut Run<Ledger<T>>, ledger: Reading<Ledger<T>>) {
     }
 }
 
-/// Connections are often opened by goroutines of a library.
+/// Goroutines are often started by a library, and whatever else it creates comes from goroutines of its own.
 fn wants_births(rising: &[Resource]) -> bool {
-    rising.contains(&Resource::Connection) || rising.contains(&Resource::Goroutine)
+    rising.iter().any(|kind| *kind != Resource::Heap)
 }
 
 fn wants_spans(rising: &[Resource]) -> bool {
     rising.contains(&Resource::Heap)
 }
 
-/// Who started the goroutines that opened what is open.
-fn creators(
-    ledgers: &Ledgers,
-    runtime: &mut Runtime,
-    process: &ProcessDir,
-    id: ProcessId,
-) -> Option<Creators> {
-    let things = ledgers.descriptors(id)?.things;
-    let openers = things.iter().filter_map(|descriptor| descriptor.origin.goroutine);
-    creators::read(ledgers, runtime, process, id, openers).into_seen()
+/// The goroutines that created what the ledgers hold.
+fn openers(ledgers: &Ledgers, id: ProcessId) -> Vec<CreatingGoroutine> {
+    let mut origins: Vec<Origin> = Vec::new();
+    origins.extend(ledgers.descriptors(id).into_iter().flat_map(|raw| raw.things).map(|it| it.origin));
+    origins.extend(ledgers.mappings(id).into_iter().flat_map(|raw| raw.things).map(|it| it.origin));
+    for kind in [TaskKind::Threads, TaskKind::Children] {
+        origins.extend(ledgers.tasks(id, kind).into_iter().flat_map(|raw| raw.things).map(|it| it.origin));
+    }
+    origins.into_iter().filter_map(|origin| origin.goroutine).collect()
 }

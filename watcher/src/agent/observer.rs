@@ -14,6 +14,7 @@ use crate::judge::{
 };
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
+use crate::sample::starters::Starters;
 use crate::sample::sweep::{Sweep, SweepReport, Sweeper};
 use crate::sample::{anatomy, data_files, doubts, goroutines, heap_sites};
 use crate::source::KernelTables;
@@ -272,7 +273,11 @@ impl Observer {
         let runtimes = self.sweeper.runtimes();
         window.captures_mut().no_runtime = runtimes.failure(id).map(str::to_owned);
         let Some(runtime) = runtimes.attached(id) else { return false };
-        let goroutines = goroutines::capture(runtime, &process, id).into_seen();
+        let creators = self.watches.creators(&mut Subject { id, process: &process, runtime: &mut *runtime });
+        let module = window.captures().main_module.clone();
+        let starters =
+            Starters { known: creators.as_ref(), main_module: module.as_deref(), ..Starters::default() };
+        let goroutines = goroutines::capture(runtime, &process, id, starters).into_seen();
         let heap = heap_sites::capture(runtime, &process, id).into_seen();
         let captures = window.captures_mut();
         captures.doubts = doubts::of(runtime, id);
@@ -291,7 +296,8 @@ impl Observer {
             captures.data_files.push(files);
         }
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
-        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, captures);
+        let subject = Subject { id, process: &process, runtime };
+        self.watches.scan(subject, &self.proc, tables, creators.as_ref(), captures);
         anything
     }
 
@@ -337,7 +343,7 @@ impl Observer {
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
         self.watches.begin(subject, tables, is_endless, claim, captures);
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
-        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, captures);
+        self.watches.scan(Subject { id, process: &process, runtime }, &self.proc, tables, None, captures);
     }
 
     /// The same for all processes without end, where they are few enough.

@@ -232,12 +232,21 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
         Evidence::Stayed { count: stayed, seconds } => {
             format!("{}.", survivors::stayed(judged.kind, stayed, seconds))
         }
+        Evidence::SeveralAskers { lines } => format!(
+            "One goroutine calls the library at {lines} lines that start such goroutines. Which of them started those that \
+             stay was not seen."
+        ),
+        Evidence::WithoutCompanions { in_all_per_second } => format!(
+            "All goroutines together grow by {}: the others come with other leaks.",
+            rate(in_all_per_second, Unit::Goroutines)
+        ),
         Evidence::Since { seconds, begin } => since::sentence(seconds, begin),
         Evidence::Lives { rising, lives, typical_seconds } => since::lives(rising, lives, typical_seconds),
         Evidence::Survivors { .. }
         | Evidence::WithoutStack { .. }
         | Evidence::ClosedByCollector { .. }
         | Evidence::SittingOn { .. }
+        | Evidence::BothEnds { .. }
         | Evidence::Mapped { .. }
         | Evidence::ThreadStacks { .. }
         | Evidence::HoldingThreads { .. }

@@ -51,6 +51,12 @@ pub(super) fn sentence(evidence: &Evidence, kind: Kind) -> String {
             };
             format!("{sit} on these sockets, most of them in {function}.")
         }
+        Evidence::BothEnds { port, dialled, accepted, by_client } => format!(
+            "Both ends are in this process: {} dialled to port {port}, {} accepted there. The {} does not close its end.",
+            count(dialled as f64),
+            count(accepted as f64),
+            if by_client { "client" } else { "server" }
+        ),
         Evidence::Mapped { bytes: held, mappings, seconds, by_c } => format!(
             "{}{} asked the system for {} in {}, in {}, and has not given them back.",
             if by_c { "C code that is called from " } else { "" },
@@ -218,6 +224,10 @@ mod tests {
             (Kind::Fd, Evidence::ClosedByCollector { collections: 1, count: 212 }),
             (Kind::Fd, Evidence::ClosedByCollector { collections: 3, count: 640 }),
             (Kind::Connection, Evidence::SittingOn { goroutines: 41, function: "main.attend".into() }),
+            (
+                Kind::Connection,
+                Evidence::BothEnds { port: 46_433, dialled: 440, accepted: 438, by_client: true },
+            ),
             (Kind::Native, Evidence::Mapped { bytes: 48 << 20, mappings: 192, seconds: 45.0, by_c: true }),
             (Kind::Native, Evidence::Mapped { bytes: 48 << 20, mappings: 1, seconds: 45.0, by_c: false }),
             (Kind::Mapping, Evidence::ThreadStacks { count: 1_320, seconds: 45.0 }),
@@ -236,6 +246,7 @@ mod tests {
             212 were gone at once after a collection: nothing but the garbage collector closes them.
             After each of 3 collections many were gone at once, 640 in all: nothing but the garbage collector closes them.
             41 goroutines sit on these sockets, most of them in main.attend.
+            Both ends are in this process: 440 dialled to port 46433, 438 accepted there. The client does not close its end.
             C code that is called from this line asked the system for 48 MiB in 45 s, in 192 mappings, and has not given them back.
             This line asked the system for 48 MiB in 45 s, in 1 mapping, and has not given them back.
             1,320 of the mappings that were made in 45 s are stacks of threads.

@@ -1,9 +1,10 @@
 //! Weighs the kinds against each other: which growth is the cause, which merely follows, and the one verdict.
 
 use super::culprit::{Owner, owner};
+use super::kin::{Kinship, is_made_within, kinship};
 use super::{
-    Bounds, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Suspected, answers, cause,
-    exhaustion, gaps, since,
+    Bounds, Evidence, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Suspected, answers,
+    cause, exhaustion, gaps, goroutines, since,
 };
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
@@ -12,6 +13,9 @@ use crate::store::{Captures, Window};
 /// One growth follows from another only where it is at most so many times as fast: a dialled connection that is
 /// not closed holds two goroutines, a child's pipes are three.
 const MOST_PER_CAUSE: f64 = 4.0;
+
+/// What one creation makes may be more: a client of a message broker keeps a socket, threads and a dozen of mappings.
+const MOST_PER_CREATION: f64 = 16.0;
 
 /// ... and at least so many times: what grows far slower than its supposed cause has another one.
 const LEAST_PER_CAUSE: f64 = 0.25;
@@ -55,6 +59,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     // What is suspected is ruled out by nobody.
     steady.retain(|one| suspected.iter().all(|other| other.finding.kind != one.kind));
     relate(&mut findings, window.captures().main_module.as_deref());
+    goroutines::companions::take_out(&mut findings, window.captures());
     since::add(&mut findings, window, bounds);
     exhaustion::add(&mut findings, window, bounds);
     rank(&mut findings);
@@ -82,20 +87,16 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     }
 }
 
-/// Says of each finding from which other one it follows.
+/// Says of each finding from which other one it follows: from what comes of the same creation, where there is such a one.
 fn relate(findings: &mut [Finding], module: Option<&str>) {
     for index in 0..findings.len() {
-        let cause = findings
-            .iter()
-            .enumerate()
-            .filter(|(other, cause)| {
-                *other != index
-                    && follows(&findings[index], cause)
-                    && !lie_apart(&findings[index], cause, module)
-            })
-            .map(|(_, cause)| cause)
-            .min_by_key(|cause| depth(cause.kind))
-            .map(|cause| cause.kind);
+        let effect = &findings[index];
+        let causes = findings.iter().enumerate().filter(|(other, _)| *other != index);
+        let cause = causes
+            .map(|(_, cause)| (kinship(effect, cause, module), cause))
+            .filter(|(kin, cause)| is_caused(effect, cause, *kin) && !is_apart(effect, cause, *kin, module))
+            .min_by_key(|(kin, cause)| (*kin != Kinship::Same, depth(cause.kind)))
+            .map(|(_, cause)| cause.kind);
         findings[index].consequence_of = cause;
     }
 }
@@ -134,8 +135,13 @@ fn depth(kind: Kind) -> u8 {
     }
 }
 
-/// Whether `effect` merely follows from `cause`.
+/// Whether `effect` merely follows from `cause`, by what the two are and how fast they grow.
 pub(super) fn follows(effect: &Finding, cause: &Finding) -> bool {
+    is_caused(effect, cause, Kinship::Unknown)
+}
+
+/// The same where it is known whether one creation made both.
+fn is_caused(effect: &Finding, cause: &Finding, kin: Kinship) -> bool {
     // Anonymous memory that is mapped and kept is both bytes and mappings; bytes are what runs out.
     match (cause.kind, effect.kind) {
         (Kind::Native, Kind::Mapping) => return share_a_line(effect, cause),
@@ -149,7 +155,15 @@ pub(super) fn follows(effect: &Finding, cause: &Finding) -> bool {
     if cause.rate.per_second <= 0.0 {
         return false;
     }
+    // The stacks of threads come with threads.
+    let of_threads = |evidence: &Evidence| matches!(evidence, Evidence::ThreadStacks { .. });
+    if cause.kind != Kind::Thread && effect.evidence.iter().any(of_threads)
+        || cause.evidence.iter().any(of_threads)
+    {
+        return false;
+    }
     let per_cause = effect.rate.per_second / cause.rate.per_second;
+    let is_kin = kin == Kinship::Same;
     let related = match (cause.kind, effect.kind) {
         // What a started process leaves with its parent: a handle on it, pipes to it, sockets to it.
         (Kind::Child, Kind::Fd) => matches!(
@@ -158,63 +172,45 @@ pub(super) fn follows(effect: &Finding, cause: &Finding) -> bool {
         ),
         (Kind::Child, Kind::Connection | Kind::Thread | Kind::Goroutine) => true,
         // Descriptors that only serve to wait for sockets.
-        (Kind::Connection, Kind::Fd) => matches!(
-            effect.detail.descriptor_type,
-            Some(DescriptorType::Epoll | DescriptorType::EventFd | DescriptorType::TimerFd)
-        ),
+        (Kind::Connection, Kind::Fd) => {
+            is_kin
+                || matches!(
+                    effect.detail.descriptor_type,
+                    Some(DescriptorType::Epoll | DescriptorType::EventFd | DescriptorType::TimerFd)
+                )
+        }
         (Kind::Connection | Kind::Fd, Kind::Thread | Kind::Goroutine) => true,
         (Kind::Thread, Kind::Goroutine | Kind::Mapping) => true,
         (Kind::Fd, Kind::Mapping) => true,
-        // Memory has another unit: what each of them holds must be what such things hold.
+        (Kind::Connection | Kind::Goroutine, Kind::Mapping) => is_kin,
+        // Memory has another unit: what each of them holds must be what such things hold, or what they make for
+        // themselves.
         (Kind::Goroutine, Kind::Heap | Kind::Native) => {
-            return per_cause < BYTES_PER_GOROUTINE || share_a_line(effect, cause);
+            return per_cause < BYTES_PER_GOROUTINE || is_made_within(effect, cause);
         }
         (_, Kind::Heap | Kind::Native) => return per_cause < BYTES_PER_OTHER,
         _ => false,
     };
-    related && (LEAST_PER_CAUSE..=MOST_PER_CAUSE).contains(&per_cause)
+    let most = if is_kin { MOST_PER_CREATION } else { MOST_PER_CAUSE };
+    let least = if is_kin { 1.0 / MOST_PER_CREATION } else { LEAST_PER_CAUSE };
+    related && (least..=most).contains(&per_cause)
 }
 
-/// The program's own lines are known of both, and no function that holds one of them has to do with the other: two
-/// leaks at a similar pace, not one.
-fn lie_apart(effect: &Finding, cause: &Finding, module: Option<&str>) -> bool {
+/// They are two leaks at a similar pace, not one: the program's own lines are known of both, and no creation made both.
+fn is_apart(effect: &Finding, cause: &Finding, kin: Kinship, module: Option<&str>) -> bool {
     if matches!(effect.kind, Kind::Heap | Kind::Native) {
-        return is_kept_apart(effect, cause, module);
+        return is_kept_apart(effect, cause, kin, module);
     }
-    let touches = |frame: &Frame, other: &Finding| {
-        let stacks = other.culprits.iter().flat_map(|culprit| &culprit.stack);
-        stacks.into_iter().any(|it| it.function == frame.function)
-    };
-    let (of_effect, of_cause) = (own_lines(effect, module), own_lines(cause, module));
-    !of_effect.is_empty()
-        && !of_cause.is_empty()
-        && !of_effect.iter().any(|frame| touches(frame, cause))
-        && !of_cause.iter().any(|frame| touches(frame, effect))
+    kin == Kinship::Apart
 }
 
 /// The same of memory. What is allocated passes through many hands, so that only the line counts which has most of it,
-/// and only where each of the others would hold much; and since whoever makes a thing often has one function open it
-/// and another one make its buffers, no function of the program's own may be in the stacks of both but `main.main`.
-fn is_kept_apart(memory: &Finding, cause: &Finding, module: Option<&str>) -> bool {
+/// and only where each of the others would hold much.
+fn is_kept_apart(memory: &Finding, cause: &Finding, kin: Kinship, module: Option<&str>) -> bool {
     let is_own = |frame: &Frame| owner(&frame.function, module) == Owner::Own;
+    let top = memory.culprits.first().filter(|top| top.share >= DOMINATES && is_own(&top.frame));
     let holds_much = memory.rate.per_second >= BYTES_OF_SMALL_ONES * cause.rate.per_second;
-    let Some(top) = memory.culprits.first().filter(|top| top.share >= DOMINATES && is_own(&top.frame)) else {
-        return false;
-    };
-    let of_cause = || cause.culprits.iter().flat_map(|culprit| &culprit.stack);
-    let is_shared = |frame: &Frame| of_cause().any(|it| it.function == frame.function);
-    let mut own = top.stack.iter().chain([&top.frame]).filter(|frame| is_own(frame));
-    holds_much
-        && !own_lines(cause, module).is_empty()
-        && !own.any(|frame| &*frame.function != "main.main" && is_shared(frame))
-}
-
-/// The lines of a finding where all of them are the program's own: one of a library's among them says that who called it
-/// is a guess.
-fn own_lines<'a>(finding: &'a Finding, module: Option<&str>) -> Vec<&'a Frame> {
-    let frames = || finding.culprits.iter().map(|culprit| &culprit.frame);
-    let all = frames().all(|frame| owner(&frame.function, module) == Owner::Own);
-    if all { frames().collect() } else { Vec::new() }
+    top.is_some() && holds_much && kin == Kinship::Apart && !is_made_within(memory, cause)
 }
 
 /// The most likely lines of the two lie in one function.
@@ -278,4 +274,4 @@ fn lacking_stacks(captures: &Captures) -> Vec<Lacking> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

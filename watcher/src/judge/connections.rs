@@ -16,7 +16,10 @@ use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::ledger::{Descriptors, Site};
 use crate::socket::{Family, SocketState};
 use crate::store::{Captures, Series, Window};
+use ends::BothEnds;
 use std::collections::BTreeMap;
+
+mod ends;
 
 /// State and peer are named where they make up this part of the growth.
 const NAMED_SHARE: f64 = 0.5;
@@ -99,6 +102,14 @@ fn by_connections(window: &Window) -> Series {
 /// The outcome for this course, with all that is known of the sockets that grow.
 fn outcome(window: &Window, course: Course, book: Option<&Book<'_, Descriptors>>) -> Outcome {
     let captures = window.captures();
+    let ends = captures.descriptors.last().and_then(|ledger| BothEnds::of(ledger, captures));
+    // Where both ends are here, only the one that is not closed has lines.
+    let of_one_end = ends.as_ref().and_then(|ends| {
+        Book::open(window, &captures.descriptors, LEAST_COUNT, |site| {
+            open_sockets(site).filter(|_| !ends.is_other_end(site))
+        })
+    });
+    let book = of_one_end.as_ref().or(book);
     Outcome::of(Kind::Connection, course, |finding| {
         name_group(window, finding);
         if let Some(book) = book {
@@ -106,6 +117,10 @@ fn outcome(window: &Window, course: Course, book: Option<&Book<'_, Descriptors>>
             name_group_of_sites(book, finding);
             name_caller(book, finding, captures);
             name_waiting(book, finding, captures);
+            if let Some(ends) = ends {
+                let peer = book.foremost().and_then(|site| site.what.connections.first());
+                ends.tell(finding, peer.map(|(key, _)| &key.peer));
+            }
         }
     })
 }

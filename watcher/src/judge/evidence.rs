@@ -43,6 +43,28 @@ pub enum Evidence {
         /// Steps down.
         down: usize,
     },
+    /// One goroutine asks a library for the same goroutines at several lines; from which of them those came that stay
+    /// was not seen.
+    SeveralAskers {
+        /// How many lines.
+        lines: usize,
+    },
+    /// Other leaks bring goroutines with them, which are left out here.
+    WithoutCompanions {
+        /// Growth of all goroutines, those left out included.
+        in_all_per_second: f64,
+    },
+    /// Both ends of these connections are in this process.
+    BothEnds {
+        /// Port of the server.
+        port: u16,
+        /// Connections that were dialled to it since watching began, and are open.
+        dialled: u64,
+        /// ... and accepted by it.
+        accepted: u64,
+        /// The client is the one who does not close; else the server.
+        by_client: bool,
+    },
     /// Most of the growth comes from one `go` statement.
     Origin {
         /// So many more than at the window's begin.

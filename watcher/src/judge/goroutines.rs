@@ -13,6 +13,8 @@ use crate::store::captures::{Captures, survivors};
 use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
 
+mod askers;
+pub(super) mod companions;
 mod few;
 mod stuck;
 
@@ -115,7 +117,16 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         if share < MIN_SHARE {
             break;
         }
-        if let Some(caller) = caller(captures, origin.created_by) {
+        let asked = askers::seen(captures, origin.created_by);
+        let by_births = asked.iter().filter(|asker| asker.share >= MIN_SHARE);
+        finding.culprits.extend(by_births.map(|it| culprit::culprit(&it.line, &it.stack, it.share * share)));
+        let several = asked.iter().filter(|asker| asker.is_one_of_several).count();
+        if several > 1 {
+            finding.evidence.push(Evidence::SeveralAskers { lines: several });
+        }
+        if asked.is_empty()
+            && let Some(caller) = caller(captures, origin.created_by)
+        {
             finding.culprits.push(culprit::culprit(caller.0, caller.1, share));
         }
         add_lines(&mut finding.culprits, origin.created_by, origin.fullest, share, module);

@@ -21,6 +21,7 @@ pub mod goroutines;
 pub mod growth;
 pub mod heap;
 pub mod horizons;
+mod kin;
 pub mod ladder;
 mod load;
 pub mod mappings;

@@ -41,7 +41,12 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::ThreadStacks { .. }
         | Evidence::Since { .. } => false,
         // Two looks at what is in use: of which line it is, and not whether it stays.
-        Evidence::SittingOn { .. } | Evidence::Allocated { .. } | Evidence::LargeObjects { .. } => false,
+        Evidence::SittingOn { .. }
+        | Evidence::BothEnds { .. }
+        | Evidence::WithoutCompanions { .. }
+        | Evidence::SeveralAskers { .. }
+        | Evidence::Allocated { .. }
+        | Evidence::LargeObjects { .. } => false,
         // An endpoint names and confirms, it never decides alone.
         Evidence::Endpoint(_) => false,
         Evidence::Origin { came, stayed, .. } => *came >= LEAST_CAME && 2 * stayed >= *came,
@@ -102,6 +107,9 @@ mod tests {
             Evidence::Since { seconds: 60.0, begin: Begin::Watched },
             Evidence::Since { seconds: 60.0, begin: Begin::NoEarlier },
             Evidence::SittingOn { goroutines: 40, function: "main.serve".into() },
+            Evidence::SeveralAskers { lines: 2 },
+            Evidence::WithoutCompanions { in_all_per_second: 14.0 },
+            Evidence::BothEnds { port: 80, dialled: 40, accepted: 40, by_client: true },
             Evidence::Allocated { bytes: 1 << 24, objects: 9, share: 1.0, seconds: 40.0 },
             Evidence::LargeObjects { objects: 9, object_bytes: 1 << 20 },
             Evidence::Endpoint(Said::Unreachable { count: 40 }),

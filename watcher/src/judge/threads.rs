@@ -6,8 +6,10 @@
 use super::culprit;
 use super::few::{Few, leaves_room};
 use super::growth::{Course, Growth, course};
+use super::survivors::{Book, LEAST_COUNT};
 use super::{Evidence, Finding, Frame, Hold, Kind, Outcome, Rate, Thresholds, UndecidedWhy};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
+use crate::sample::ledger::{Site, Tasks};
 use crate::store::{Captures, Series, Window};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use std::sync::Arc;
 /// A place with less of the growth than this is no culprit.
 const MIN_SHARE: f64 = 0.1;
 const MAX_PLACES: usize = 2;
+/// Goroutines that hold less than this part of the growth do not explain it.
+const HELD_SHARE: f64 = 0.5;
 /// Fewer holders than this prove nothing.
 const LEAST: u64 = 12;
 /// A rise of the total by so many is enough for a verdict.
@@ -43,11 +47,14 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         other => other,
     };
     let suspected = suspects(&course, &series, captures, risen);
-    vec![
-        suspected.unwrap_or_else(|| {
-            Outcome::of(Kind::Thread, course, |finding| attribute(finding, captures, risen))
-        }),
-    ]
+    vec![suspected.unwrap_or_else(|| {
+        Outcome::of(Kind::Thread, course, |finding| {
+            let held = attribute(finding, captures, risen);
+            if (held as f64) < HELD_SHARE * risen {
+                started_by_c(finding, window);
+            }
+        })
+    })]
 }
 
 /// A suspicion where a few threads came and stayed, each held by a goroutine or started by C. The runtime starts one now
@@ -130,8 +137,30 @@ fn all_stay(captures: &Captures) -> bool {
     older + newer >= LEAST && newer * 2 >= older && older * 2 >= newer
 }
 
-fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
-    let Some(last) = captures.goroutines.last() else { return };
+/// Names the lines that called C where C starts threads of its own: no goroutine sits on those.
+fn started_by_c(finding: &mut Finding, window: &Window) {
+    let captures = window.captures();
+    let by_c = |site: &Site<Tasks>| is_started_by_c(site).then_some(site.outstanding);
+    let Some(book) = Book::open(window, &captures.threads, LEAST_COUNT, by_c) else { return };
+    if book.keepers().next().is_some() {
+        finding.culprits.clear();
+        book.describe(finding, captures);
+    }
+}
+
+/// Whether C started these threads for itself. Go's runtime has C start threads too (`runtime/cgo`), on behalf of whoever
+/// comes next.
+fn is_started_by_c(site: &Site<Tasks>) -> bool {
+    let is_native = |frame: &Frame| frame.line == 0;
+    let is = |name: &str| site.stack.iter().any(|frame| &*frame.function == name);
+    let is_runtimes = site.stack.iter().any(|frame| frame.function.contains("_cgo_"));
+    let go = site.stack.iter().filter(|frame| !is_native(frame)).count();
+    site.stack.first().is_some_and(is_native) && !is_runtimes && (go == 0 || is("runtime.cgocall"))
+}
+
+/// How many more threads are held by goroutines. Names where those are.
+fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) -> u64 {
+    let Some(last) = captures.goroutines.last() else { return 0 };
     let first = captures.goroutines.ends().map(|(first, _)| first);
     let holders = growing(first, last);
     let all: u64 = holders.iter().map(Holders::grown).sum();
@@ -141,10 +170,17 @@ fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
         if share < MIN_SHARE {
             break;
         }
+        let asked_by = || place.site.started_by.iter().flat_map(|stack| stack.iter());
+        let created_by = || if asked_by().next().is_some() { &[][..] } else { &place.site.created_by[..] };
         let stack: Vec<Frame> =
-            place.site.stack.iter().chain(place.site.created_by.iter()).cloned().collect();
-        // Where it holds the thread, then where it was started.
-        let lines = [culprit::line(&place.site.stack, module), culprit::line(&place.site.created_by, module)];
+            place.site.stack.iter().chain(created_by()).chain(asked_by()).cloned().collect();
+        // Where it holds the thread, then where it was started, then who asked a library for that.
+        let is_own = |frame: &&Frame| culprit::owner(&frame.function, module) == culprit::Owner::Own;
+        let lines = [
+            culprit::line(&place.site.stack, module),
+            culprit::line(&place.site.created_by, module),
+            asked_by().find(is_own),
+        ];
         let mut lines: Vec<&Frame> = lines.into_iter().flatten().collect();
         lines.sort_by_key(|frame| culprit::owner(&frame.function, module));
         if lines.first().is_some_and(|it| culprit::owner(&it.function, module) < culprit::Owner::Runtime) {
@@ -163,6 +199,7 @@ fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
             finding.confidence = (finding.confidence + SURER).min(MAX_CONFIDENCE);
         }
     }
+    all
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ const SHORT_EVIDENCE: usize = 2;
 /// Parts of memory where not even all of these have room.
 const LARGEST_PARTS: usize = 3;
 
-/// What leaks or rises beside the primary finding, in a paragraph each for the two.
+/// What leaks or rises beside the primary finding, a line each.
 fn others_together(page: &mut Page, others: &[Finding]) {
     for label in ["Follows", "Also leaks"] {
         let of_label = others.iter().filter(|other| also(other) == label);
@@ -144,7 +144,7 @@ fn others_together(page: &mut Page, others: &[Finding]) {
         let sentence =
             |other: &Finding| if line_is_needed { beside(other) } else { format!("{}.", other.headline) };
         let sentences: Vec<String> = of_label.map(sentence).collect();
-        page.paragraph(label, &sentences.join(" "));
+        page.labelled_once(label, sentences.iter().map(String::as_str));
     }
 }
 

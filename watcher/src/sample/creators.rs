@@ -7,7 +7,7 @@
 
 use super::code::{Frame, Frames};
 use super::{go_code, same_program};
-use crate::golang::goroutines::GoroutineSnapshot;
+use crate::golang::goroutines::{Goroutine, GoroutineSnapshot};
 use crate::golang::runtime::Runtime;
 use crate::golang::symbols::StackPc;
 use crate::golang::{Memory, ReadAt};
@@ -15,7 +15,7 @@ use crate::origin::{CreatingGoroutine, StackId, WalkedStack};
 use crate::owner::{Owner, owner};
 use crate::process::ProcessId;
 use crate::reading::Reading;
-use crate::source::kernel::ledger::{Bounds, Ledgers, RawBirths, Refusal, go_view};
+use crate::source::kernel::ledger::{BirthStack, Bounds, Ledgers, RawBirths, Refusal, go_view};
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
 use std::collections::{HashMap, HashSet};
@@ -80,14 +80,14 @@ pub fn read(
         let stacks = raw.sites.into_iter().map(|(id, site)| (id, site.stack)).collect();
         (raw.things, stacks)
     });
-    let statements = goroutines.into_iter().map(|goroutine| goroutine.created_at);
+    let asked: Vec<CreatingGoroutine> = goroutines.into_iter().collect();
+    let statements = asked.iter().map(|goroutine| goroutine.created_at);
     let creators = Creators::new(&births, &stacks, snapshot.as_ref(), statements, runtime, (&file, &memory));
     if births.len() > FORGET_FROM && !creators.living.is_empty() {
-        let statements: HashSet<(Option<u64>, u64)> =
-            creators.living.values().map(|it| (it.parent_id, it.created_at)).collect();
+        let needed = creators.needed(asked.iter().chain(creators.living.values()));
         ledgers.retain_births(id, |birth| {
             creators.living.contains_key(&birth.parent.id)
-                || statements.contains(&(Some(birth.parent.id), birth.created_at))
+                || needed.contains(&(birth.parent.id, birth.created_at))
         });
     }
     same_program::confirmed(runtime, process, id, Reading::Seen(creators))
@@ -108,8 +108,10 @@ pub struct Creators {
 struct Birth {
     /// Who executed the statement.
     parent: CreatingGoroutine,
-    /// From where, the statement's frame first; empty where there was no room to keep it.
+    /// From where most of them were, the statement's frame first; empty where there was no room to keep it.
     stack: Arc<[Frame]>,
+    /// From where others were: which goroutine came from which stack is not noted.
+    others: Vec<Arc<[Frame]>>,
 }
 
 impl Creators {
@@ -129,10 +131,11 @@ impl Creators {
         let mut known: HashMap<StackId, Arc<[Frame]>> = HashMap::new();
         let mut creators = Creators { living, ..Creators::default() };
         for birth in births {
-            // Most of those that it started were started from there.
-            let most = birth.stacks.iter().max_by_key(|stack| (stack.count, stack.newest));
-            let stack = most.and_then(|most| most.stack);
-            let stack = stack.and_then(|id| Some((id, stacks.get(&id)?))).map(|(id, walked)| {
+            let mut by_count: Vec<&BirthStack> = birth.stacks.iter().collect();
+            by_count.sort_by_key(|stack| std::cmp::Reverse((stack.count, stack.newest)));
+            let ids = by_count.into_iter().filter_map(|stack| stack.stack);
+            let walked = ids.filter_map(|id| Some((id, stacks.get(&id)?)));
+            let mut named = walked.map(|(id, walked)| {
                 let stack = known.entry(id).or_insert_with(|| {
                     let stack = walked.sorted(|pc| symbols.is_text(pc));
                     let places: Vec<StackPc> = (0..)
@@ -146,8 +149,14 @@ impl Creators {
                 });
                 Arc::clone(stack)
             });
-            let stack = stack.unwrap_or_default();
-            creators.enter(birth, stack);
+            let stack = named.next().unwrap_or_default();
+            let mut others: Vec<Arc<[Frame]>> = Vec::new();
+            for other in named {
+                if other != stack && !others.contains(&other) {
+                    others.push(other);
+                }
+            }
+            creators.enter(birth, stack, others);
         }
         let wanted: Vec<u64> = statements
             .into_iter()
@@ -166,18 +175,61 @@ impl Creators {
     }
 
     /// Of several functions that were started by one statement, the one whose birth was seen most counts.
-    fn enter(&mut self, birth: &RawBirths, stack: Arc<[Frame]>) {
-        let new = Birth { parent: birth.parent, stack };
+    fn enter(&mut self, birth: &RawBirths, stack: Arc<[Frame]>, others: Vec<Arc<[Frame]>>) {
+        let new = Birth { parent: birth.parent, stack, others };
         let place = (birth.parent.id, birth.created_at);
-        let known =
-            self.births.entry(place).or_insert_with(|| Birth { parent: birth.parent, stack: Arc::default() });
+        let nothing = || Birth { parent: birth.parent, stack: Arc::default(), others: Vec::new() };
+        let known = self.births.entry(place).or_insert_with(nothing);
         if known.stack.is_empty() {
             *known = new;
         }
     }
 
+    /// The births that tell of these goroutines, over as many links as are known.
+    fn needed<'a>(&self, goroutines: impl Iterator<Item = &'a CreatingGoroutine>) -> HashSet<(u64, u64)> {
+        let mut needed = HashSet::new();
+        for goroutine in goroutines {
+            let mut current = *goroutine;
+            while let Some(parent) = current.parent_id
+                && let Some(birth) = self.births.get(&(parent, current.created_at))
+                && needed.insert((parent, current.created_at))
+            {
+                current = birth.parent;
+            }
+        }
+        needed
+    }
+
+    /// Any birth was seen.
+    pub fn has_births(&self) -> bool {
+        !self.births.is_empty()
+    }
+
+    /// Whether the birth of this goroutine, or of one that it goes back to, was seen: else there is no more than what
+    /// each goroutine tells of itself.
+    pub fn tells_of(&self, goroutine: &CreatingGoroutine) -> bool {
+        let mut current = *goroutine;
+        for _ in 0..MAX_DEPTH {
+            let Some(parent) = current.parent_id else { return false };
+            if self.births.get(&(parent, current.created_at)).is_some_and(|birth| !birth.stack.is_empty()) {
+                return true;
+            }
+            match self.living.get(&parent) {
+                Some(next) => current = *next,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Further stacks that executed the `go` statement of `goroutine` in the same goroutine: it may have come from each.
+    pub fn or_by(&self, goroutine: &CreatingGoroutine) -> &[Arc<[Frame]>] {
+        let birth = goroutine.parent_id.and_then(|parent| self.births.get(&(parent, goroutine.created_at)));
+        birth.map_or(&[], |birth| &birth.others)
+    }
+
     /// Who started `goroutine`, nearest first: for each the stack at the `go` statement where that was seen, else only
-    /// the statement's own frames. Ends with the first that holds code of the program or of a module that it uses.
+    /// the statement's own frames. Ends with the first that holds code of the program's own.
     pub fn started_by(&self, goroutine: &CreatingGoroutine, main_module: Option<&str>) -> Vec<Arc<[Frame]>> {
         let mut chain = Vec::new();
         let mut current = *goroutine;
@@ -186,8 +238,7 @@ impl Creators {
             let stack = birth.map(|birth| &birth.stack).filter(|stack| !stack.is_empty());
             let Some(stack) = stack.or_else(|| self.statements.get(&current.created_at)) else { break };
             chain.push(Arc::clone(stack));
-            let is_reached =
-                stack.iter().any(|frame| owner(&frame.function, main_module) <= Owner::Dependency);
+            let is_reached = stack.iter().any(|frame| owner(&frame.function, main_module) == Owner::Own);
             let parent = birth
                 .map(|birth| birth.parent)
                 .or_else(|| current.parent_id.and_then(|parent| self.living.get(&parent)).copied());
@@ -207,19 +258,22 @@ impl Creators {
 
 /// By id.
 fn living(snapshot: &GoroutineSnapshot) -> HashMap<u64, CreatingGoroutine> {
-    let living = snapshot.goroutines.iter().filter_map(|goroutine| {
-        let group = snapshot.groups.get(goroutine.group as usize)?;
-        // A frame's address lies within the call; what the runtime keeps is the one behind it.
-        let created_at = group.created_by.first().map_or(0, |frame| frame.pc.wrapping_add(1));
-        let parent_id = goroutine.parent_id.filter(|parent| *parent != 0);
-        Some((goroutine.id, CreatingGoroutine { id: goroutine.id, parent_id, created_at }))
-    });
-    living.collect()
+    let living = snapshot.goroutines.iter().filter_map(|goroutine| creation(snapshot, goroutine));
+    living.map(|goroutine| (goroutine.id, goroutine)).collect()
+}
+
+/// How a goroutine of a snapshot came to be.
+pub(super) fn creation(snapshot: &GoroutineSnapshot, goroutine: &Goroutine) -> Option<CreatingGoroutine> {
+    let group = snapshot.groups.get(goroutine.group as usize)?;
+    // A frame's address lies within the call; what the runtime keeps is the one behind it.
+    let created_at = group.created_by.first().map_or(0, |frame| frame.pc.wrapping_add(1));
+    let parent_id = goroutine.parent_id.filter(|parent| *parent != 0);
+    Some(CreatingGoroutine { id: goroutine.id, parent_id, created_at })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Birth, Creators};
+    use super::{Birth, Creators, RawBirths};
     use crate::origin::CreatingGoroutine;
     use crate::sample::code::Frame;
     use std::sync::Arc;
@@ -235,7 +289,8 @@ mod tests {
     /// Goroutine 1 is main, which asks; 20 was started by it in net/http, 30 by 20, 31 by 20 elsewhere.
     fn creators() -> Creators {
         let mut creators = Creators::default();
-        let birth = |parent, functions: &[&str]| Birth { parent, stack: stack(functions) };
+        let birth =
+            |parent, functions: &[&str]| Birth { parent, stack: stack(functions), others: Vec::new() };
         let main = goroutine(1, None, 0);
         creators.births.insert(
             (1, 0x100),
@@ -252,6 +307,29 @@ mod tests {
 
     fn names(chain: &[Arc<[Frame]>]) -> Vec<Vec<&str>> {
         chain.iter().map(|stack| stack.iter().map(|frame| &*frame.function).collect()).collect()
+    }
+
+    impl Creators {
+        /// A birth that was seen, of a goroutine of the main one.
+        pub(crate) fn enter_birth(&mut self, parent: u64, created_at: u64, functions: &[&str]) {
+            let parent_goroutine = goroutine(parent, Some(1), 0x10);
+            let birth = Birth { parent: parent_goroutine, stack: stack(functions), others: Vec::new() };
+            self.births.insert((parent, created_at), birth);
+        }
+    }
+
+    #[test]
+    fn births_that_somebody_goes_back_to_are_kept_over_all_links() {
+        let creators = creators();
+        let needed = creators.needed([goroutine(30, Some(20), 0x200), goroutine(9, None, 0)].iter());
+        assert_eq!(needed, [(20, 0x200), (1, 0x100)].into());
+        assert!(creators.tells_of(&goroutine(30, Some(20), 0x200)));
+        assert!(
+            creators.tells_of(&goroutine(31, Some(20), 0x300)),
+            "of one that lives and whose birth was seen"
+        );
+        assert!(!creators.tells_of(&goroutine(32, Some(21), 0x300)));
+        assert!(!creators.tells_of(&goroutine(20, None, 0x100)));
     }
 
     #[test]
@@ -277,6 +355,26 @@ mod tests {
         ] {
             assert_eq!(names(&creators.started_by(&goroutine, None)), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn of_several_stacks_at_one_statement_none_is_forgotten() {
+        let mut creators = Creators::default();
+        let birth = RawBirths {
+            parent: goroutine(1, None, 0),
+            created_at: 0x100,
+            start: 0,
+            count: 9,
+            stacks: Vec::new(),
+        };
+        creators.enter(
+            &birth,
+            stack(&["lib.Start", "main.call"]),
+            vec![stack(&["lib.Start", "main.receive"])],
+        );
+        let child = goroutine(20, Some(1), 0x100);
+        assert_eq!(names(creators.or_by(&child)), [["lib.Start", "main.receive"]]);
+        assert!(creators.or_by(&goroutine(20, Some(2), 0x100)).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::descriptor_book::{DescriptorBook, Noted, OpenedDescriptor, Opening, S
 use super::ledger::{Accounts, Descriptors, Ledger, Site};
 use super::named::{Named, Names, Sites};
 use super::sitters::Sitters;
-use super::starters::{Chains, Starters};
+use super::starters::{Chains, Starter, Starters};
 use super::{go_code, same_program};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::golang::runtime::Runtime;
@@ -97,9 +97,10 @@ pub fn capture_with(
     let frames = Frames::default();
     let mut names = Names { symbols, loaded, native, process, mappings: &mappings, frames };
     let stacks = raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
-    let openers = scan.noted().filter_map(|raw| raw.origin.goroutine);
-    let chains = Chains::of(openers, starters, |pc| names.statement(pc));
-    let opened = join(book, at, &raw, scan, &Texts { stacks, chains, sitters }, listens);
+    let mut texts = Texts { stacks, chains: Chains::default(), sitters };
+    let openers = scan.noted().filter_map(|raw| texts.starter(raw));
+    texts.chains = Chains::of(openers, starters, &mut names);
+    let opened = join(book, at, &raw, scan, &texts, listens);
     runtime.symbols(&file, &memory).0.forget_pages();
     adapt(book, ledgers, id, &raw, at.since_boot);
     same_program::confirmed(runtime, process, id, Reading::Seen(opened))
@@ -175,6 +176,11 @@ impl Texts {
         stack.and_then(|stack| self.stacks.get(&stack))
     }
 
+    /// Whoever ran the stack that opened it, where that was started by somebody who matters.
+    fn starter(&self, raw: &RawDescriptor) -> Option<Starter> {
+        Starter::of(&raw.origin).behind(self.stack(raw.origin.stack))
+    }
+
     /// Who started the goroutine of this stack: the runtime's own stacks have nobody.
     fn started_by(&self, chain: Option<usize>) -> Vec<Arc<[Frame]>> {
         self.chains.chain(chain)
@@ -189,7 +195,7 @@ impl Texts {
     }
 
     fn opener(&self, raw: &RawDescriptor) -> Opener {
-        (raw.origin.stack, raw.origin.goroutine.and_then(|goroutine| self.chains.index(&goroutine)))
+        (raw.origin.stack, self.chains.index(self.starter(raw)))
     }
 }
 
@@ -254,7 +260,7 @@ fn join(
         site.what.waiting.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         site.what.connections.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     }
-    let places: HashMap<(&[Frame], &[Frame]), usize> =
+    let places: HashMap<Look, usize> =
         sites.iter().enumerate().map(|(index, site)| (place(site), index)).collect();
     let each = scan.open.into_iter().map(|(descriptor, opening)| {
         let noted = match opening {
@@ -323,9 +329,11 @@ fn nothing(texts: &Texts, (stack, statement): Opener) -> Site<Descriptors> {
     }
 }
 
-/// What tells one site from another.
-fn place(site: &Site<Descriptors>) -> (&[Frame], &[Frame]) {
-    (&site.stack, site.started_by.first().map(|frames| &**frames).unwrap_or_default())
+/// What tells one site from another: its stack, and who started the goroutine that ran it.
+type Look<'a> = (&'a [Frame], &'a [Arc<[Frame]>]);
+
+fn place(site: &Site<Descriptors>) -> Look<'_> {
+    (&site.stack, &site.started_by)
 }
 
 fn one(kind: DescriptorType, connection: Option<&ConnectionKey>, weight: u64) -> Descriptors {

@@ -3,8 +3,10 @@
 //! A capture is costly beside a sample: it is taken on demand, at the ends of a window and on suspicion.
 
 use super::code::{Frame, Frames};
+use super::creators;
+use super::starters::{Chains, Starter, Starters};
 use super::{go_code, same_program};
-use crate::golang::goroutines::{GoroutineSnapshot, Status};
+use crate::golang::goroutines::{Goroutine, GoroutineSnapshot, Status};
 use crate::golang::runtime::Runtime;
 use crate::process::ProcessId;
 use crate::reading::{Moment, Reading};
@@ -12,6 +14,8 @@ use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Sites that are kept, those with most goroutines first.
@@ -45,6 +49,13 @@ pub struct GoroutineCapture {
 pub struct GoroutineSite {
     /// The `go` statement, innermost frame first where its function was inlined; empty for the main goroutine.
     pub created_by: Arc<[Frame]>,
+    /// The stacks that executed the statement, and those that started the goroutines which did, nearest first, as far as
+    /// to the program's own code. Empty where no birth was watched: there is no more than the statement then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started_by: Vec<Arc<[Frame]>>,
+    /// Further stacks that executed the statement in the same goroutine: some of these may have come from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub or_started_by: Vec<Arc<[Frame]>>,
     /// Where they are, innermost frame first; empty where it could not be read.
     pub stack: Arc<[Frame]>,
     /// For what they wait, in the runtime's words; `None` for those that do not wait.
@@ -68,8 +79,13 @@ pub struct Member {
 }
 
 /// Reads all goroutines of a process whose runtime is attached to, and makes sure that it is still the one with
-/// this id, and runs the same program, afterwards.
-pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Reading<GoroutineCapture> {
+/// this id, and runs the same program, afterwards. `starters` know the births that were watched.
+pub fn capture(
+    runtime: &mut Runtime,
+    process: &ProcessDir,
+    id: ProcessId,
+    starters: Starters<'_>,
+) -> Reading<GoroutineCapture> {
     let at = clock::now();
     let runtime_nanos = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
     let file = match go_code::reopen(runtime, process) {
@@ -79,45 +95,63 @@ pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Re
     let Ok(snapshot) = runtime.goroutines(&file, &ProcessMemory::new(id.pid)) else {
         return process.id().and_then(|_| Reading::Unsupported);
     };
-    let capture = Reading::Seen(of_snapshot(at, runtime_nanos, &snapshot));
+    let capture = Reading::Seen(of_snapshot(at, runtime_nanos, &snapshot, starters));
     same_program::confirmed(runtime, process, id, capture)
 }
 
+/// Goroutines of one group that were started in the same way.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    count: u64,
+    /// Locked to their threads.
+    locked: u64,
+}
+
 /// What is kept of a snapshot.
-pub fn of_snapshot(at: Moment, runtime_nanos: u64, snapshot: &GoroutineSnapshot) -> GoroutineCapture {
+pub fn of_snapshot(
+    at: Moment,
+    runtime_nanos: u64,
+    snapshot: &GoroutineSnapshot,
+    starters: Starters<'_>,
+) -> GoroutineCapture {
     let mut frames = Frames::default();
-    let mut sites: Vec<GoroutineSite> = Vec::new();
-    // By the snapshot's groups, which are sorted by size.
-    let mut site_of: Vec<Option<u32>> = Vec::with_capacity(snapshot.groups.len());
-    let (mut total, mut beyond, mut without_stack) = (0, 0, 0);
-    let mut locked = vec![0_u64; snapshot.groups.len()];
-    for goroutine in snapshot.goroutines.iter().filter(|goroutine| goroutine.locked_thread.is_some()) {
-        if let Some(count) = locked.get_mut(goroutine.group as usize) {
-            *count += 1;
-        }
+    let chains = chains(snapshot, starters);
+    let place = |goroutine: &Goroutine| {
+        let starter = creators::creation(snapshot, goroutine).map(|it| Starter::goroutine(&it));
+        (goroutine.group, chains.as_ref().and_then(|chains| chains.index(starter)))
+    };
+    let mut parts: HashMap<(u32, Option<usize>), Part> = HashMap::new();
+    for goroutine in &snapshot.goroutines {
+        let part = parts.entry(place(goroutine)).or_default();
+        part.count += 1;
+        part.locked += u64::from(goroutine.locked_thread.is_some());
     }
-    for (group, locked) in snapshot.groups.iter().zip(locked) {
-        if group.is_system {
-            site_of.push(None);
-            continue;
-        }
-        total += group.count;
+    let mut parts: Vec<((u32, Option<usize>), Part)> = parts.into_iter().collect();
+    parts.sort_unstable_by_key(|(place, part)| (Reverse(part.count), *place));
+    let mut sites: Vec<GoroutineSite> = Vec::new();
+    let mut site_of: HashMap<(u32, Option<usize>), u32> = HashMap::new();
+    let (mut total, mut beyond, mut without_stack) = (0, 0, 0);
+    let of_group = |(group, chain): (u32, Option<usize>)| Some((snapshot.groups.get(group as usize)?, chain));
+    for (place, part) in parts {
+        let Some((group, chain)) = of_group(place).filter(|(group, _)| !group.is_system) else { continue };
+        total += part.count;
         if group.frames.is_empty() {
-            without_stack += group.count;
+            without_stack += part.count;
         }
         if sites.len() >= MAX_SITES {
-            beyond += group.count;
-            site_of.push(None);
+            beyond += part.count;
             continue;
         }
-        site_of.push(u32::try_from(sites.len()).ok());
+        site_of.extend(u32::try_from(sites.len()).ok().map(|site| (place, site)));
         let waits = matches!(group.status, Status::Waiting | Status::Leaked);
         sites.push(GoroutineSite {
             created_by: frames.of(&group.created_by),
+            started_by: chains.as_ref().map(|chains| chains.chain(chain)).unwrap_or_default(),
+            or_started_by: chains.as_ref().map(|chains| chains.or_by(chain)).unwrap_or_default(),
             stack: frames.of(&group.frames),
             wait_reason: group.wait_reason.as_ref().filter(|_| waits).map(|reason| frames.text(reason)),
-            count: group.count,
-            holding_threads: if group.status == Status::Syscall { group.count } else { locked },
+            count: part.count,
+            holding_threads: if group.status == Status::Syscall { part.count } else { part.locked },
         });
     }
     let one_in = total.div_ceil(MAX_MEMBERS).max(1).next_power_of_two();
@@ -126,7 +160,7 @@ pub fn of_snapshot(at: Moment, runtime_nanos: u64, snapshot: &GoroutineSnapshot)
         .iter()
         .filter(|goroutine| goroutine.id.is_multiple_of(one_in))
         .filter_map(|goroutine| {
-            let site = site_of.get(goroutine.group as usize).copied().flatten()?;
+            let site = *site_of.get(&place(goroutine))?;
             let waiting_since_nanos = goroutine.waiting_since_nanos;
             Some(Member { id: goroutine.id, site, waiting_since_nanos })
         })
@@ -135,11 +169,20 @@ pub fn of_snapshot(at: Moment, runtime_nanos: u64, snapshot: &GoroutineSnapshot)
     GoroutineCapture { at, runtime_nanos, sites, members, one_in, total, beyond, without_stack }
 }
 
+/// Who started those whose births were watched; `None` where none were.
+fn chains(snapshot: &GoroutineSnapshot, starters: Starters<'_>) -> Option<Chains> {
+    starters.known.filter(|known| known.has_births())?;
+    let all = snapshot.goroutines.iter().filter_map(|goroutine| creators::creation(snapshot, goroutine));
+    Some(Chains::of_births(all, starters))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MAX_MEMBERS, of_snapshot};
+    use super::{GoroutineSite, MAX_MEMBERS, Starters, of_snapshot};
     use crate::golang::goroutines::{Goroutine, GoroutineGroup, GoroutineSnapshot, StackReading, Status};
+    use crate::golang::symbols;
     use crate::reading::Moment;
+    use crate::sample::creators::Creators;
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -156,6 +199,51 @@ mod tests {
             labels: Arc::default(),
             is_system,
         }
+    }
+
+    #[test]
+    fn goroutines_of_one_group_are_told_apart_by_who_asked_for_them() {
+        let statement = symbols::Frame {
+            function: "lib.Start".into(),
+            symbol: "lib.Start".into(),
+            file: "lib.go".into(),
+            line: 7,
+            start_line: 1,
+            pc: 0xff,
+        };
+        let group = GoroutineGroup { created_by: [statement].into(), ..group(5, false) };
+        let goroutine = |(id, parent)| Goroutine {
+            id,
+            parent_id: Some(parent),
+            group: 0,
+            waiting_since_nanos: None,
+            address: 0,
+            locked_thread: (id == 12).then_some(1),
+            stack_pointer: 0,
+        };
+        let snapshot = GoroutineSnapshot {
+            groups: vec![group],
+            goroutines: [(10, 2), (11, 3), (12, 3), (13, 3), (14, 4)].map(goroutine).into(),
+            ..GoroutineSnapshot::default()
+        };
+        let at = Moment { since_boot: Duration::ZERO, wall: UNIX_EPOCH };
+        let mut known = Creators::default();
+        known.enter_birth(2, 0x100, &["lib.Start", "main.poll"]);
+        known.enter_birth(3, 0x100, &["lib.Start", "main.serve"]);
+        let starters = Starters { known: Some(&known), ..Starters::default() };
+        let capture = of_snapshot(at, 0, &snapshot, starters);
+        let text = |site: &GoroutineSite| {
+            let asker = site.started_by.first().map(|stack| stack[1].function.to_string());
+            (asker.unwrap_or_default(), site.count, site.holding_threads)
+        };
+        let sites: Vec<_> = capture.sites.iter().map(text).collect();
+        assert_eq!(sites[0], ("main.serve".into(), 3, 1));
+        assert!(sites[1..].contains(&("main.poll".into(), 1, 0)), "{sites:?}");
+        // Its birth nobody has seen: there is no more than the statement.
+        assert!(sites[1..].contains(&(String::new(), 1, 0)), "{sites:?}");
+        assert_eq!(capture.total, 5);
+        let of = |id| capture.members.iter().find(|member| member.id == id).unwrap().site;
+        assert_eq!([of(11), of(12), of(13)], [0; 3]);
     }
 
     #[test]
@@ -177,7 +265,7 @@ mod tests {
             ..GoroutineSnapshot::default()
         };
         let at = Moment { since_boot: Duration::ZERO, wall: UNIX_EPOCH };
-        let capture = of_snapshot(at, 0, &snapshot);
+        let capture = of_snapshot(at, 0, &snapshot, Starters::default());
         assert_eq!((capture.total, capture.without_stack, capture.sites.len()), (many, many, 1));
         assert_eq!(capture.sites[0].wait_reason.as_deref(), Some("chan\\nreceive"));
         assert_eq!(capture.one_in, 4);

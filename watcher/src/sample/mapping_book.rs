@@ -5,7 +5,8 @@
 //! be told of partial `munmap(2)`, of MAP_FIXED over old mappings, or of a break that moves back.
 
 use super::extents::Extents;
-use crate::origin::{CreatingGoroutine, StackId};
+use super::starters::Starter;
+use crate::origin::StackId;
 use crate::source::kernel::ledger::{MappingCall, RawMapping};
 use crate::source::proc::Mapping;
 use std::collections::{HashMap, HashSet};
@@ -51,8 +52,8 @@ struct Creation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Maker {
     pub stack: Option<StackId>,
-    /// Address behind the `go` statement of its goroutine; `None` where it has none.
-    pub started_at: Option<u64>,
+    /// The goroutine or the thread that ran it.
+    pub ran_by: Starter,
 }
 
 /// What a scan has found.
@@ -212,10 +213,7 @@ impl MappingBook {
 
     /// A new creation, or the one that this call adds to: what the same caller has made just below.
     fn number(&mut self, entry: &RawMapping) -> u32 {
-        let maker = Maker {
-            stack: entry.origin.stack,
-            started_at: entry.origin.goroutine.map(|CreatingGoroutine { created_at, .. }| created_at),
-        };
+        let maker = Maker { stack: entry.origin.stack, ran_by: Starter::of(&entry.origin) };
         let adds = matches!(entry.call, MappingCall::Break | MappingCall::Protect) && maker.stack.is_some();
         if let Some(number) = self.made.before(entry.range.start).copied().filter(|_| adds)
             && let Some(creation) = self.creations.get_mut(&number)

@@ -6,8 +6,9 @@
 
 use super::code::{Frame, Frames};
 use super::ledger::{Accounts, Ledger, Mappings, Site};
-use super::mapping_book::{MappingBook, Outstanding, Piece, Scan};
+use super::mapping_book::{Maker, MappingBook, Outstanding, Piece, Scan};
 use super::named::{Named, Names, Sites};
+use super::starters::{Chains, Starter, Starters};
 use super::{go_code, same_program};
 use crate::golang::runtime::Runtime;
 use crate::origin::StackId;
@@ -18,7 +19,7 @@ use crate::source::kernel::ledger::{Ledgers, RawLedger, RawMapping};
 use crate::source::memory::ProcessMemory;
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::ProcessDir;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,32 @@ pub fn capture(
     id: ProcessId,
     heap: &[Range<u64>],
 ) -> Reading<Ledger<Mappings>> {
+    let starters = Starters::default();
+    capture_with(book, Sources { ledgers, runtime, native, process, starters }, id, heap)
+}
+
+/// What reading the ledger takes.
+pub struct Sources<'a> {
+    /// Which watch the process.
+    pub ledgers: &'a Ledgers,
+    /// The process's Go runtime.
+    pub runtime: &'a mut Runtime,
+    /// Names of code that is not Go.
+    pub native: &'a mut NativeSymbols,
+    /// The process.
+    pub process: &'a ProcessDir,
+    /// Who started the goroutines and threads that created something.
+    pub starters: Starters<'a>,
+}
+
+/// The same where it is known who started the goroutines and threads that mapped something.
+pub fn capture_with(
+    book: &mut MappingBook,
+    sources: Sources<'_>,
+    id: ProcessId,
+    heap: &[Range<u64>],
+) -> Reading<Ledger<Mappings>> {
+    let Sources { ledgers, runtime, native, process, starters } = sources;
     let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
@@ -59,11 +86,33 @@ pub fn capture(
         Names { symbols, loaded, native, process, mappings: &mappings, frames: Frames::default() };
     let stacks: HashMap<StackId, Named> =
         raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
-    let statements: HashSet<u64> = scan.makers.keys().filter_map(|maker| maker.started_at).collect();
-    let statements = statements.into_iter().map(|pc| (pc, names.statement(pc))).collect();
-    let ledger = join(at, &raw, &scan, &|stack| book.longest(stack), &stacks, &statements, heap);
+    let mut texts = Texts { stacks, chains: Chains::default() };
+    texts.chains =
+        Chains::of(scan.makers.keys().filter_map(|maker| texts.starter(maker)), starters, &mut names);
+    let ledger = join(at, &raw, &scan, &|stack| book.longest(stack), &texts, heap);
     runtime.symbols(&file, &memory).0.forget_pages();
     same_program::confirmed(runtime, process, id, Reading::Seen(ledger))
+}
+
+/// Names that were looked up.
+struct Texts {
+    stacks: HashMap<StackId, Named>,
+    /// Who started the goroutines and threads that mapped something.
+    chains: Chains,
+}
+
+impl Texts {
+    fn stack(&self, stack: Option<StackId>) -> Option<&Named> {
+        stack.and_then(|stack| self.stacks.get(&stack))
+    }
+
+    fn starter(&self, maker: &Maker) -> Option<Starter> {
+        maker.ran_by.behind(self.stack(maker.stack))
+    }
+
+    fn started_by(&self, maker: &Maker) -> Vec<Arc<[Frame]>> {
+        self.chains.chain(self.chains.index(self.starter(maker)))
+    }
 }
 
 /// What was found, under the names of who made it.
@@ -72,8 +121,7 @@ fn join(
     raw: &RawLedger<RawMapping>,
     scan: &Scan,
     longest: &dyn Fn(Option<StackId>) -> Option<Duration>,
-    stacks: &HashMap<StackId, Named>,
-    statements: &HashMap<u64, Arc<[Frame]>>,
+    texts: &Texts,
     heap: &[Range<u64>],
 ) -> Ledger<Mappings> {
     let mut sites = Sites::new();
@@ -89,26 +137,23 @@ fn join(
     let mut outstanding_by_stack: HashMap<Option<StackId>, u64> = HashMap::new();
     for (maker, held) in &scan.makers {
         accounts.outstanding += held.count;
-        let named = maker.stack.and_then(|stack| stacks.get(&stack));
+        let named = texts.stack(maker.stack);
         if named.is_none() {
             accounts.without_stack += held.count;
         }
         *outstanding_by_stack.entry(maker.stack).or_default() += held.count;
-        let started_by = maker.started_at.and_then(|pc| statements.get(&pc)).filter(|it| !it.is_empty());
-        let mut site = site(named, held);
-        site.started_by = started_by.cloned().into_iter().collect();
-        sites.add(site, merge);
+        sites.add(Site { started_by: texts.started_by(maker), ..site(named, held) }, merge);
     }
     // What of each stack's creations is no more is known for the stack as a whole.
     for (stack, known) in &raw.sites {
         let left = outstanding_by_stack.remove(&Some(*stack)).unwrap_or(0);
         let ended = known.created.saturating_sub(left + scan.young(Some(*stack)));
         accounts.created += known.created.min(left + ended);
-        let mut gone = site(stacks.get(stack), &Outstanding::default());
+        let mut gone = site(texts.stack(Some(*stack)), &Outstanding::default());
         gone.created = ended;
         gone.ended = ended;
         gone.longest_ended = known.longest_ended.max(longest(Some(*stack))).filter(|_| ended > 0);
-        gone.started_by = most_of(scan, *stack, statements);
+        gone.started_by = most_of(scan, *stack).map(|maker| texts.started_by(maker)).unwrap_or_default();
         sites.add(gone, |_, _| {});
     }
     accounts.outstanding += accounts.missed;
@@ -142,12 +187,10 @@ fn site(named: Option<&Named>, held: &Outstanding) -> Site<Mappings> {
     }
 }
 
-/// The creator of the goroutines under which most of what this stack made is left.
-fn most_of(scan: &Scan, stack: StackId, statements: &HashMap<u64, Arc<[Frame]>>) -> Vec<Arc<[Frame]>> {
+/// Who has most left of what this stack made.
+fn most_of(scan: &Scan, stack: StackId) -> Option<&Maker> {
     let makers = scan.makers.iter().filter(|(maker, _)| maker.stack == Some(stack));
-    let most = makers.max_by_key(|(maker, held)| (held.bytes, maker.started_at));
-    let statement = most.and_then(|(maker, _)| statements.get(&maker.started_at?));
-    statement.filter(|it| !it.is_empty()).cloned().into_iter().collect()
+    makers.max_by_key(|(maker, held)| (held.bytes, maker.ran_by)).map(|(maker, _)| maker)
 }
 
 /// Sites of what nobody was seen to make: in the Go heap, and elsewhere.

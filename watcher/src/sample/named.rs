@@ -36,6 +36,11 @@ impl Named {
     pub fn go(&self) -> &[Frame] {
         self.frames.get(self.native..).unwrap_or_default()
     }
+
+    /// It is known, and none of it is Go's.
+    pub fn is_foreign(&self) -> bool {
+        self.native > 0 && self.go().is_empty()
+    }
 }
 
 impl Names<'_> {
@@ -86,8 +91,8 @@ fn cut_behind_outermost(frames: &mut Vec<symbols::Frame>) {
     }
 }
 
-/// What a person sees of a site: its stack, and the nearest creator of its goroutine.
-type Look = (Arc<[Frame]>, Arc<[Frame]>);
+/// What a person sees of a site: its stack, and the creators of its goroutine.
+type Look = (Arc<[Frame]>, Vec<Arc<[Frame]>>);
 
 /// Sites by what a person sees of them: stacks that differ in addresses only are one.
 #[derive(Debug)]
@@ -101,11 +106,16 @@ impl<T> Sites<T> {
         Sites { sites: Vec::new(), places: HashMap::new() }
     }
 
-    /// Adds a site, or joins it with the one that looks the same. `started_by` are the creators of its goroutine,
-    /// the first of which counts for that.
+    /// Adds a site, or joins it with the one that looks the same.
     pub fn add(&mut self, site: Site<T>, join: impl FnOnce(&mut T, T)) {
-        let creator = site.started_by.first().cloned().unwrap_or_default();
-        let place = *self.places.entry((site.stack.clone(), creator)).or_insert(self.sites.len());
+        self.add_by(usize::MAX, site, join);
+    }
+
+    /// The same where only so many of the creators tell one site from another.
+    pub fn add_by(&mut self, creators: usize, site: Site<T>, join: impl FnOnce(&mut T, T)) {
+        let creators = site.started_by.iter().take(creators).cloned().collect();
+        let look = (site.stack.clone(), creators);
+        let place = *self.places.entry(look).or_insert(self.sites.len());
         let Some(known) = self.sites.get_mut(place) else { return self.sites.push(site) };
         if site.outstanding > 0 {
             let is_first = known.outstanding == 0;

@@ -1,110 +1,223 @@
-//! Who started the goroutines that created something: one chain for all goroutines that came about in the same way.
+//! Who started the goroutine, or the thread of C, that created something: one chain for all that came about in the same
+//! way.
+//!
+//! A library may open a connection in a goroutine of its own, and a C library in a thread of its own. The line that
+//! matters is where that goroutine or thread was asked for, over as many links as it takes.
 
 use super::code::Frame;
 use super::creators::Creators;
-use crate::origin::CreatingGoroutine;
+use super::named::{Named, Names};
+use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
+use crate::owner::{Owner, owner};
+use crate::process::ProcessId;
+use crate::source::kernel::ledger::{Ledgers, TaskKind};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What is known of who started goroutines.
+/// Threads of C start threads, but not many deep.
+const MAX_LINKS: usize = 8;
+
+/// What is known of who started goroutines and threads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Starters<'a> {
     /// Births that were watched; without them there is only the `go` statement.
     pub known: Option<&'a Creators>,
+    /// Threads that were seen to be started.
+    pub threads: Option<&'a ThreadStarts>,
     /// Path of the main module.
     pub main_module: Option<&'a str>,
 }
 
-/// Chains of those who started goroutines, each once.
+/// Who started the threads of a process that live and were started while it was watched.
+#[derive(Debug, Default)]
+pub struct ThreadStarts {
+    started: HashMap<i32, Origin>,
+    stacks: HashMap<StackId, WalkedStack>,
+}
+
+impl ThreadStarts {
+    /// Those of a process that is watched for tasks; `None` where it is not.
+    pub fn read(ledgers: &Ledgers, id: ProcessId) -> Option<Self> {
+        let raw = ledgers.tasks(id, TaskKind::Threads)?;
+        Some(ThreadStarts {
+            started: raw.things.iter().map(|task| (task.tid, task.origin)).collect(),
+            stacks: raw.sites.into_iter().map(|(id, site)| (id, site.stack)).collect(),
+        })
+    }
+}
+
+/// Whoever ran the code that created something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Starter {
+    /// Goroutines with the same parent and the same address behind the `go` statement.
+    Goroutine { parent_id: Option<u64>, created_at: u64 },
+    /// A thread that runs no goroutine.
+    Thread(i32),
+}
+
+impl Starter {
+    /// The goroutine, else the thread, behind an origin.
+    pub fn of(origin: &Origin) -> Starter {
+        origin.goroutine.map_or(Starter::Thread(origin.tid), |goroutine| Starter::goroutine(&goroutine))
+    }
+
+    pub fn goroutine(goroutine: &CreatingGoroutine) -> Starter {
+        Starter::Goroutine { parent_id: goroutine.parent_id, created_at: goroutine.created_at }
+    }
+
+    /// The same where it is worth following from this stack: the runtime starts its own threads on behalf of whoever
+    /// comes next, so that a thread counts only where all of its stack is C's.
+    pub fn behind(self, stack: Option<&Named>) -> Option<Starter> {
+        match self {
+            // The main goroutine was started by nobody.
+            Starter::Goroutine { created_at, .. } => (created_at != 0).then_some(self),
+            Starter::Thread(_) => stack.is_some_and(Named::is_foreign).then_some(self),
+        }
+    }
+}
+
+/// Gives frames to addresses.
+pub(super) trait Name {
+    /// Those of a `go` statement, by the address behind it.
+    fn statement(&mut self, created_at: u64) -> Arc<[Frame]>;
+    /// Those of a stack.
+    fn stack(&mut self, stack: &WalkedStack) -> Named;
+}
+
+impl Name for Names<'_> {
+    fn statement(&mut self, created_at: u64) -> Arc<[Frame]> {
+        Names::statement(self, created_at)
+    }
+
+    fn stack(&mut self, stack: &WalkedStack) -> Named {
+        self.walked(stack)
+    }
+}
+
+/// Where births tell everything that is asked for.
+struct Nameless;
+
+impl Name for Nameless {
+    fn statement(&mut self, _: u64) -> Arc<[Frame]> {
+        Arc::default()
+    }
+
+    fn stack(&mut self, _: &WalkedStack) -> Named {
+        Named::default()
+    }
+}
+
+/// Stacks, nearest first.
+type Chain = Vec<Arc<[Frame]>>;
+
+/// Chains of those who started goroutines and threads, each once.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     chains: Vec<Vec<Arc<[Frame]>>>,
-    /// By what a goroutine knows of its creation.
-    places: HashMap<Place, usize>,
+    /// Of each chain, other stacks that may have been its first.
+    or_by: Vec<Vec<Arc<[Frame]>>>,
+    places: HashMap<Starter, usize>,
 }
 
-/// The parent of a goroutine, and the address behind the `go` statement.
-type Place = (Option<u64>, u64);
-
 impl Chains {
-    /// Those of these goroutines. `statement` gives the frames of a `go` statement by the address behind it.
-    pub fn of(
-        goroutines: impl Iterator<Item = CreatingGoroutine>,
-        starters: Starters<'_>,
-        mut statement: impl FnMut(u64) -> Arc<[Frame]>,
-    ) -> Self {
+    /// Those behind these.
+    pub fn of(all: impl Iterator<Item = Starter>, starters: Starters<'_>, name: &mut impl Name) -> Self {
         let mut chains = Chains::default();
-        let mut indices: HashMap<Vec<Arc<[Frame]>>, usize> = HashMap::new();
-        // The main goroutine was started by nobody.
-        for goroutine in goroutines.filter(|goroutine| goroutine.created_at != 0) {
-            let place = place(&goroutine);
-            if chains.places.contains_key(&place) {
+        let mut indices: HashMap<(Chain, Chain), usize> = HashMap::new();
+        // Most stacks are shared: their addresses are compared before their frames are.
+        let mut seen: HashMap<Vec<*const Frame>, usize> = HashMap::new();
+        for starter in all {
+            if chains.places.contains_key(&starter) {
                 continue;
             }
-            let mut chain = starters
-                .known
-                .map(|creators| creators.started_by(&goroutine, starters.main_module))
-                .unwrap_or_default();
-            if chain.is_empty() {
-                chain.push(statement(goroutine.created_at));
-            }
+            let mut chain = follow(starter, starters, name);
             chain.retain(|frames| !frames.is_empty());
-            let next = chains.chains.len();
-            let index = *indices.entry(chain.clone()).or_insert(next);
-            if index == next {
-                chains.chains.push(chain);
+            if chain.is_empty() {
+                continue;
             }
-            chains.places.insert(place, index);
+            let or_by = or_by(starter, starters);
+            let addresses: Vec<*const Frame> =
+                chain.iter().chain(&or_by).map(|frames| frames.as_ptr()).collect();
+            let index = *seen.entry(addresses).or_insert_with(|| {
+                let next = chains.chains.len();
+                let index = *indices.entry((chain.clone(), or_by.clone())).or_insert(next);
+                // Kept, so that no other stack gets its address.
+                chains.chains.push(chain);
+                chains.or_by.push(or_by);
+                index
+            });
+            chains.places.insert(starter, index);
         }
         chains
     }
 
-    /// The chain of a goroutine, by number.
-    pub fn index(&self, goroutine: &CreatingGoroutine) -> Option<usize> {
-        self.places.get(&place(goroutine)).copied()
+    /// Those behind goroutines of which a birth was seen.
+    pub fn of_births(all: impl Iterator<Item = CreatingGoroutine>, starters: Starters<'_>) -> Self {
+        let seen = |it: &CreatingGoroutine| starters.known.is_some_and(|known| known.tells_of(it));
+        // The main goroutine was started by nobody.
+        let all = all.filter(|goroutine| goroutine.created_at != 0 && seen(goroutine));
+        Chains::of(all.map(|it| Starter::goroutine(&it)), starters, &mut Nameless)
     }
 
-    /// The chain of this number: who started the goroutine, nearest first.
+    /// The chain behind this one, by number.
+    pub fn index(&self, starter: Option<Starter>) -> Option<usize> {
+        self.places.get(&starter?).copied()
+    }
+
+    /// Further stacks that may have been the first of the chain of this number.
+    pub fn or_by(&self, index: Option<usize>) -> Vec<Arc<[Frame]>> {
+        index.and_then(|index| self.or_by.get(index)).cloned().unwrap_or_default()
+    }
+
+    /// The chain of this number: nearest first.
     pub fn chain(&self, index: Option<usize>) -> Vec<Arc<[Frame]>> {
         index.and_then(|index| self.chains.get(index)).cloned().unwrap_or_default()
     }
 }
 
-fn place(goroutine: &CreatingGoroutine) -> Place {
-    (goroutine.parent_id, goroutine.created_at)
+/// Further stacks that may have started this one.
+fn or_by(starter: Starter, starters: Starters<'_>) -> Vec<Arc<[Frame]>> {
+    match (starter, starters.known) {
+        (Starter::Goroutine { parent_id, created_at }, Some(known)) => {
+            known.or_by(&CreatingGoroutine { id: 0, parent_id, created_at }).to_vec()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Who started this one, nearest first, as far as to the program's own code.
+fn follow(starter: Starter, starters: Starters<'_>, name: &mut impl Name) -> Vec<Arc<[Frame]>> {
+    let mut chain: Vec<Arc<[Frame]>> = Vec::new();
+    let mut current = starter;
+    while chain.len() < MAX_LINKS {
+        let tid = match current {
+            Starter::Thread(tid) => tid,
+            Starter::Goroutine { parent_id, created_at } => {
+                let goroutine = CreatingGoroutine { id: 0, parent_id, created_at };
+                let known = starters.known.map(|it| it.started_by(&goroutine, starters.main_module));
+                match known.filter(|known| !known.is_empty()) {
+                    Some(known) => chain.extend(known),
+                    None => chain.push(name.statement(created_at)),
+                }
+                break;
+            }
+        };
+        let Some((threads, origin)) =
+            starters.threads.and_then(|threads| Some((threads, threads.started.get(&tid)?)))
+        else {
+            break;
+        };
+        let walked = origin.stack.and_then(|stack| threads.stacks.get(&stack));
+        let Some(stack) = walked.map(|walked| name.stack(walked)) else { break };
+        chain.push(Arc::clone(&stack.frames));
+        let is_own = |frame: &Frame| owner(&frame.function, starters.main_module) == Owner::Own;
+        match Starter::of(origin).behind(Some(&stack)) {
+            Some(next) if !stack.go().iter().any(is_own) => current = next,
+            _ => break,
+        }
+    }
+    chain
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Chains, Starters};
-    use crate::origin::CreatingGoroutine;
-    use crate::sample::code::Frame;
-
-    #[test]
-    fn goroutines_of_one_statement_share_a_chain_and_the_main_one_has_none() {
-        let goroutine = |id, parent_id, created_at| CreatingGoroutine { id, parent_id, created_at };
-        let all = [
-            goroutine(1, None, 0),
-            goroutine(7, Some(1), 0x40),
-            goroutine(8, Some(2), 0x40),
-            goroutine(9, Some(1), 0x80),
-            goroutine(10, Some(1), 0xc0),
-        ];
-        let mut asked = Vec::new();
-        let chains = Chains::of(all.into_iter(), Starters::default(), |pc| {
-            asked.push(pc);
-            match pc {
-                0x40 => [Frame::new("main.serve", "main.go", 4)].into(),
-                0x80 => [Frame::new("main.poll", "main.go", 8)].into(),
-                _ => [].into(),
-            }
-        });
-        let of = |index: usize| {
-            let chain = chains.chain(chains.index(&all[index]));
-            chain.iter().map(|frames| frames[0].line).collect::<Vec<_>>()
-        };
-        assert_eq!([of(0), of(1), of(2), of(3), of(4)], [vec![], vec![4], vec![4], vec![8], vec![]]);
-        assert_eq!(chains.index(&all[1]), chains.index(&all[2]));
-        assert_ne!(chains.index(&all[1]), chains.index(&all[3]));
-    }
-}
+pub(super) mod tests;

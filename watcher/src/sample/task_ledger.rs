@@ -6,7 +6,9 @@
 
 use super::code::{Frame, Frames};
 use super::ledger::{Accounts, Ledger, Site, Tasks};
-use super::named::{Names, Sites};
+use super::mapping_ledger::Sources;
+use super::named::{Named, Names, Sites};
+use super::starters::{Chains, Starter, Starters};
 use super::{go_code, same_program};
 use crate::golang::goroutines::GoroutineSnapshot;
 use crate::golang::runtime::Runtime;
@@ -20,7 +22,7 @@ use crate::source::memory::ProcessMemory;
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{ProcRoot, ProcessDir};
 use crate::task::ThreadState;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,11 +41,21 @@ type Place = (Arc<[Frame]>, Arc<[Frame]>);
 #[derive(Default)]
 struct Known {
     /// Stacks that created tasks.
-    births: HashMap<StackId, Arc<[Frame]>>,
-    /// Creators of the goroutines that ran those, by the address behind the `go` statement.
-    statements: HashMap<u64, Arc<[Frame]>>,
+    births: HashMap<StackId, Named>,
+    /// Who started the goroutines and threads that ran those.
+    chains: Chains,
     /// By thread id.
     places: HashMap<i32, Place>,
+}
+
+impl Known {
+    fn birth(&self, stack: Option<StackId>) -> Arc<[Frame]> {
+        stack.and_then(|stack| self.births.get(&stack)).map(|named| named.frames.clone()).unwrap_or_default()
+    }
+
+    fn starter(&self, task: &RawTask) -> Option<Starter> {
+        Starter::of(&task.origin).behind(task.origin.stack.and_then(|stack| self.births.get(&stack)))
+    }
 }
 
 /// Reads the ledger of threads, or of children, of a process that is watched for tasks and whose runtime is attached
@@ -57,6 +69,18 @@ pub fn capture(
     process: &ProcessDir,
     id: ProcessId,
 ) -> Reading<Ledger<Tasks>> {
+    let starters = Starters::default();
+    capture_with(kind, Sources { ledgers, runtime, native, process, starters }, root, id)
+}
+
+/// The same where it is known who started the goroutines and threads that created tasks.
+pub fn capture_with(
+    kind: TaskKind,
+    sources: Sources<'_>,
+    root: &ProcRoot,
+    id: ProcessId,
+) -> Reading<Ledger<Tasks>> {
+    let Sources { ledgers, runtime, native, process, starters } = sources;
     let file = match go_code::reopen(runtime, process) {
         Reading::Seen(file) => file,
         other => return other.and_then(|_| Reading::Unsupported),
@@ -85,10 +109,9 @@ pub fn capture(
     if let Some((os_threads, snapshot)) = &snapshot {
         known.places = places(&mut names, os_threads, snapshot, id.pid);
     }
-    known.births = raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack).frames)).collect();
-    let statements = raw.things.iter().filter_map(|task| task.origin.goroutine.map(|it| it.created_at));
-    let statements: HashSet<u64> = statements.collect();
-    known.statements = statements.into_iter().map(|pc| (pc, names.statement(pc))).collect();
+    known.births = raw.sites.iter().map(|(id, site)| (*id, names.walked(&site.stack))).collect();
+    let creators = raw.things.iter().filter_map(|task| known.starter(task));
+    known.chains = Chains::of(creators, starters, &mut names);
     let (ledger, phantoms) = join(at, &raw, &present, &known);
     ledgers.forget_tasks(id, &phantoms);
     runtime.symbols(&file, &memory).0.forget_pages();
@@ -164,7 +187,7 @@ fn join(
     let mut sites = Sites::new();
     // Of each stack those that have gone to where their goroutine is, or that nobody has seen end.
     let mut elsewhere: HashMap<StackId, u64> = HashMap::new();
-    let mut creators: HashMap<StackId, HashMap<Arc<[Frame]>, u64>> = HashMap::new();
+    let mut creators: HashMap<StackId, HashMap<usize, u64>> = HashMap::new();
     for task in present {
         let entry = entered.remove(&(task.tid, task.start_ticks));
         let started = entry.map_or_else(|| clock::of_ticks(task.start_ticks), |entry| entry.at);
@@ -180,19 +203,20 @@ fn join(
         } else if entry.is_some() {
             accounts.without_stack += 1;
         }
-        let birth = stack.and_then(|stack| known.births.get(&stack)).cloned().unwrap_or_default();
-        let creator =
-            entry.and_then(|entry| known.statements.get(&entry.origin.goroutine?.created_at)).cloned();
-        if let (Some(stack), Some(creator)) = (stack, &creator) {
-            *creators.entry(stack).or_default().entry(creator.clone()).or_default() += 1;
+        let birth = known.birth(stack);
+        let creator = entry.and_then(|entry| known.chains.index(known.starter(entry)));
+        if let (Some(stack), Some(creator)) = (stack, creator) {
+            *creators.entry(stack).or_default().entry(creator).or_default() += 1;
         }
-        let (stack, started_by) = match known.places.get(&task.tid) {
-            Some((stack, statement)) => (stack.clone(), vec![statement.clone(), birth]),
-            None => (birth, creator.into_iter().collect()),
+        // Who needed the next thread says nothing of the goroutine that sits on it.
+        let (stack, started_by, creators) = match known.places.get(&task.tid) {
+            Some((stack, statement)) => (stack.clone(), vec![statement.clone(), birth], 1),
+            None => (birth, known.chains.chain(creator), usize::MAX),
         };
         let age = at.since_boot.saturating_sub(started);
         let what = Tasks { zombies: u64::from(task.is_zombie) };
-        sites.add(Site { created: u64::from(entry.is_some()), ..one(stack, started_by, age, what) }, merge);
+        let site = Site { created: u64::from(entry.is_some()), ..one(stack, started_by, age, what) };
+        sites.add_by(creators, site, merge);
     }
     // What is younger than the list of tasks is no part of this scan.
     let (young, phantoms): (Vec<&RawTask>, Vec<&RawTask>) =
@@ -207,12 +231,11 @@ fn join(
         accounts.created += site.created;
         let ended = site.created.saturating_sub(elsewhere.get(stack).copied().unwrap_or(0));
         accounts.ended += ended;
-        let birth = known.births.get(stack).cloned().unwrap_or_default();
         // Who ran what is no more is known for the stack as a whole.
-        let creator =
-            creators.remove(stack).and_then(|counts| counts.into_iter().max_by_key(|(_, count)| *count));
-        let gone =
-            one(birth, creator.into_iter().map(|(it, _)| it).collect(), Duration::ZERO, Tasks::default());
+        let most = creators.remove(stack).and_then(|counts| counts.into_iter().max_by_key(|it| (it.1, it.0)));
+        let creator = most.map(|(creator, _)| creator);
+        let birth = known.birth(Some(*stack));
+        let gone = one(birth, known.chains.chain(creator), Duration::ZERO, Tasks::default());
         let longest_ended = site.longest_ended.filter(|_| ended > 0);
         sites.add(Site { created: ended, ended, outstanding: 0, longest_ended, ..gone }, merge);
     }

@@ -53,7 +53,7 @@ pub async fn fds(pid: i32, wanted: Duration) -> Result<Fds, ViewError> {
         native: &mut NativeSymbols::default(),
         process: &subject.subject.process,
     };
-    let starters = Starters { known: creators.as_ref(), main_module };
+    let starters = Starters { known: creators.as_ref(), main_module, ..Starters::default() };
     let read = descriptor_ledger::capture_with(&mut book, sources, id, &HashSet::new(), starters);
     let opened = match read {
         Reading::Seen(opened) => opened,

@@ -355,7 +355,7 @@ fn a_connection_explains_its_two_goroutines_and_their_buffers() {
 
 /// Growth by so much a second, of which this part was allocated, opened or started in this stack of the program's own,
 /// innermost first.
-fn found(kind: Kind, per_second: f64, share: f64, stack: &[&str]) -> Finding {
+pub(crate) fn found(kind: Kind, per_second: f64, share: f64, stack: &[&str]) -> Finding {
     let stack: Vec<Frame> =
         (1..).zip(stack).map(|(line, function)| Frame::new(function, "/src/main.go", line)).collect();
     Finding {
@@ -378,7 +378,14 @@ fn a_heap_that_is_kept_elsewhere_and_is_much_does_not_follow() {
     for (name, each, share, stack, cause) in [
         ("a map of its own", 430.0 * KIB, 0.9, &["main.remember", "main.main"][..], None),
         ("little each", 10.0 * KIB, 0.9, &["main.remember", "main.main"], Some(Kind::Fd)),
-        ("its buffer", 64.0 * KIB, 0.9, &["main.buffer", "main.poll", "main.main"], Some(Kind::Fd)),
+        (
+            "its buffer",
+            64.0 * KIB,
+            0.9,
+            &["main.fill", "main.buffer", "main.poll", "main.main"],
+            Some(Kind::Fd),
+        ),
+        ("run by one dispatcher", 64.0 * KIB, 0.9, &["main.remember", "main.poll", "main.main"], None),
         ("made where it is opened", 64.0 * KIB, 0.9, &["main.open", "main.poll"], Some(Kind::Fd)),
         ("many lines", 64.0 * KIB, 0.3, &["main.remember", "main.main"], Some(Kind::Fd)),
         ("a library's", 64.0 * KIB, 0.9, &["bufio.NewReaderSize", "net/http.dial"], Some(Kind::Fd)),
@@ -393,4 +400,84 @@ fn a_heap_that_is_kept_elsewhere_and_is_much_does_not_follow() {
     let mut findings = [library, heap];
     super::relate(&mut findings, None);
     assert_eq!(findings[1].consequence_of, Some(Kind::Connection));
+}
+
+/// The same at the line of a library, which the program's own line called.
+fn by_library(kind: Kind, per_second: f64, library: &str, stack: &[&str]) -> Finding {
+    let mut finding = found(kind, per_second, 1.0, stack);
+    finding.culprits[0].stack.insert(0, Frame::new(library, "/lib.go", 7));
+    let frame = finding.culprits[0].stack[0].clone();
+    let stack = finding.culprits[0].stack.clone();
+    finding.culprits.push(Culprit { frame, share: 1.0, stack });
+    finding
+}
+
+#[test]
+fn what_one_creation_makes_is_one_leak_with_one_cause() {
+    let publish: &[&str] = &["main.connect", "main.publish", "main.main"];
+    let of = |kind, per_second, library| by_library(kind, per_second, library, publish);
+    let mut findings = [
+        of(Kind::Connection, 0.5, "rd_kafka_connect"),
+        of(Kind::Fd, 2.0, "rd_kafka_q_io_event_enable"),
+        of(Kind::Thread, 2.0, "pthread_create"),
+        of(Kind::Goroutine, 1.5, "kafka.NewProducer"),
+        of(Kind::Mapping, 4.0, "mmap"),
+    ];
+    super::relate(&mut findings, None);
+    let causes: Vec<Option<Kind>> = findings.iter().map(|finding| finding.consequence_of).collect();
+    let connection = Some(Kind::Connection);
+    assert_eq!(causes, [None, connection, connection, connection, connection]);
+}
+
+#[test]
+fn leaks_at_lines_of_their_own_stay_independent_at_whatever_pace() {
+    for pace in [0.3, 1.0, 3.0] {
+        let each = [
+            (Kind::Child, "main.leakChild"),
+            (Kind::Connection, "main.fetch"),
+            (Kind::Fd, "main.leakFile"),
+            (Kind::Thread, "main.leakThread"),
+            (Kind::Goroutine, "main.leakGo"),
+            (Kind::Mapping, "main.leakMapping"),
+        ];
+        let mut findings: Vec<Finding> = (0..)
+            .zip(each)
+            .map(|(index, (kind, line))| {
+                let per_second = if index % 2 == 0 { 1.0 } else { pace };
+                by_library(kind, per_second, "lib.Make", &[line, "main.every"])
+            })
+            .collect();
+        findings.push(found(Kind::Heap, 400.0 * 1024.0, 0.9, &["main.remember", "main.every"]));
+        super::relate(&mut findings, None);
+        assert!(findings.iter().all(|finding| finding.consequence_of.is_none()), "{findings:?}");
+    }
+}
+
+#[test]
+fn stacks_of_threads_follow_from_threads_alone() {
+    let mut stacks = found(Kind::Mapping, 2.0, 1.0, &["main.x"]);
+    stacks.culprits.clear();
+    stacks.evidence.push(Evidence::ThreadStacks { count: 90, seconds: 45.0 });
+    let files = found(Kind::Fd, 2.0, 1.0, &["main.leakFile"]);
+    let threads = found(Kind::Thread, 1.0, 1.0, &["main.leakThread"]);
+    let mut findings = [files, threads, stacks];
+    super::relate(&mut findings, None);
+    assert_eq!(findings[2].consequence_of, Some(Kind::Thread));
+}
+
+#[test]
+fn a_goroutine_that_waits_for_ever_is_the_cause_of_what_it_holds() {
+    let wait =
+        ["runtime.gopark", "io.(*pipe).read", "lib.(*Entry).writerScanner", "lib.WriterLevel", "main.start"];
+    let mut goroutines = found(Kind::Goroutine, 5.0, 1.0, &wait);
+    goroutines.culprits[0].frame = goroutines.culprits[0].stack[4].clone();
+    let buffers = found(Kind::Heap, 5.0 * 66.0 * 1024.0, 0.8, &["lib.(*Entry).writerScanner"]);
+    let mut findings = [goroutines.clone(), buffers];
+    super::relate(&mut findings, None);
+    assert_eq!(findings[1].consequence_of, Some(Kind::Goroutine));
+    // What is kept elsewhere, and is as much, is another leak.
+    let elsewhere = found(Kind::Heap, 5.0 * 66.0 * 1024.0, 0.8, &["main.remember", "main.main"]);
+    let mut findings = [goroutines, elsewhere];
+    super::relate(&mut findings, None);
+    assert_eq!(findings[1].consequence_of, None);
 }

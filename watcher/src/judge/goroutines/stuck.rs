@@ -18,7 +18,7 @@ use crate::judge::culprit::{Owner, line, owner};
 use crate::judge::{Detail, Evidence, Finding, Frame, Kind};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
 use crate::store::Captures;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A collection comes at least every two minutes (`forcegcperiod`, `runtime/proc.go`).
 pub(super) const DECIDING_SECONDS: f64 = 150.0;
@@ -87,7 +87,8 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
     let last = captures.goroutines.last()?;
     let module = captures.main_module.as_deref();
     // The largest: no other can be most of all.
-    let (index, site) = (0..).zip(&last.sites).next()?;
+    let (site, indices) = largest(last)?;
+    let site = &site;
     let wait = Wait::of(site.wait_reason.as_deref());
     let own = |stack: &[Frame]| {
         line(stack, module).is_some_and(|frame| owner(&frame.function, module) == Owner::Own)
@@ -99,7 +100,7 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
     if !candidate {
         return None;
     }
-    let members: Vec<&Member> = last.members.iter().filter(|member| member.site == index).collect();
+    let members: Vec<&Member> = last.members.iter().filter(|it| indices.contains(&it.site)).collect();
     let earlier: Vec<&GoroutineCapture> =
         captures.goroutines.earlier().filter(|earlier| holds(earlier, site, last, &members)).collect();
     let watched = last.at.seconds_since(&earlier.first()?.at);
@@ -135,6 +136,19 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
             for_ever: wait == Wait::ForEver,
         }],
     })))
+}
+
+/// The goroutines that wait at one line for one thing, whoever asked for them, and the sites that they are at.
+fn largest(capture: &GoroutineCapture) -> Option<(GoroutineSite, HashSet<u32>)> {
+    let mut groups: HashMap<_, (u64, HashSet<u32>)> = HashMap::new();
+    for (index, site) in (0..).zip(&capture.sites) {
+        let (count, indices) = groups.entry((&site.created_by, &site.stack, &site.wait_reason)).or_default();
+        *count += site.count;
+        indices.insert(index);
+    }
+    let (count, indices) = groups.into_values().max_by_key(|(count, indices)| (*count, indices.len()))?;
+    let first = indices.iter().min().and_then(|index| capture.sites.get(*index as usize))?;
+    Some((GoroutineSite { count, ..first.clone() }, indices))
 }
 
 /// All of them, and no others, were there already.

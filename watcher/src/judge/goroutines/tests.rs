@@ -31,7 +31,7 @@ pub(crate) const REQUEST: Place = Place {
     stack: &["runtime.gopark", "runtime.selectgo", "main.answer"],
     wait: "select",
 };
-const LIBRARY: Place = Place {
+pub(crate) const LIBRARY: Place = Place {
     created_by: &["github.com/a/log.New"],
     stack: &["runtime.gopark", "time.Sleep", "github.com/a/log.(*Logger).drain"],
     wait: "sleep",
@@ -57,6 +57,8 @@ fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
     let sites: Vec<GoroutineSite> = crowds
         .iter()
         .map(|(place, members)| GoroutineSite {
+            started_by: Vec::new(),
+            or_started_by: Vec::new(),
             created_by: frames(place.created_by),
             stack: frames(place.stack),
             wait_reason: Some(place.wait.into()),
@@ -97,11 +99,11 @@ pub(crate) fn watched(count: impl Fn(usize) -> u64, crowds: impl Fn(usize) -> Ve
     window
 }
 
-fn judged(window: &Window) -> Judgement {
+pub(crate) fn judged(window: &Window) -> Judgement {
     judge(window, &Bounds::default(), &Thresholds::default())
 }
 
-fn lines(judgement: &Judgement) -> Vec<(&str, f64)> {
+pub(crate) fn lines(judgement: &Judgement) -> Vec<(&str, f64)> {
     judgement.findings[0]
         .culprits
         .iter()
@@ -238,6 +240,25 @@ fn a_crowd_that_never_ran_is_stuck_by_what_it_waits_for_and_how_large_it_is() {
             assert_eq!(judgement.findings[0].culprits[0].frame.function.as_ref(), "main.handle");
         }
     }
+}
+
+#[test]
+fn a_crowd_is_one_whoever_asked_for_its_members() {
+    let waits = Place { wait: "chan send", ..HANDLER };
+    let mut window =
+        watched(|_| 170, |_| vec![(waits, crowd(1_000, 80, Some(7))), (waits, crowd(5_000, 80, Some(7)))]);
+    for site in [0, 1] {
+        let mut last = window.captures().goroutines.last().unwrap().clone();
+        last.sites[site].started_by = vec![frames(&["main.handle", "main.main"])];
+        window.captures_mut().goroutines.push(last);
+    }
+    let judgement = judged(&window);
+    assert_eq!(judgement.verdict, Verdict::Leak, "{judgement:?}");
+    let count = judgement.findings[0].evidence.iter().find_map(|evidence| match evidence {
+        Evidence::Stuck { count, .. } => Some(*count),
+        _ => None,
+    });
+    assert_eq!(count, Some(160));
 }
 
 #[test]

@@ -43,6 +43,8 @@ fn hold(window: &mut Window, stack: &[&str], wait: Option<&str>, holding: [u64; 
     window.captures_mut().main_module = Some("example.com/shop".into());
     for (second, count) in CAPTURED_AT.into_iter().zip(holding) {
         let site = |created_by, stack, count, holding_threads, wait: Option<&str>| GoroutineSite {
+            started_by: Vec::new(),
+            or_started_by: Vec::new(),
             created_by: frames(created_by),
             stack: frames(stack),
             wait_reason: wait.map(Into::into),

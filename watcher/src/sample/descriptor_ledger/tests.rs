@@ -1,4 +1,4 @@
-use super::{Chains, Sitters, Starters, Texts, join};
+use super::{Chains, Sitters, Starter, Starters, Texts, join};
 use crate::descriptor::{DescriptorType, OpenDescriptor};
 use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use crate::reading::Moment;
@@ -6,6 +6,7 @@ use crate::sample::code::Frame;
 use crate::sample::descriptor_book::{DescriptorBook, Opening, Scan};
 use crate::sample::ledger::Route;
 use crate::sample::named::Named;
+use crate::sample::starters::tests::Names;
 use crate::socket::{Family, Socket, SocketState, Transport};
 use crate::source::kernel::ledger::{RawDescriptor, RawLedger, RawSite, RawTally};
 use expect_test::expect;
@@ -88,7 +89,11 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
             (StackId(3), named(&["net.Dial", "main.work"])),
             (StackId(4), named(&["os.Open", "main.tidy"])),
         ]),
-        chains: Chains::of([WORKER].into_iter(), Starters::default(), |_| stack(&["main.main"])),
+        chains: Chains::of(
+            [Starter::goroutine(&WORKER)].into_iter(),
+            Starters::default(),
+            &mut Names { statements: [(WORKER.created_at, "main.main")].into(), ..Names::default() },
+        ),
         // Two wait for one descriptor, one for another, and one for something that was open before.
         sitters: Sitters {
             stacks: HashMap::from([

@@ -1,6 +1,6 @@
 //! The book against a model that knows every page.
 
-use super::{Maker, MappingBook};
+use super::{Maker, MappingBook, Starter};
 use crate::origin::{CreatingGoroutine, Origin, StackId};
 use crate::source::kernel::ledger::{MappingCall, RawMapping};
 use crate::source::proc::Mapping;
@@ -183,7 +183,8 @@ fn origin(stack: u64) -> Origin {
 }
 
 fn maker(stack: u64) -> Maker {
-    Maker { stack: Some(StackId(stack)), started_at: Some(stack + 100) }
+    let ran_by = Starter::Goroutine { parent_id: None, created_at: stack + 100 };
+    Maker { stack: Some(StackId(stack)), ran_by }
 }
 
 fn check(book: &mut MappingBook, kernel: &Kernel) -> Result<(), TestCaseError> {

@@ -1,10 +1,11 @@
-use super::{is_runtime, join};
+use super::{Chains, Starter, Starters, Texts, is_runtime, join};
 use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use crate::reading::Moment;
 use crate::sample::code::Frame;
 use crate::sample::ledger::{Ledger, Mappings, Route};
 use crate::sample::mapping_book::MappingBook;
 use crate::sample::named::Named;
+use crate::sample::starters::tests::Names;
 use crate::source::kernel::ledger::{MappingCall, RawLedger, RawMapping, RawSite, RawTally};
 use crate::source::proc::Mapping;
 use expect_test::expect;
@@ -112,9 +113,11 @@ fn what_each_stack_has_left_is_told_with_what_is_not_known() {
     ]
     .map(|(stack, functions)| (StackId(stack), named(functions)))
     .into();
-    let statements: HashMap<u64, Arc<[Frame]>> =
-        [(7, named("main.start").frames), (8, Arc::default())].into();
-    let ledger = join(moment(30), &raw, &scan, &|_| None, &stacks, &statements, &[300..400, 500..600]);
+    let starters = [7, 8].map(|created_at| Starter::Goroutine { parent_id: None, created_at }).into_iter();
+    let mut names = Names { statements: [(7, "main.start")].into(), ..Names::default() };
+    let chains = Chains::of(starters, Starters::default(), &mut names);
+    let texts = Texts { stacks, chains };
+    let ledger = join(moment(30), &raw, &scan, &|_| None, &texts, &[300..400, 500..600]);
     expect![[r#"
         Accounts { outstanding: 8, before: 1, missed: 2, without_stack: 1, created: 18, ended: 13, corrected: 1, lost: 2, one_in: 1 }
         6/4/2 20+0 Some(3s) [syscall.mmap main.keep runtime.goexit] by ["main.start"]

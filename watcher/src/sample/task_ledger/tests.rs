@@ -1,8 +1,9 @@
-use super::{Known, Present, join};
+use super::{Chains, Known, Named, Present, Starter, Starters, join};
 use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use crate::reading::Moment;
 use crate::sample::code::Frame;
 use crate::sample::ledger::{Ledger, Route, Tasks};
+use crate::sample::starters::tests::Names;
 use crate::source::clock;
 use crate::source::kernel::ledger::{RawLedger, RawSite, RawTally, RawTask};
 use expect_test::expect;
@@ -22,6 +23,10 @@ fn moment(seconds: u64) -> Moment {
 
 fn frames(names: &str) -> Arc<[Frame]> {
     names.split_whitespace().map(|name| Frame::new(name, "f", 1)).collect()
+}
+
+fn named(names: &str) -> Named {
+    Named { frames: frames(names), native: 0 }
 }
 
 fn task(tid: i32, started: u64, stack: Option<u64>, created_at: u64) -> RawTask {
@@ -86,9 +91,11 @@ fn a_thread_goes_to_the_goroutine_that_sits_on_it() {
         present(25, 15, false),
     ];
     let mut known = Known::default();
-    known.births.insert(StackId(1), frames("runtime.clone runtime.newm"));
-    known.births.insert(StackId(2), frames("runtime.clone runtime.startm"));
-    known.statements.insert(5, frames("main.serve"));
+    known.births.insert(StackId(1), named("runtime.clone runtime.newm"));
+    known.births.insert(StackId(2), named("runtime.clone runtime.startm"));
+    let mut names = Names { statements: [(5, "main.serve")].into(), ..Names::default() };
+    let creator = Starter::Goroutine { parent_id: None, created_at: 5 };
+    known.chains = Chains::of([creator].into_iter(), Starters::default(), &mut names);
     for tid in [20, 21, 22, 25] {
         known.places.insert(tid, (frames("runtime.gopark main.sit runtime.goexit"), frames("main.start")));
     }
@@ -114,7 +121,7 @@ fn children_are_there_until_somebody_waits() {
     ];
     let there = [present(30, 11, true), present(31, 12, false), present(32, 13, true), present(33, 5, false)];
     let mut known = Known::default();
-    known.births.insert(StackId(1), frames("syscall.forkExec os.StartProcess main.send"));
+    known.births.insert(StackId(1), named("syscall.forkExec os.StartProcess main.send"));
     let (ledger, phantoms) = join(moment(20), &raw(things, &[(1, 6, 2)]), &there, &known);
     expect![[r#"
         Accounts { outstanding: 4, before: 1, missed: 0, without_stack: 1, created: 7, ended: 3, corrected: 1, lost: 0, one_in: 1 }

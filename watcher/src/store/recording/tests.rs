@@ -101,6 +101,8 @@ fn happen(what: &Happening, second: f64, target: &mut Target, window: &mut Windo
             at,
             runtime_nanos: *count,
             sites: vec![GoroutineSite {
+                started_by: Vec::new(),
+                or_started_by: Vec::new(),
                 created_by: stack(text),
                 stack: stack("main.wait"),
                 wait_reason: Some(text.as_str().into()),
