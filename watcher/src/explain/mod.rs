@@ -7,6 +7,7 @@ mod advice;
 mod ended;
 mod endpoint;
 mod finding;
+mod glance;
 mod memory;
 mod since;
 mod story;

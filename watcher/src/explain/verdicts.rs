@@ -278,6 +278,12 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
         UndecidedWhy::TooShort { have_seconds, .. } => {
             format!("{} of watching are too short", duration(have_seconds))
         }
+        UndecidedWhy::OneLook { dated: true } => {
+            "were looked at once; their ages tell of no leak, but a slow or a young one may not show".to_owned()
+        }
+        UndecidedWhy::OneLook { dated: false } => {
+            "were looked at once, and nothing tells how old they are".to_owned()
+        }
         UndecidedWhy::NotRead => "could not be read".to_owned(),
         UndecidedWhy::Ambiguous { per_second, slowing, .. } => {
             let because = if slowing {
@@ -322,6 +328,7 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             format!("{} {reason}.", subject(one.kind))
         }
         UndecidedWhy::NotRead
+        | UndecidedWhy::OneLook { .. }
         | UndecidedWhy::WithinACycle { .. }
         | UndecidedWhy::Ambiguous { .. }
         | UndecidedWhy::Unmoved { .. } => {

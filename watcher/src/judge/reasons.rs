@@ -129,6 +129,9 @@ pub struct Undecided {
     pub why: UndecidedWhy,
 }
 
+/// A window of this length decides what one look does not.
+const ONE_WINDOW_SECONDS: f64 = 45.0;
+
 /// What is missing for a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UndecidedWhy {
@@ -147,6 +150,11 @@ pub enum UndecidedWhy {
         have_seconds: f64,
         /// Needed.
         need_seconds: f64,
+    },
+    /// It was looked at once.
+    OneLook {
+        /// Ages were read and tell of no leak; else there is nothing that tells them.
+        dated: bool,
     },
     /// It could not be read, whatever the reason; `unseen` has it.
     NotRead,
@@ -231,6 +239,7 @@ impl UndecidedWhy {
             | UndecidedWhy::TooFewCollections { need_seconds, .. }
             | UndecidedWhy::WithinACycle { need_seconds, .. }
             | UndecidedWhy::TooFewSamples { need_seconds, .. } => Some(need_seconds),
+            UndecidedWhy::OneLook { .. } => Some(ONE_WINDOW_SECONDS),
             UndecidedWhy::NotRead
             | UndecidedWhy::CompositionUnknown { .. }
             | UndecidedWhy::NeverCollected { .. }

@@ -158,11 +158,33 @@ fn is_started_by_c(site: &Site<Tasks>) -> bool {
     site.stack.first().is_some_and(is_native) && !is_runtimes && (go == 0 || is("runtime.cgocall"))
 }
 
+/// Names the lines that hold threads now, whenever these came.
+pub(super) fn name_holders(finding: &mut Finding, captures: &Captures) {
+    if let Some(last) = captures.goroutines.last() {
+        name_lines(finding, captures, &growing(None, last));
+    }
+}
+
 /// How many more threads are held by goroutines. Names where those are.
 fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) -> u64 {
     let Some(last) = captures.goroutines.last() else { return 0 };
     let first = captures.goroutines.ends().map(|(first, _)| first);
     let holders = growing(first, last);
+    let all = name_lines(finding, captures, &holders);
+    if let Some(top) = holders.first().filter(|top| top.grown() >= LEAST / 2) {
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a count that rose")]
+        let threads = risen as u64;
+        finding
+            .evidence
+            .insert(0, Evidence::HoldingThreads { grown: top.grown(), threads, hold: top.hold() });
+        if first.is_some() && top.grown() as f64 >= 0.5 * risen {
+            finding.confidence = (finding.confidence + SURER).min(MAX_CONFIDENCE);
+        }
+    }
+    all
+}
+
+fn name_lines(finding: &mut Finding, captures: &Captures, holders: &[Holders<'_>]) -> u64 {
     let all: u64 = holders.iter().map(Holders::grown).sum();
     let module = captures.main_module.as_deref();
     for place in holders.iter().take(MAX_PLACES) {
@@ -188,16 +210,6 @@ fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) -> u64 {
         }
         lines.dedup();
         finding.culprits.extend(lines.into_iter().map(|line| culprit::culprit(line, &stack, share)));
-    }
-    if let Some(top) = holders.first().filter(|top| top.grown() >= LEAST / 2) {
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a count that rose")]
-        let threads = risen as u64;
-        finding
-            .evidence
-            .insert(0, Evidence::HoldingThreads { grown: top.grown(), threads, hold: top.hold() });
-        if first.is_some() && top.grown() as f64 >= 0.5 * risen {
-            finding.confidence = (finding.confidence + SURER).min(MAX_CONFIDENCE);
-        }
     }
     all
 }

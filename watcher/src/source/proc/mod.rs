@@ -10,6 +10,7 @@ mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod links;
 mod maps;
 mod overlap;
 mod program;
@@ -21,6 +22,7 @@ mod written;
 
 pub use directory::ProcessDir;
 pub use identity::FileIdentity;
+pub use links::DescriptorLink;
 pub use maps::Mapping;
 pub use program::{CgroupPath, ExePath};
 pub use smaps::MappingUse;
