@@ -50,7 +50,11 @@ fn described(target: &Target) -> String {
 fn suspected(suspicion: &Suspicion) -> String {
     let Suspicion { process, suspected, decided_by } = suspicion;
     let finding = &suspected.finding;
-    let evidence = finding.evidence.first().map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
+    let evidence = finding
+        .evidence
+        .first()
+        .filter(|_| !suspected.says_why)
+        .map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
     let line = finding.culprits.first().map(|culprit| {
         format!(", at {} ({}:{})", culprit.frame.function, culprit.frame.file, culprit.frame.line)
     });
