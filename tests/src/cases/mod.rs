@@ -35,6 +35,7 @@ pub mod symbols;
 pub mod task_ledger;
 pub mod views;
 pub mod waiting;
+pub mod watching;
 
 use crate::build::Variant;
 use crate::case::Case;
@@ -67,6 +68,7 @@ pub fn all() -> Vec<Case> {
         ledger::cases(),
         views::cases(),
         waiting::cases(),
+        watching::cases(),
         sampling::cases(),
         servers::cases(),
         strange::cases(),

@@ -6,7 +6,7 @@ use super::rush::{self, Course, Rushed};
 use super::telling::Told;
 use super::terms::Claim;
 use crate::discover::Changes;
-use crate::explain::{self, Diagnosis, Kind};
+use crate::explain::{self, Diagnosis, Kind, Suspected, Verdict};
 use crate::judge::suspicion::Heading;
 use crate::judge::{Judgement, SteadyWhy};
 use crate::process::{ProcessId, Target};
@@ -23,12 +23,17 @@ const BETWEEN_CAPTURES: Duration = Duration::from_secs(60);
 /// ... and of no more processes in one beat.
 const CAPTURES_PER_BEAT: usize = 4;
 
+/// What totals show alone is suspected after so many seconds.
+const LONG_SECONDS: f64 = 1_800.0;
+
 /// A process that was judged.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub id: ProcessId,
     pub told: Told,
     pub diagnosis: Diagnosis,
+    /// What may leak: what the judge suspects, and what it found by too little to be told as a leak.
+    pub suspected: Vec<Suspected>,
 }
 
 /// What a beat brought.
@@ -158,7 +163,21 @@ fn judge(observer: &Observer, target: &Target) -> Option<(Judgement, Judged)> {
     let judgement = observer.judge(target)?;
     let diagnosis = explain::explain(&judgement, target, &[]);
     let told = Told::of(&judgement, &diagnosis, observer.ladder(target.id)?);
-    Some((judgement, Judged { id: target.id, told, diagnosis }))
+    let suspected = suspected(&told, &diagnosis);
+    Some((judgement, Judged { id: target.id, told, diagnosis, suspected }))
+}
+
+/// What the judge suspects, and what grew at a known line for long, where nothing stands behind it but totals.
+fn suspected(told: &Told, diagnosis: &Diagnosis) -> Vec<Suspected> {
+    let unproven = diagnosis.findings.iter().filter(|finding| {
+        told.verdict != Verdict::Leak
+            && finding.primary
+            && !finding.culprits.is_empty()
+            && diagnosis.window_seconds >= LONG_SECONDS
+    });
+    let unproven =
+        unproven.map(|finding| Suspected { finding: finding.clone(), need_seconds: None, says_why: false });
+    diagnosis.suspected.iter().cloned().chain(unproven).collect()
 }
 
 /// What speaks for watching a process: what was judged, what rises in its window, and what has crept up for longer.

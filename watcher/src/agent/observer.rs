@@ -305,6 +305,9 @@ impl Observer {
             captures.move_on(clock::now(), reach);
         }
         if let Some(goroutines) = goroutines {
+            if self.reach.is_some() {
+                captures.keep_lasting(&goroutines);
+            }
             captures.goroutines.push(goroutines);
         }
         if let Some(heap) = heap {
@@ -323,6 +326,10 @@ impl Observer {
     /// worth what it costs; unless it is watched already, was watched lately, or too many are. Needs its runtime to be
     /// attached to.
     pub(super) fn watch(&mut self, id: ProcessId, claim: Claim) {
+        // Nobody makes way for one that cannot be watched.
+        if self.sweeper.runtimes().attached(id).is_none() {
+            return;
+        }
         match self.watches.admit(id, claim) {
             Admission::Refused => {}
             Admission::Room => self.begin_watch(id, false, claim),

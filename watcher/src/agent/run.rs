@@ -277,11 +277,11 @@ impl Agent {
             }
         }
         let now = clock::now().wall;
-        for looks::Judged { id, told, diagnosis } in judged {
+        for looks::Judged { id, told, diagnosis, suspected } in judged {
             let telling = self.verdicts.entry(id).or_default();
             let is_news = telling.hear(told);
             let suspicions = self.suspicions.entry(id).or_default();
-            for one in suspicions.hear(&diagnosis.suspected, telling.told()) {
+            for one in suspicions.hear(&suspected, telling.told()) {
                 news.push(What::Suspected(Box::new(news::Suspicion::of(&diagnosis, one, now))));
             }
             if is_news {

@@ -133,8 +133,10 @@ impl Filling {
 
 #[cfg(test)]
 mod tests {
-    use super::{Telling, Told};
-    use crate::explain::{Kind, Verdict};
+    use super::{Filling, Suspicions, Telling, Told};
+    use crate::explain::tests::diagnosed;
+    use crate::explain::{Finding, Kind, Suspected, Verdict};
+    use crate::judge::simulation::window;
 
     const HEALTHY: Told = Told { verdict: Verdict::Healthy, ..Told::NOTHING };
     const LEAK: Told = Told { verdict: Verdict::Leak, primary: Some(Kind::Fd), has_lines: false };
@@ -174,5 +176,33 @@ mod tests {
         for (one, other) in [(HEALTHY, Told::NOTHING), (LEAK, OTHER), (LEAK, HEALTHY)] {
             assert_eq!(news(&[(one, 1), (other, 1)].repeat(50)), [], "{one:?} {other:?}");
         }
+    }
+
+    fn suspected(kind: Kind) -> Suspected {
+        let rises = diagnosed(&window(|second, beat| beat.files += second as u64));
+        let finding = Finding { kind, ..rises.findings[0].clone() };
+        Suspected { finding, need_seconds: None, says_why: false }
+    }
+
+    #[test]
+    fn a_suspicion_is_told_once_the_second_time_and_never_of_what_is_known_to_leak() {
+        let told = |verdict: Told| {
+            let mut suspicions = Suspicions::default();
+            let looks =
+                [&[Kind::Fd][..], &[], &[Kind::Fd], &[Kind::Fd, Kind::Thread], &[Kind::Fd, Kind::Thread]];
+            let heard = looks.map(|kinds| {
+                let now: Vec<Suspected> = kinds.iter().map(|kind| suspected(*kind)).collect();
+                suspicions.hear(&now, verdict).iter().map(|one| one.finding.kind).collect::<Vec<_>>()
+            });
+            heard.to_vec()
+        };
+        assert_eq!(told(Told::NOTHING), [vec![], vec![], vec![], vec![Kind::Fd], vec![Kind::Thread]]);
+        assert_eq!(told(LEAK), [vec![], vec![], vec![], vec![], vec![Kind::Thread]]);
+    }
+
+    #[test]
+    fn that_it_fills_is_told_once() {
+        let mut filling = Filling::default();
+        assert_eq!([Kind::Fd, Kind::Fd, Kind::Thread].map(|kind| filling.hear(kind)), [true, false, true]);
     }
 }

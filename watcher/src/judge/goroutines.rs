@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 mod askers;
 pub(super) mod companions;
 mod few;
+mod lasting;
 mod stuck;
 
 /// An origin with less of the growth than this is no culprit.
@@ -44,6 +45,11 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     }
     let captures = window.captures();
     let course = course(&series, Kind::Goroutine.unit(), thresholds);
+    if !matches!(course, Course::Grows(_))
+        && let Some(outcome) = lasting::find(captures)
+    {
+        return vec![outcome];
+    }
     match &course {
         Course::Steady(_) => match stuck::find(captures) {
             Some(stuck::Verdict::Stuck(finding)) => return vec![Outcome::Leaks(*finding)],

@@ -51,6 +51,8 @@ const LASTING_SECONDS: f64 = 2.0;
 /// A ledger that covers less than this part of the window names lines and decides nothing: a minute of a daily wave
 /// looks like growth, and a slow leak like none.
 const COVERS: f64 = 0.6;
+/// ... unless it was kept for so long that a wave of load would have shown: it accuses then, and acquits of nothing.
+const COVERS_SECONDS: f64 = 600.0;
 /// ... and so does one that was read longer ago than this part of the time it covers.
 const STALE: f64 = 0.25;
 /// A stack with less of the growth than this is no culprit.
@@ -100,6 +102,8 @@ pub(super) struct Book<'a, T> {
     is_judge: bool,
     /// The total was level and rises in a line since.
     tail: Option<Tail>,
+    /// It covers enough to say that something is kept, whatever the totals say.
+    accuses: bool,
 }
 
 /// What all stacks together say.
@@ -154,8 +158,10 @@ impl<'a, T> Book<'a, T> {
             .collect();
         sources.sort_by_key(|source| std::cmp::Reverse(source.kept));
         let age = window.latest().map_or(0.0, |newest| newest.at.seconds_since(&ledger.at));
-        let is_judge = watched >= COVERS * window.seconds() && age <= STALE * watched;
-        Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge, tail: None })
+        let is_fresh = age <= STALE * watched;
+        let is_judge = watched >= COVERS * window.seconds() && is_fresh;
+        let accuses = is_judge || (watched >= COVERS_SECONDS && is_fresh);
+        Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge, tail: None, accuses })
     }
 
     /// The same beside a total that began to rise while it was watched.
@@ -244,7 +250,8 @@ impl<'a, T> Book<'a, T> {
                 growth.confidence = self.confidence(growth.confidence, total);
                 Course::Grows(growth)
             }
-            (course, _) if !self.is_judge => course,
+            (course, Word::Kept { .. }) if !self.accuses => course,
+            (course, Word::ComeAndGo | Word::Filled { .. } | Word::Silent) if !self.is_judge => course,
             (Course::Grows(growth), Word::ComeAndGo | Word::Filled { .. }) => {
                 Course::Undecided(UndecidedWhy::Ambiguous {
                     per_second: growth.rate.per_second,

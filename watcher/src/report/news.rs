@@ -50,11 +50,11 @@ fn described(target: &Target) -> String {
 fn suspected(suspicion: &Suspicion) -> String {
     let Suspicion { process, suspected, decided_by } = suspicion;
     let finding = &suspected.finding;
-    // The headline of few that stayed says what the evidence says.
-    let begin = |text: &str| text.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
-    let says_more = |sentence: &&String| begin(sentence) != begin(&finding.headline);
-    let evidence = finding.evidence.first().filter(says_more);
-    let evidence = evidence.map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
+    let evidence = finding
+        .evidence
+        .first()
+        .filter(|_| !suspected.says_why)
+        .map(|sentence| format!(". {}", sentence.trim_end_matches('.')));
     let line = finding.culprits.first().map(|culprit| {
         format!(", at {} ({}:{})", culprit.frame.function, culprit.frame.file, culprit.frame.line)
     });

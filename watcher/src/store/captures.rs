@@ -14,6 +14,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How far back captures reach that tell of hours and days, ...
+const LASTING: Duration = Duration::from_secs(2 * 86_400);
+/// ... how far apart they are, ...
+const LASTING_APART_SECONDS: f64 = 900.0;
+/// ... and goroutines from which on none is kept.
+const MAX_LASTING: u64 = 20_000;
+
 /// A capture between the first and the newest that is nearer to the first than this part of the time is in the middle
 /// of nothing.
 const TOO_EARLY: f64 = 0.3;
@@ -23,6 +30,8 @@ const TOO_EARLY: f64 = 0.3;
 pub struct Captures {
     /// All goroutines.
     pub goroutines: Run<GoroutineCapture>,
+    /// The same over as much as two days, and no more often than each quarter of an hour.
+    pub lasting_goroutines: Run<GoroutineCapture>,
     /// What the heap holds, by stack.
     pub heap: Run<HeapCapture>,
     /// How old what it holds is.
@@ -208,6 +217,20 @@ impl Captures {
         self.heap.move_on(now, reach, |it| it.at);
         self.data_files.move_on(now, reach, |it| it.at);
         self.ages.move_on(now, reach, |it| it.at);
+    }
+
+    /// Keeps a capture of goroutines for comparisons over hours and days, unless one was kept a short while ago. Of a
+    /// process with very many of them none is kept.
+    pub fn keep_lasting(&mut self, capture: &GoroutineCapture) {
+        let run = &mut self.lasting_goroutines;
+        let is_recent =
+            run.last().is_some_and(|last| capture.at.seconds_since(&last.at) < LASTING_APART_SECONDS);
+        if is_recent || capture.total > MAX_LASTING {
+            return;
+        }
+        run.move_on(capture.at, LASTING, |it| it.at);
+        run.spread(capture.at, |it| it.at);
+        run.push(capture.clone());
     }
 
     /// When the newest capture of goroutines was taken.

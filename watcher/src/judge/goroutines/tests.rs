@@ -8,6 +8,51 @@ use crate::store::Window;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use std::sync::Arc;
 
+/// Captures over so many hours, begun with three goroutines of this place, to which one came each so many seconds; those
+/// that came have not run since, or run all the time, or have gone after so many seconds.
+fn hours(apart: f64, hours: f64, runs: bool, lives: f64) -> Window {
+    let mut window = window(|_, beat| {
+        beat.runtime = Some(GoCounters { goroutines: Some(30), ..GoCounters::default() });
+    });
+    for second in [0.0, 0.5, 1.0].map(|part| part * hours * 3_600.0) {
+        let births =
+            (1..).map(|number: u32| (number, f64::from(number) * apart)).take_while(|(_, at)| *at <= second);
+        let alive = births.filter(|(_, at)| at + lives > second);
+        let since = |at: f64| Some(nanos(if runs { second } else { at } + 60.0));
+        let members = (1..4)
+            .map(|id| (id, Some(nanos(0.0))))
+            .chain(alive.map(|(number, at)| (u64::from(number) + 10, since(at))));
+        window.captures_mut().keep_lasting(&capture(second, &[(HANDLER, members.collect())]));
+    }
+    window
+}
+
+#[test]
+fn one_an_hour_that_never_runs_again_is_found_within_a_day_and_suspected_before() {
+    let day = judged_goroutines(&hours(3_600.0, 20.0, false, f64::INFINITY));
+    assert_eq!(day.verdict, Verdict::Leak, "{day:#?}");
+    let names: Vec<&str> = day.findings[0].culprits.iter().map(|it| &*it.frame.function).collect();
+    assert_eq!(names.first(), Some(&"main.handle"));
+    let evening = judged_goroutines(&hours(3_600.0, 8.0, false, f64::INFINITY));
+    assert_eq!((evening.findings.len(), evening.suspected.len()), (0, 1), "{evening:#?}");
+}
+
+#[test]
+fn sessions_that_are_used_and_those_that_end_are_not_suspected() {
+    for (apart, runs, lives) in [(600.0, true, f64::INFINITY), (600.0, false, 9_000.0), (600.0, false, 300.0)]
+    {
+        let judgement = judged_goroutines(&hours(apart, 8.0, runs, lives));
+        let kinds = [judgement.findings.len(), judgement.suspected.len()];
+        assert_eq!(kinds, [0, 0], "{apart} {runs} {lives}: {judgement:#?}");
+    }
+    let short = judged_goroutines(&hours(120.0, 1.5, false, f64::INFINITY));
+    assert_eq!(short.findings.len(), 0, "windows are for that");
+}
+
+fn judged_goroutines(window: &Window) -> Judgement {
+    judge(window, &Bounds { is_go: true, ..Bounds::default() }, &Thresholds::default())
+}
+
 /// A site: who created its goroutines and where they are, each innermost first, and for what they wait.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {

@@ -2,7 +2,7 @@ use super::world::{
     LOG, LOOKUP, NEVER, POLL, Place, READ, TRANSPORT, Thing, alive, every, files, frames, ledger, older,
     sockets, thing,
 };
-use crate::judge::simulation::{Beat, Dice, moment, window};
+use crate::judge::simulation::{Beat, Dice, PROCESS, moment, sample, window};
 use crate::judge::{
     Bounds, Created, Evidence, Finding, Judgement, Kind, SteadyWhy, Thresholds, Verdict, judge,
 };
@@ -413,6 +413,35 @@ fn a_ledger_of_a_small_part_of_the_window_names_lines_and_decides_nothing() {
         stopped.captures_mut().descriptors.push(ledger(second, &early, sockets));
     }
     assert_ne!(judged(&stopped).verdict, Verdict::Leak);
+}
+
+/// An hour of which the last twelve minutes were watched for files, of which one came each 15 s, under totals that
+/// wobble.
+fn an_hour(lives: f64) -> Window {
+    let births = (0..48).map(|number| 2_882.0 + 15.0 * f64::from(number));
+    let things: Vec<Thing> = births.map(|born| thing(READ, born, born + lives)).collect();
+    let mut hour = Window::new(PROCESS, 512);
+    for beat in 0..=360_u32 {
+        let second = f64::from(beat) * 10.0;
+        let mut now = Beat::default();
+        now.files += 40 + u64::from(beat * 7 % 5) + alive(&things, beat as usize * 10);
+        assert!(hour.push(sample(second, &now)));
+    }
+    for second in [2_880.0, 3_240.0, 3_600.0] {
+        let mut part = ledger(second, &things, files);
+        part.began = moment(2_880.0);
+        part.accounts.before = 40;
+        part.accounts.outstanding += 40;
+        hour.captures_mut().descriptors.push(part);
+    }
+    hour
+}
+
+#[test]
+fn a_ledger_of_many_minutes_accuses_within_a_window_of_an_hour() {
+    let judgement = judged(&an_hour(NEVER));
+    assert_eq!(names(the_leak(&judgement, Kind::Fd)), ["main.readHeader"]);
+    assert_ne!(judged(&an_hour(20.0)).verdict, Verdict::Leak, "whatever comes goes again");
 }
 
 #[test]
