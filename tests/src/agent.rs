@@ -133,6 +133,7 @@ pub fn diagnose_with(pid: u32, seconds: u64, more: &[&str]) -> Result<(Diagnosis
     ensure!(diagnosis.schema == "watcher.diagnosis/1", "unknown schema {}", diagnosis.schema);
     ensure!(diagnosis.process.pid == pid, "asked for {pid}, got {}", diagnosis.process.pid);
     let expected = match &*diagnosis.verdict {
+        _ if diagnosis.near_limit => 1,
         "leak" => 1,
         "inconclusive" => 3,
         _ => 0,

@@ -59,6 +59,48 @@ pub struct Diagnosis {
     pub unseen: Vec<Unseen>,
     /// What earlier lives of the program show together with this one.
     pub story: Option<Story>,
+    /// A limit is nearly reached.
+    pub near_limit: bool,
+    /// How full its limits are, the fullest first.
+    pub levels: Vec<Level>,
+}
+
+/// How full a limit is.
+#[derive(Debug, Deserialize)]
+pub struct Level {
+    /// Such as `RLIMIT_NOFILE`.
+    pub limit: String,
+    /// `fds`, `bytes`, …
+    pub unit: String,
+    /// What counts against it.
+    pub value: u64,
+    /// The limit.
+    pub of: u64,
+    /// The used part: 1 where it is reached.
+    pub share: f64,
+    /// What the process itself holds of a limit that others draw on as well.
+    pub own: Option<u64>,
+    /// It is nearly reached, and the process has a part in it.
+    pub near: bool,
+    /// Who holds it, where it is nearly reached.
+    pub held_by: Vec<Holder>,
+}
+
+/// Things that count against a limit and have something in common.
+#[derive(Debug, Deserialize)]
+pub struct Holder {
+    /// What they have in common.
+    pub what: String,
+    /// The function that made them, where it is known.
+    pub function: Option<String>,
+    /// Its source file.
+    pub file: Option<String>,
+    /// Its line.
+    pub line: Option<u32>,
+    /// How many they are.
+    pub count: u64,
+    /// Their part of what is used: 0 to 1.
+    pub share: f64,
 }
 
 /// The answer of `watcher replay --every TIME --format json`.
@@ -270,6 +312,11 @@ impl List {
 }
 
 impl Diagnosis {
+    /// The level of a limit, where it is known.
+    pub fn level(&self, limit: &str) -> Option<&Level> {
+        self.levels.iter().find(|level| level.limit == limit)
+    }
+
     /// The cause, where there is one.
     pub fn primary(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.primary)

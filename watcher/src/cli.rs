@@ -30,8 +30,8 @@ pub enum Command {
     Run(Run),
     /// List the Go processes of this host, with their Go version, module and container.
     List(List),
-    /// Watch for a while, then give one verdict per process. Exit status: 0 no leak, 1 leak, 2 could not do it,
-    /// 3 could not decide yet.
+    /// Watch for a while, then give one verdict per process. Exit status: 0 no leak, 1 leak, or a limit that is nearly
+    /// reached, 2 could not do it, 3 could not decide yet.
     Diagnose(Diagnose),
     /// Watch for a while and write down what is seen, so that `watcher replay` can judge it later.
     ///
@@ -39,8 +39,7 @@ pub enum Command {
     /// seconds. Arguments, environment and build settings of the processes are not in it; names, paths, addresses and
     /// stacks are.
     Record(Record),
-    /// Judge a recording, with other limits if wanted. Exit status: 0 no leak, 1 leak, 2 could not do it,
-    /// 3 could not decide yet.
+    /// Judge a recording, with other limits if wanted. Exit status as of `diagnose`.
     ///
     /// Says what `diagnose` would have said at the end of it, or at any moment before.
     Replay(Replay),

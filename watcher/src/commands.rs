@@ -11,7 +11,7 @@ use crate::health::all_essential_work;
 use crate::report::fds::Grouping;
 use crate::report::teller::{Teller, overview};
 use crate::report::{
-    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status, fds, folded, goroutines, heap, json, list,
+    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status_of, fds, folded, goroutines, heap, json, list,
     mappings, memory, news, pprof, text, threads,
 };
 use anyhow::{Context, anyhow, bail, ensure};
@@ -112,7 +112,7 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     if let Some(failure) = &diagnosed.not_recorded {
         hint(&format!("{failure}: the recording is not whole; up to there it can be replayed"));
     }
-    Ok(exit_status(diagnosed.diagnoses.iter().map(|diagnosis| diagnosis.verdict)))
+    Ok(exit_status_of(diagnosed.diagnoses.iter()))
 }
 
 fn show_goroutines(args: &cli::Goroutines) -> anyhow::Result<u8> {

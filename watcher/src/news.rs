@@ -1,6 +1,6 @@
 //! What the agent tells while it runs. Plain values: `agent` makes them, `report` puts them into text or JSON.
 
-use crate::explain::{Diagnosis, Kind, Process, Suspected};
+use crate::explain::{Diagnosis, Kind, Level, Process, Suspected};
 use crate::health::{Losses, OwnCost};
 use crate::process::Target;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub enum What {
     Suspected(Box<Suspicion>),
     /// A process is about to reach a limit, whatever fills it.
     Filling(Box<Filling>),
+    /// A limit of a process is nearer than it was told before.
+    Level(Box<Nearing>),
     /// How the agent itself is doing: about once a minute.
     Health(Health),
 }
@@ -106,4 +108,15 @@ pub struct Health {
     pub cost: OwnCost,
     /// How long it has run.
     pub uptime: Duration,
+}
+
+/// A limit that a process comes near to.
+#[derive(Clone, Debug)]
+pub struct Nearing {
+    /// The process.
+    pub target: Target,
+    /// The limit, and who holds it.
+    pub level: Level,
+    /// The part that has been passed: 0.8, 0.9 or 0.95.
+    pub passed: f64,
 }

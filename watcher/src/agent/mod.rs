@@ -7,6 +7,7 @@ pub mod diagnose;
 mod endings;
 mod ledgers;
 mod looks;
+mod nearing;
 pub mod observer;
 pub mod progress;
 pub mod pulls;

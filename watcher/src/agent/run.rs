@@ -3,13 +3,14 @@
 use super::diagnose::{nothing_to_watch, refuse_kernel_thread};
 use super::endings::{Ending, Judged};
 use super::looks::{self, Looked, Rush};
+use super::nearing::Steps;
 use super::observer::Observer;
 use super::pulls::{Arrival, Puller, Round, Settings};
 use super::telling::{Filling, Suspicions, Telling, Told};
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
 use crate::discover::Changes;
-use crate::explain::{self, Ended, Kind, Verdict};
+use crate::explain::{self, Diagnosis, Ended, Kind, Verdict};
 use crate::health::{Losses, OwnCost};
 use crate::judge::suspicion::Heading;
 use crate::news::{self, Health, News, What};
@@ -81,6 +82,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         verdicts: HashMap::new(),
         suspicions: HashMap::new(),
         filling: HashMap::new(),
+        nearing: HashMap::new(),
         rush: Rush::default(),
         rush_due: None,
         interval: config.interval,
@@ -208,6 +210,8 @@ struct Agent {
     verdicts: HashMap<ProcessId, Telling>,
     suspicions: HashMap<ProcessId, Suspicions>,
     filling: HashMap<ProcessId, Filling>,
+    /// What was told of limits that are near.
+    nearing: HashMap<ProcessId, Steps>,
     rush: Rush,
     rush_due: Option<Instant>,
     interval: Duration,
@@ -278,6 +282,7 @@ impl Agent {
         }
         let now = clock::now().wall;
         for looks::Judged { id, told, diagnosis, suspected } in judged {
+            news.extend(self.news_of_levels(id, &diagnosis));
             let telling = self.verdicts.entry(id).or_default();
             let is_news = telling.hear(told);
             let suspicions = self.suspicions.entry(id).or_default();
@@ -304,10 +309,21 @@ impl Agent {
             news.push(What::Left { target: target.clone(), at_the_end });
             self.suspicions.remove(&target.id);
             self.filling.remove(&target.id);
+            self.nearing.remove(&target.id);
             self.round.forget(&[target.id]);
         }
         news.extend(changes.came.iter().cloned().map(What::Came));
         news
+    }
+
+    /// Limits that are nearer than was told.
+    fn news_of_levels(&mut self, id: ProcessId, diagnosis: &Diagnosis) -> Vec<What> {
+        let near = self.nearing.entry(id).or_default().hear(&diagnosis.levels);
+        let targets = self.observer.as_ref().map(Observer::targets).unwrap_or_default();
+        let Some(target) = targets.iter().find(|target| target.id == id) else { return Vec::new() };
+        let near =
+            near.into_iter().map(|(level, passed)| news::Nearing { target: target.clone(), level, passed });
+        near.map(|nearing| What::Level(Box::new(nearing))).collect()
     }
 
     fn health(&self, uptime: Duration) -> Health {

@@ -6,7 +6,7 @@ use crate::agent::replay::{self, Settings};
 use crate::cli::{self, Format, Limit};
 use crate::config::Config;
 use crate::explain::words::{bytes as size_text, counted};
-use crate::report::{EXIT_NO_LEAK, exit_status, json, replay as courses};
+use crate::report::{EXIT_NO_LEAK, exit_status_of, json, replay as courses};
 use crate::store::recording::{Override, Reader};
 use anyhow::{Context, bail, ensure};
 use std::path::Path;
@@ -75,7 +75,7 @@ pub(super) fn replay(args: &cli::Replay) -> anyhow::Result<u8> {
             replayed.seconds
         ));
     }
-    Ok(exit_status(replayed.courses.iter().map(|course| course.diagnosis.verdict)))
+    Ok(exit_status_of(replayed.courses.iter().map(|course| &course.diagnosis)))
 }
 
 /// The last of several counts.

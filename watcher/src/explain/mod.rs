@@ -8,6 +8,7 @@ mod ended;
 mod endpoint;
 mod finding;
 mod glance;
+mod levels;
 mod memory;
 mod since;
 mod story;
@@ -23,6 +24,7 @@ pub use crate::judge::{Culprit, Frame, Kind, LimitName, Unit, Verdict};
 pub use crate::sample::ledger::{Accounts, Route};
 pub use crate::sample::pulls::{EndpointUse, PullCost};
 pub use ended::{Ended, at_the_end, explain_ended, filling};
+pub use levels::{Holder, Level};
 pub use memory::{MemoryBalance, Part, anatomy};
 pub use story::{Life, Story};
 
@@ -70,6 +72,15 @@ pub struct Diagnosis {
     pub story: Option<Story>,
     /// How it came to its end while it was watched; `None` of a process that was there to the last.
     pub ended: Option<Ended>,
+    /// How full its limits are, the fullest first.
+    pub levels: Vec<Level>,
+}
+
+impl Diagnosis {
+    /// A limit is nearly reached, whether or not anything grows.
+    pub fn near_limit(&self) -> bool {
+        self.levels.iter().any(|level| level.is_near)
+    }
 }
 
 /// The process that a diagnosis is about.
@@ -208,14 +219,25 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
     missing.extend(unseen.iter().cloned());
     missing.extend(judgement.lacking.iter().map(unseen::of_capture));
     missing.extend(judgement.endpoint.iter().flat_map(endpoint::unseen));
+    let levels: Vec<Level> =
+        judgement.levels.iter().map(|level| levels::explain(level, target.id.pid)).collect();
+    let mut next_steps = verdicts::next_steps(judgement, target.id.pid);
+    if judgement.verdict != Verdict::Leak {
+        let near = levels.iter().filter(|level| level.is_near);
+        next_steps.splice(0..0, near.map(|level| level.advice.clone()));
+    }
     Diagnosis {
         process: process(target, judgement),
         window_seconds: judgement.window_seconds,
         samples: judgement.samples,
         verdict: judgement.verdict,
-        headline: verdicts::headline(judgement, &findings, &suspected),
+        headline: levels::headline(
+            judgement.verdict,
+            verdicts::headline(judgement, &findings, &suspected),
+            &levels,
+        ),
         need_seconds: verdicts::waiting_time(judgement).filter(|_| judgement.findings.is_empty()),
-        next_steps: verdicts::next_steps(judgement, target.id.pid),
+        next_steps,
         findings,
         suspected,
         ruled_out,
@@ -227,6 +249,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         unseen: missing,
         story: judgement.story.as_ref().map(story::explain),
         ended: None,
+        levels,
     }
 }
 

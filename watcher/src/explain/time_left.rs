@@ -107,6 +107,9 @@ pub(super) fn limit_name(limit: LimitName) -> &'static str {
         LimitName::GoThreads => "runtime/debug.SetMaxThreads",
         LimitName::AddressSpace => "RLIMIT_AS",
         LimitName::DataSize => "RLIMIT_DATA",
+        LimitName::InotifyInstances => "fs.inotify.max_user_instances",
+        LimitName::InotifyWatches => "fs.inotify.max_user_watches",
+        LimitName::Ports => "net.ipv4.ip_local_port_range",
     }
 }
 

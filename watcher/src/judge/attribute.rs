@@ -84,6 +84,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         endpoint: window.captures().pulls.used.clone(),
         sampled: newest.map(|sample| sample.at),
         story: None,
+        levels: Vec::new(),
     }
 }
 

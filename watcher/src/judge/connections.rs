@@ -283,7 +283,7 @@ fn name_group(window: &Window, finding: &mut Finding) {
             .filter(|group| named.is_none_or(|(state, _)| state_of(group) == state))
             .cloned()
             .collect(),
-        ungrouped: 0,
+        ..Connections::default()
     };
     let peers = grown(&of_state(first), &of_state(last), |group| group.key.peer.clone());
     let all: u64 = peers.values().sum();

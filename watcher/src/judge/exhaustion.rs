@@ -13,7 +13,7 @@ use memory::MemoryDraw;
 
 /// `sched.maxmcount` as `schedinit` sets it (`runtime/proc.go`, Go 1.18 to 1.27): with one thread more the runtime
 /// ends the program. `runtime/debug.SetMaxThreads` changes it; whether a program did is not read.
-const GO_THREADS: u64 = 10_000;
+pub(super) const GO_THREADS: u64 = 10_000;
 
 /// A rise of what others take counts below this p-value.
 const OTHERS_P_VALUE: f64 = 0.000_3;

@@ -24,6 +24,7 @@ pub mod heap;
 pub mod horizons;
 mod kin;
 pub mod ladder;
+pub mod levels;
 mod load;
 pub mod mappings;
 pub mod memory;
@@ -47,6 +48,7 @@ pub use crate::sample::code::Frame;
 pub use evidence::{Begin, Created, Evidence, Hold};
 pub use gaps::{Gap, What};
 pub use ladder::Ladder;
+pub use levels::{Held, Holder, Level};
 pub use reasons::{MemoryPart, Steady, SteadyWhy, Undecided, UndecidedWhy};
 
 use crate::descriptor::DescriptorType;
@@ -113,6 +115,8 @@ pub struct Judgement {
     pub sampled: Option<Moment>,
     /// What the earlier lives of the program show together with this one.
     pub story: Option<story::Story>,
+    /// How full its limits are, the fullest first; those that are not known are not among them.
+    pub levels: Vec<Level>,
 }
 
 /// What the captures of a process lack, so that lines of code cannot be named.
@@ -331,6 +335,12 @@ pub enum LimitName {
     AddressSpace,
     /// RLIMIT_DATA of the process.
     DataSize,
+    /// `fs.inotify.max_user_instances`.
+    InotifyInstances,
+    /// `fs.inotify.max_user_watches`.
+    InotifyWatches,
+    /// `net.ipv4.ip_local_port_range` of its network namespace: ports for connections to one peer.
+    Ports,
 }
 
 impl LimitName {
@@ -353,7 +363,10 @@ impl LimitName {
             | LimitName::CgroupPids
             | LimitName::UserProcesses
             | LimitName::HostTasks
-            | LimitName::GoThreads => false,
+            | LimitName::GoThreads
+            | LimitName::InotifyInstances
+            | LimitName::InotifyWatches
+            | LimitName::Ports => false,
         }
     }
 }
@@ -459,6 +472,7 @@ pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds:
     doubts::lower(&mut judgement.findings, window.captures());
     judgement.lacking.extend(doubts::told(window.captures()));
     standstill::withhold(&mut judgement, window);
+    judgement.levels = levels::of(window, bounds);
     judgement
 }
 

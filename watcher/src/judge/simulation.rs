@@ -10,6 +10,7 @@ use crate::sample::children::Children;
 use crate::sample::connections::{ConnectionGroup, ConnectionKey, Connections, Peer, Role};
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::memory::Memory;
+use crate::sample::quotas::Quotas;
 use crate::sample::runtime::GoCounters;
 use crate::sample::threads::ThreadGroups;
 use crate::socket::{Family, SocketState, Transport};
@@ -308,8 +309,10 @@ pub fn sample(second: f64, beat: &Beat) -> Sample {
         group(SocketState::Established, Role::Dialled, server, beat.established),
         group(SocketState::Listen, Role::Listener, Peer::None, 1),
     ];
-    let connections =
-        Connections { groups: groups.into_iter().filter(|g| g.count > 0).collect(), ungrouped: 0 };
+    let connections = Connections {
+        groups: groups.into_iter().filter(|g| g.count > 0).collect(),
+        ..Connections::default()
+    };
     Sample {
         process: PROCESS,
         at,
@@ -330,6 +333,7 @@ pub fn sample(second: f64, beat: &Beat) -> Sample {
             via: Via::RuntimeMemory,
             reading: beat.runtime.map_or(Reading::Unsupported, Reading::Seen),
         },
+        quotas: Arc::new(seen(at, Quotas::default())),
     }
 }
 

@@ -490,7 +490,11 @@ fn add_lines<T>(culprits: &mut Vec<Culprit>, site: &Site<T>, share: f64, capture
 
 /// The lines that a person would edit, the likeliest first: of the stack itself, and where that is all of Go's
 /// library, of the chain of those who started its goroutine.
-fn lines<'a>(stack: &'a [Frame], started_by: &'a [Arc<[Frame]>], module: Option<&str>) -> Vec<&'a Frame> {
+pub(super) fn lines<'a>(
+    stack: &'a [Frame],
+    started_by: &'a [Arc<[Frame]>],
+    module: Option<&str>,
+) -> Vec<&'a Frame> {
     let stacks = || [stack].into_iter().chain(started_by.iter().map(|stack| &**stack));
     let is = |frame: &Frame, wanted: Owner| owner(&frame.function, module) == wanted;
     let mut lines: Vec<&Frame> = Vec::new();

@@ -3,6 +3,7 @@
 //! These structs are the promise; they say nothing else than the values they are made of. Fields are only ever
 //! added. Every object fits on one line.
 
+use super::levels::LevelObject;
 use super::pulled::{EndpointObject, Endpoints};
 use super::text::{kind_word, unit_word};
 use crate::explain::{self, Diagnosis, Verdict};
@@ -117,6 +118,8 @@ pub(super) struct DiagnosisObject<'a> {
     story: Option<StoryObject<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<EndedObject>,
+    near_limit: bool,
+    levels: Vec<LevelObject<'a>>,
 }
 
 /// How a process came to its end while it was watched; absent of one that was there to the last.
@@ -400,6 +403,8 @@ impl<'a> DiagnosisObject<'a> {
                 of_seconds: ended.of_seconds.map(rounded),
                 runs_another_program: ended.runs_another,
             }),
+            near_limit: diagnosis.near_limit(),
+            levels: diagnosis.levels.iter().map(LevelObject::of).collect(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod graph;
 pub mod heap;
 pub mod json;
 pub mod ledger;
+mod levels;
 pub mod list;
 pub mod mappings;
 pub mod memory;
@@ -25,11 +26,11 @@ pub mod text;
 pub mod threads;
 pub mod traces;
 
-use crate::explain::Verdict;
+use crate::explain::{Diagnosis, Verdict};
 
 /// Exit status where no leak was found.
 pub const EXIT_NO_LEAK: u8 = 0;
-/// Exit status where a leak was found.
+/// Exit status where a leak was found, or a limit is nearly reached.
 pub const EXIT_LEAK: u8 = 1;
 /// Exit status where it could not be done.
 pub const EXIT_FAILED: u8 = 2;
@@ -53,6 +54,14 @@ pub fn exit_status(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
         };
     }
     worst.unwrap_or(EXIT_FAILED)
+}
+
+/// The same for whole diagnoses: that a limit is nearly reached counts as much as a leak does.
+pub fn exit_status_of<'a>(diagnoses: impl Iterator<Item = &'a Diagnosis> + Clone) -> u8 {
+    if diagnoses.clone().any(Diagnosis::near_limit) {
+        return EXIT_LEAK;
+    }
+    exit_status(diagnoses.map(|diagnosis| diagnosis.verdict))
 }
 
 #[cfg(test)]

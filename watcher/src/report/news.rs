@@ -1,9 +1,10 @@
 //! What `watcher run` prints: lines for people, or one JSON object a line (schema `watcher.event/1`).
 
+use super::levels::LevelObject;
 use super::pulled::Endpoints;
 use super::{json, list, text};
 use crate::explain::words::{self, bytes, count, counted, duration};
-use crate::news::{Filling, Health, News, Suspicion, What};
+use crate::news::{Filling, Health, Nearing, News, Suspicion, What};
 use crate::process::Target;
 use serde::Serialize;
 use std::time::SystemTime;
@@ -21,6 +22,7 @@ pub fn text(news: &News, layout: text::Layout) -> String {
         What::Suspected(suspicion) => format!("{at}  {}\n", suspected(suspicion)),
         What::Filling(it) => format!("{at}  filling: {} (pid {}): {}\n", it.name, it.pid, it.text),
         What::Verdict(diagnosis) => format!("{at}\n{}\n", text::diagnosis(diagnosis, layout)),
+        What::Level(nearing) => format!("{at}  {}\n", nearing_line(nearing)),
         What::Health(health) => format!("{at}  {}\n", health_line(health)),
     }
 }
@@ -68,6 +70,13 @@ fn suspected(suspicion: &Suspicion) -> String {
         evidence.unwrap_or_default(),
         decided.unwrap_or_default()
     )
+}
+
+fn nearing_line(nearing: &Nearing) -> String {
+    let Nearing { target, level, .. } = nearing;
+    let holders: Vec<&str> = level.held_by.iter().map(|holder| holder.phrase.as_str()).collect();
+    let held = if holders.is_empty() { String::new() } else { format!(": {}", holders.join("; ")) };
+    format!("nearly full: {} (pid {}): {}{held}", target.name, target.id.pid, level.sentence)
 }
 
 fn health_line(health: &Health) -> String {
@@ -121,6 +130,7 @@ pub fn json(news: &News) -> serde_json::Result<String> {
         }
         What::Filling(it) => line(at, "filling", FillingObject::of(it)),
         What::Verdict(diagnosis) => json::diagnosis_line(diagnosis),
+        What::Level(nearing) => line(at, "level", NearingObject::of(nearing)),
         What::Health(health) => line(at, "health", HealthObject::of(health)),
     }
 }
@@ -171,6 +181,29 @@ impl<'a> FillingObject<'a> {
 }
 
 #[derive(Serialize)]
+struct NearingObject<'a> {
+    pid: i32,
+    start_time: Option<String>,
+    name: &'a str,
+    passed: f64,
+    text: &'a str,
+    level: LevelObject<'a>,
+}
+
+impl<'a> NearingObject<'a> {
+    fn of(nearing: &'a Nearing) -> Self {
+        NearingObject {
+            pid: nearing.target.id.pid,
+            start_time: json::timestamp(nearing.target.started),
+            name: &nearing.target.name,
+            passed: nearing.passed,
+            text: &nearing.level.sentence,
+            level: LevelObject::of(&nearing.level),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct HealthObject {
     watched: usize,
     in_ledgers: usize,
@@ -206,9 +239,10 @@ impl HealthObject {
 #[cfg(test)]
 mod tests {
     use super::{json, text};
-    use crate::explain::tests::target;
+    use crate::explain::tests::{diagnosed, target};
     use crate::health::{Losses, OwnCost};
-    use crate::news::{Health, News, What};
+    use crate::judge::simulation::window;
+    use crate::news::{Health, Nearing, News, What};
     use expect_test::expect;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
@@ -233,9 +267,16 @@ mod tests {
         })
     }
 
+    fn nearing() -> What {
+        let diagnosis = diagnosed(&window(|_, beat| beat.files = 60_000));
+        let level = diagnosis.levels.into_iter().next().expect("it has a limit");
+        What::Level(Box::new(Nearing { target: target(), level, passed: 0.9 }))
+    }
+
     #[test]
     fn people_read_lines() {
         let told = [
+            nearing(),
             What::Came(Arc::new(target())),
             What::Left { target: Arc::new(target()), at_the_end: None },
             health(),
@@ -243,6 +284,7 @@ mod tests {
         // The clock is that of whoever reads: its hour differs between machines.
         let lines: String = told.map(|what| text(&news(what), text::Layout::PLAIN).split_off(10)).concat();
         expect![[r#"
+              nearly full: poller (pid 812): 60,004 of 65,536 descriptors are open, 92 %: 60,000 of type file
               came: poller (pid 812, go1.26.6 example.com/poller)
               left: poller (pid 812, go1.26.6 example.com/poller)
               12 processes watched, 3 of them in the ledgers, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core, 20 MiB in 10 min; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
@@ -252,9 +294,10 @@ mod tests {
     #[test]
     fn programs_read_objects() {
         let begun = What::Began { targets: vec![target()], denied: 3 };
-        let lines = [begun, health()].map(|what| json(&news(what)).expect("serializes")).concat();
+        let lines = [begun, nearing(), health()].map(|what| json(&news(what)).expect("serializes")).concat();
         expect![[r#"
             {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"watched","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}}
+            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"level","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","passed":0.9,"text":"60,004 of 65,536 descriptors are open, 92 %","level":{"limit":"RLIMIT_NOFILE","unit":"fds","value":60004,"of":65536,"share":0.916,"own":null,"near":true,"held_by":[{"what":"of type file","function":null,"file":null,"line":null,"count":60000,"share":1.0}]}}}
             {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"health","about":{"watched":12,"in_ledgers":3,"leaking":1,"sweep_cpu_seconds":0.0042,"own_cpu_seconds":0.9,"own_rss_bytes":20971520,"own_kernel_bytes":300000,"uptime_seconds":600.0,"lost_lifecycle_events":0,"late_beats":2,"unwatched_processes":0}}
         "#]].assert_eq(&lines);
     }

@@ -2,7 +2,7 @@
 
 use crate::explain::words::{as_flag, bytes, counted, duration, percent};
 use crate::explain::{
-    Diagnosis, Finding, Kind, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
+    Diagnosis, Finding, Kind, Level, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
 };
 use std::fmt::Write;
 
@@ -81,8 +81,13 @@ enum Detail {
 fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     let mut page = Page { text: String::new(), columns: layout.columns };
     let kind = diagnosis.findings.first().map(|primary| format!(" ({})", kind_word(primary.kind)));
-    let verdict = verdict(diagnosis.verdict, layout.colour);
-    page.line(&format!("{verdict}{}  {}", kind.unwrap_or_default(), diagnosis.headline));
+    let near = diagnosis.near_limit().then(|| " (nearly full)".to_owned());
+    let verdict = verdict(diagnosis.verdict, diagnosis.near_limit(), layout.colour);
+    page.line(&format!("{verdict}{}  {}", kind.or(near).unwrap_or_default(), diagnosis.headline));
+    // Of other verdicts it is in the headline.
+    if diagnosis.verdict == Verdict::Leak {
+        diagnosis.levels.iter().filter(|level| level.is_near).for_each(|level| page.line(&level.sentence));
+    }
     page.line(&who(&diagnosis.process));
     page.line(&format!(
         "watched for {}, {}",
@@ -106,6 +111,7 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     for one in &diagnosis.suspected {
         page.paragraph("Suspected", &suspected(one, diagnosis.need_seconds));
     }
+    page.labelled_once("Level", levels(diagnosis, detail).iter().map(String::as_str));
     page.paragraph("Restarts", diagnosis.story.as_ref().map_or("", |story| &story.text));
     for text in undecided(&diagnosis.undecided) {
         page.paragraph("Undecided", &text);
@@ -221,6 +227,23 @@ fn suspected(one: &Suspected, need_seconds: Option<f64>) -> String {
         .filter(|_| one.need_seconds.is_some())
         .map(|seconds| format!(" Too few for a verdict; `--duration {}` decides.", as_flag(seconds)));
     format!("{}{}.{evidence}{}", finding.headline, place.unwrap_or_default(), decides.unwrap_or_default())
+}
+
+/// Limits on a page that would not fit on a screen otherwise.
+const FEW_LEVELS: usize = 2;
+
+/// The fullest limit, and all others that are full enough to be warned of. A host's own is every process's.
+fn levels(diagnosis: &Diagnosis, detail: Detail) -> Vec<String> {
+    let fullest = diagnosis.levels.iter().position(|level| !level.is_of_host);
+    let is_shown = |index, level: &Level| {
+        Some(index) == fullest || level.is_near || level.is_full() && !level.is_of_host
+    };
+    let shown = diagnosis.levels.iter().enumerate().filter(|(index, level)| is_shown(*index, level));
+    let shown = shown.map(|(_, level)| level);
+    match detail {
+        Detail::Least => shown.take(FEW_LEVELS).map(|level| format!("{}.", level.phrase)).collect(),
+        Detail::Reasons | Detail::Short => shown.map(|level| format!("{}.", level.with_holders())).collect(),
+    }
 }
 
 /// Why no line is named.
@@ -350,9 +373,10 @@ pub fn unit_word(unit: Unit) -> &'static str {
     }
 }
 
-fn verdict(verdict: Verdict, colour: bool) -> String {
+fn verdict(verdict: Verdict, near_limit: bool, colour: bool) -> String {
     let (word, code) = match verdict {
         Verdict::Leak => ("LEAK", 31),
+        Verdict::Healthy if near_limit => ("HEALTHY", 33),
         Verdict::Healthy => ("HEALTHY", 32),
         Verdict::Inconclusive => ("INCONCLUSIVE", 33),
     };

@@ -22,8 +22,8 @@ pub struct CgroupUsage {
     pub pids: Option<u64>,
     /// `pids.max`; `None` also for "no limit".
     pub pids_limit: Option<u64>,
-    /// Page cache among `memory_bytes` that the kernel takes back when it needs to: `inactive_file` and
-    /// `active_file` of `memory.stat`, read less often than the rest.
+    /// What of `memory_bytes` the kernel takes back when it needs to: `inactive_file` and `active_file` of
+    /// `memory.stat`, and in v2 `slab_reclaimable`; read less often than the rest.
     pub reclaimable_bytes: Option<u64>,
     /// `memory.high` of the level that reaches it first; `None` for "no limit" and for v1, which has none.
     pub throttle: Option<Throttle>,

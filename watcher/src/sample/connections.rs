@@ -12,6 +12,35 @@ pub struct Connections {
     pub groups: Vec<ConnectionGroup>,
     /// Sockets that fell into no group because there were more groups than [`MAX_GROUPS`].
     pub ungrouped: u64,
+    /// Most connections that were dialled from one address to one peer: each takes a port of its own.
+    #[serde(default)]
+    pub dialled_most: Option<DialledMost>,
+}
+
+/// Connections that were dialled from one address to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialledMost {
+    /// From where to where.
+    pub ends: Dialled,
+    /// How many.
+    pub count: u64,
+}
+
+/// From where to where a connection was dialled, but for its ephemeral port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Dialled {
+    /// Our address.
+    pub local: IpAddr,
+    /// The other end.
+    pub peer: SocketAddr,
+}
+
+impl Dialled {
+    /// IPv4 addresses that are mapped into IPv6 are what they stand for: both draw on the same ports.
+    pub fn of(local: SocketAddr, peer: SocketAddr) -> Self {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        Dialled { local: local.ip().to_canonical(), peer }
+    }
 }
 
 /// More groups than this are not kept apart: a hostile or merely busy process has thousands of peers.
@@ -103,7 +132,21 @@ pub fn group(sockets: &[Option<Socket>], beyond: u64, listens: &HashSet<(Transpo
     groups.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.key.cmp(&b.key)));
     let left = groups.split_off(groups.len().min(MAX_GROUPS));
     let ungrouped = beyond + left.iter().map(|group| group.count).sum::<u64>();
-    Connections { groups, ungrouped }
+    Connections { groups, ungrouped, dialled_most: dialled_most(sockets, &ends) }
+}
+
+fn dialled_most(sockets: &[Option<Socket>], ends: &Ends<'_>) -> Option<DialledMost> {
+    let mut counts: HashMap<Dialled, u64> = HashMap::new();
+    for socket in sockets.iter().flatten() {
+        if let (Transport::Tcp, Some(local), Some(peer)) = (socket.transport, socket.local, socket.peer)
+            && socket.state != SocketState::Listen
+            && !ends.accepted(socket.transport, local, peer)
+        {
+            *counts.entry(Dialled::of(local, peer)).or_default() += 1;
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(ends, count)| (*count, *ends));
+    most.map(|(ends, count)| DialledMost { ends, count })
 }
 
 /// What each of these sockets has in common with others of its group, in their order; `group` says how.
@@ -324,6 +367,28 @@ mod tests {
             0 ungrouped
         "]],
         );
+    }
+
+    #[test]
+    fn ports_that_are_taken_towards_one_peer() {
+        let dialled = |local: &str, peer: &str| tcp(SocketState::Established, local, peer);
+        let sockets = [
+            tcp(SocketState::Listen, "0.0.0.0:80", ""),
+            dialled("10.0.0.1:80", "10.0.0.9:50001"),
+            dialled("10.0.0.1:80", "10.0.0.9:50002"),
+            dialled("10.0.0.1:80", "10.0.0.9:50003"),
+            dialled("10.0.0.1:40001", "10.0.0.5:5432"),
+            dialled("[::ffff:10.0.0.1]:40002", "[::ffff:10.0.0.5]:5432"),
+            dialled("10.0.0.2:40001", "10.0.0.5:5432"),
+            dialled("10.0.0.1:40003", "10.0.0.5:5433"),
+            None,
+        ];
+        let most = group(&sockets, 0, &HashSet::new()).dialled_most.expect("some are dialled");
+        assert_eq!(
+            (most.ends.local, most.ends.peer, most.count),
+            ([10, 0, 0, 1].into(), "10.0.0.5:5432".parse().unwrap(), 2)
+        );
+        assert_eq!(group(&sockets[..1], 0, &HashSet::new()).dialled_most, None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod mappings;
 pub mod memory;
 mod named;
 pub mod pulls;
+pub mod quotas;
 pub mod runtime;
 pub mod same_program;
 mod sitters;
@@ -76,4 +77,11 @@ pub struct Sample {
     pub cgroup: Stamped<cgroup::CgroupUsage>,
     /// Goroutines, live heap and collections, as the Go runtime counts them.
     pub runtime: Stamped<GoCounters>,
+    /// What it takes of limits that it shares with others, and what most of a nearly full table is.
+    #[serde(default = "not_read")]
+    pub quotas: Arc<Stamped<quotas::Quotas>>,
+}
+
+fn not_read() -> Arc<Stamped<quotas::Quotas>> {
+    Arc::new(Stamped::not_read())
 }

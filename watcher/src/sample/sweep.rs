@@ -7,6 +7,7 @@
 
 use super::details::{Beat, Detail, Details};
 use super::memory::Memory;
+use super::quotas::reader::Reader as QuotaReader;
 use super::runtime::Runtimes;
 use super::tasks::{TaskPass, Threads};
 use super::threads::{self, ThreadGroups};
@@ -108,6 +109,7 @@ pub struct Sweeper {
     thread_groups: ByTurns<Arc<Stamped<ThreadGroups>>>,
     mappings: ByTurns<Stamped<u64>>,
     runtimes: Runtimes,
+    quotas: QuotaReader,
     beat: u64,
 }
 
@@ -122,6 +124,7 @@ impl Sweeper {
             thread_groups: ByTurns::default(),
             mappings: ByTurns::default(),
             runtimes: Runtimes::default(),
+            quotas: QuotaReader::default(),
             beat: 0,
         }
     }
@@ -159,7 +162,8 @@ impl Sweeper {
         let mut tasks = by_kernel.unwrap_or_else(|| TaskPass::by_proc(targets, self.tables.root()));
         report.tasks_visited = tasks.visited;
         let counts: Vec<_> = targets.iter().map(|target| self.count_descriptors(target)).collect();
-        self.read_details(targets, &counts, kernel, &mut report);
+        let tables = kernel.as_mut().map(|kernel| &mut **kernel as &mut dyn KernelTables);
+        self.read_details(targets, &counts, tables, &mut report);
 
         let mut samples = Vec::with_capacity(targets.len());
         let mut limits = Vec::new();
@@ -183,6 +187,7 @@ impl Sweeper {
         for index in present {
             samples[index].children = children(targets[index].id.pid);
         }
+        self.quotas.read(targets, &mut samples, self.tables.root(), kernel);
         report.cpu = clock::thread_cpu_time().saturating_sub(cpu_began);
         report.wall = clock::now().since_boot.saturating_sub(began.since_boot);
         Sweep { samples, limits, report }
@@ -290,6 +295,8 @@ impl Sweeper {
             children: stamped(at, Reading::Unsupported),
             cgroup: self.cgroups.usage(id, process, refresh, self.settings.refresh_every_beats),
             runtime: self.runtimes.read(self.tables.root().path(), target, process),
+            // Read when the rest of all samples is there.
+            quotas: Arc::new(stamped(at, Reading::Unsupported)),
         }
     }
 }
@@ -340,6 +347,7 @@ fn nothing(process: ProcessId, why: &Reading<()>) -> Sample {
         children: empty(at, why),
         cgroup: empty(at, why),
         runtime: empty(at, why),
+        quotas: Arc::new(empty(at, why)),
     }
 }
 

@@ -9,9 +9,11 @@ pub mod host;
 pub mod kernel;
 pub mod memory;
 pub mod native_symbols;
+pub mod ports;
 pub mod pprof;
 pub mod proc;
 pub mod sockdiag;
+pub mod userns;
 
 use crate::descriptor::{DescriptorAge, OpenDescriptor};
 use crate::reading::Reading;

@@ -18,6 +18,12 @@ const ARENA_BYTES: f64 = 64.0 * 1024.0 * 1024.0;
 /// A goroutine's first stack (`stackMin`, `runtime/stack.go`).
 const LEAST_STACK_BYTES: f64 = 2048.0;
 
+/// A heap that grows by less than this says nothing of how much of what is new is touched.
+const LEAST_HEAP_GROWTH_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// From this part on the heap is taken to be resident as a whole: some pages of large objects are never touched.
+const ALL_RESIDENT: f64 = 0.9;
+
 /// Of fewer new goroutines than this one cannot tell how large their stacks are.
 const ENOUGH_GOROUTINES: f64 = 12.0;
 
@@ -33,6 +39,8 @@ pub(super) struct MemoryDraw {
     stacks: Rate,
     /// Memory outside the Go heap.
     native: Rate,
+    /// Part of what is new on the Go heap that is resident: 0 to 1.
+    resident_part: f64,
 }
 
 impl MemoryDraw {
@@ -47,7 +55,12 @@ impl MemoryDraw {
             // Too little or too seldom collected for a finding of its own, and yet what goroutines hold.
             live.high = marked_bytes_per_second(window);
         }
-        MemoryDraw { live, stacks: times(rate(Kind::Goroutine), stack), native: rate(Kind::Native) }
+        MemoryDraw {
+            live,
+            stacks: times(rate(Kind::Goroutine), stack),
+            native: rate(Kind::Native),
+            resident_part: resident_part(window),
+        }
     }
 }
 
@@ -76,6 +89,27 @@ fn stack_bytes(window: &Window) -> f64 {
     each.unwrap_or(LEAST_STACK_BYTES).max(LEAST_STACK_BYTES)
 }
 
+/// Which part of what the heap has grown by is resident. Pages that the program never touches are in its spans and take
+/// no memory: limits that count resident pages do not see them.
+///
+/// Anonymous memory holds more than the heap, so what of the heap is surely not resident is the least that it can be.
+fn resident_part(window: &Window) -> f64 {
+    let read = |sample: &Sample| {
+        let (heap, memory) = (heap_of(sample)?, sample.memory.seen()?);
+        let spans = heap.in_use_bytes as f64;
+        let backed = memory.anon_bytes.saturating_add(memory.swap_bytes) as f64;
+        Some((spans, (spans - backed).max(0.0)))
+    };
+    let ends = window.samples().find_map(read).zip(window.samples().rev().find_map(read));
+    ends.map_or(1.0, |((spans_before, absent_before), (spans, absent))| {
+        let grown = spans - spans_before;
+        if grown < LEAST_HEAP_GROWTH_BYTES {
+            return 1.0;
+        }
+        (1.0 - (absent - absent_before) / grown).clamp(0.0, 1.0)
+    })
+}
+
 fn marked_bytes_per_second(window: &Window) -> f64 {
     let marked = |sample: &Sample| Some((sample.runtime.at, heap_of(sample)?.marked_bytes? as f64));
     let ends = window.samples().find_map(marked).zip(window.samples().rev().find_map(marked));
@@ -90,8 +124,10 @@ pub(super) fn approaches(draw: &MemoryDraw, state: &State<'_>) -> Vec<Approach> 
     let (newest, bounds) = (state.newest, state.bounds);
     let heap = heap_of(newest).map(|heap| GoHeap::of(heap, state.window));
     let mut approaches = Vec::new();
-    let mut hard = |limit, value: Option<u64>, left: Option<f64>, others: Rate| {
-        let times = left.and_then(|left| when_full(left, draw, heap.as_ref(), others));
+    let mut hard = |limit: LimitName, value: Option<u64>, left: Option<f64>, others: Rate| {
+        let counts_resident = !matches!(limit, LimitName::AddressSpace | LimitName::DataSize);
+        let draw = if counts_resident { *draw } else { MemoryDraw { resident_part: 1.0, ..*draw } };
+        let times = left.and_then(|left| when_full(left, &draw, heap.as_ref(), others));
         if let (Some(value), Some(times)) = (value, times) {
             approaches.push(Approach { limit, value, times });
         }
@@ -236,6 +272,10 @@ fn allocated_per_second(window: &Window) -> f64 {
 fn when_full(left: f64, draw: &MemoryDraw, heap: Option<&GoHeap>, others: Rate) -> Option<Times> {
     let left = left.max(0.0);
     let rest = plus(plus(draw.stacks, draw.native), others);
+    if draw.resident_part < ALL_RESIDENT {
+        // The collector paces bytes that take no memory: how it does so says nothing of when that is used up.
+        return Times::of(left, plus(times(draw.live, draw.resident_part), rest));
+    }
     let Some(heap) = heap.filter(|_| draw.live != NONE) else {
         return Times::of(left, plus(draw.live, rest));
     };

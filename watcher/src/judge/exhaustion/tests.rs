@@ -284,3 +284,40 @@ fn what_follows_may_end_the_process_first() {
     let said = times(&window(|_, _| {}), &bounds, vec![connection, native]);
     assert!(said.iter().all(|it| it.is_some_and(|it| it.limit == LimitName::HostMemory)), "{said:?}");
 }
+
+/// A heap of large objects that are made and never touched, in a cgroup: its spans grow and its memory does not.
+#[test]
+fn what_is_never_touched_fills_no_memory() {
+    const WHOLE_MIB: u64 = 1 << 20;
+    let grown = |is_touched: bool| {
+        window(move |second, sample| {
+            let spans = (20 + 2 * second) * WHOLE_MIB;
+            let heap = HeapCounters {
+                marked_bytes: Some(spans),
+                in_use_bytes: spans,
+                gogc_percent: Some(100),
+                goal_bytes: Some(2 * spans),
+                total_allocated_bytes: spans,
+                ..HeapCounters::default()
+            };
+            sample.runtime.reading = Reading::Seen(GoCounters { heap: Some(heap), ..GoCounters::default() });
+            if let Reading::Seen(memory) = &mut sample.memory.reading {
+                memory.anon_bytes = if is_touched { spans } else { 20 * WHOLE_MIB };
+                memory.virtual_bytes = 1_000 * WHOLE_MIB;
+            }
+            sample.cgroup.reading = Reading::Seen(CgroupUsage {
+                memory_bytes: Some(40 * WHOLE_MIB),
+                memory_limit_bytes: Some(340 * WHOLE_MIB),
+                ..CgroupUsage::default()
+            });
+        })
+    };
+    let touched = said(time(&grown(true), &Bounds::default(), Kind::Heap, 2.0 * MIB)).expect("it runs out");
+    assert!(touched.0 == LimitName::CgroupMemory && touched.2 <= 160.0, "{touched:?}");
+    let untouched = said(time(&grown(false), &Bounds::default(), Kind::Heap, 2.0 * MIB));
+    assert!(untouched.is_none_or(|(_, _, seconds)| seconds > 500.0), "{untouched:?}");
+    // Address space is taken all the same.
+    let limits = Limits { address_space_bytes: Some(1_264 * WHOLE_MIB), ..Limits::default() };
+    let space = said(time(&grown(false), &Bounds { limits, ..Bounds::default() }, Kind::Heap, 2.0 * MIB));
+    assert_eq!(space.map(|(limit, _, _)| limit), Some(LimitName::AddressSpace));
+}

@@ -1,6 +1,6 @@
 use super::{DiagnosisObject, checks, diagnosis_line, list};
 use crate::explain::tests::{diagnosed, target};
-use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, Life, PullCost, Story, Suspected};
+use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, Holder, Life, PullCost, Story, Suspected};
 use crate::health::{Check, CheckState};
 use crate::judge::simulation::window;
 use crate::report::pulled::Endpoints;
@@ -47,6 +47,11 @@ fn every_key_of_the_contract_is_there_with_its_type() {
     }));
     let frame = Frame::new("main.poll", "/src/main.go", 42);
     shown.findings[0].culprits = vec![Culprit { frame: frame.clone(), share: 0.98, stack: vec![frame] }];
+    // `held_by` of a limit that is far from full is empty, and so would show nothing.
+    shown.levels.retain(|level| level.limit == "RLIMIT_NOFILE");
+    let what = "of type file".to_owned();
+    shown.levels[0].held_by =
+        vec![Holder { phrase: format!("5 {what}"), what, frame: None, count: 5, share: 0.01 }];
     shown.endpoint = Some(EndpointUse {
         address: Some("http://127.0.0.1:6060/debug/pprof/".to_owned()),
         pulls: vec![PullCost {
@@ -133,6 +138,13 @@ fn every_key_of_the_contract_is_there_with_its_type() {
             "changed_since": ["", null],
             "lives": [{"start_time": ["", null], "seconds": 0, "from": 0, "to": 0, "rate_per_second": [0, null]}],
         }, null],
+        "near_limit": true,
+        "levels": [{
+            "limit": "", "unit": "", "value": 0, "of": 0, "share": 0, "own": [0, null], "near": true,
+            "held_by": [{
+                "what": "", "function": ["", null], "file": ["", null], "line": [0, null], "count": 0, "share": 0,
+            }],
+        }],
     });
     conforms(&value, &shape, "$");
     assert_eq!(value["schema"], "watcher.diagnosis/1");
@@ -368,7 +380,40 @@ fn a_leak() {
             "The other end has closed these and the program has not. Look for response bodies or connections that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close().",
             "`watcher fds -p 812` lists them. Until it is fixed, a restart within 1 h 30 min keeps the process from its limit."
           ],
-          "story": null
+          "story": null,
+          "near_limit": false,
+          "levels": [
+            {
+              "limit": "host memory",
+              "unit": "bytes",
+              "value": 4294967296,
+              "of": 17179869184,
+              "share": 0.25,
+              "own": 41943040,
+              "near": false,
+              "held_by": []
+            },
+            {
+              "limit": "RLIMIT_NOFILE",
+              "unit": "fds",
+              "value": 549,
+              "of": 65536,
+              "share": 0.008,
+              "own": null,
+              "near": false,
+              "held_by": []
+            },
+            {
+              "limit": "vm.max_map_count",
+              "unit": "mappings",
+              "value": 60,
+              "of": 65530,
+              "share": 0.001,
+              "own": null,
+              "near": false,
+              "held_by": []
+            }
+          ]
         }
     "#]].assert_eq(&pretty(&shown));
 }

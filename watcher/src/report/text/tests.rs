@@ -34,6 +34,7 @@ fn a_leak_fits_on_a_screen() {
             Sure         85 %, by the counts alone: no line was seen
             How we know  From 3 to 543 in 45 s (46 samples): it never fell, and it rose in each quarter of that
                          time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there are 540 now.
+            Level        549 of 65,536 descriptors, 1 %.
             Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
             Unnoticed    slower leaks than these would not show in 45 s: descriptors, threads, mappings 240 an
                          hour; unreaped children 160 an hour; memory outside it 480 MiB a day
@@ -75,6 +76,7 @@ fn a_cause_and_what_follows() {
             How we know  From 0 to 45 in 45 s (46 samples): it never fell, and it rose in each quarter of that
                          time, by 10 to 12.
             Follows      Open descriptors of type pipe grow by 2 per second.
+            Level        99 of 65,536 descriptors, under 1 %.
             Undecided    Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed
                          memory not yet returned, or C memory is not read.
             Ruled out    sockets 3; threads 8; mappings 60
@@ -118,6 +120,7 @@ fn a_healthy_process() {
             poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
             watched for 45 s, 46 samples
 
+            Level        60 of 65,530 memory mappings, under 1 %.
             Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
             Unnoticed    slower leaks than these would not show in 45 s: descriptors, threads, mappings 240 an
@@ -128,6 +131,69 @@ fn a_healthy_process() {
                          than Go 1.18 to 1.27 on x86-64, or just starting
                          opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
                          while something grows
+        "#]],
+    );
+}
+
+/// At rest, and with 98 % of its descriptors open.
+fn full() -> Diagnosis {
+    diagnosed(&window(|_, beat| beat.files = 64_230))
+}
+
+#[test]
+fn a_process_that_is_nearly_full_is_never_just_healthy() {
+    check(
+        &full(),
+        expect![[r#"
+            HEALTHY (nearly full)  Nothing grows, but 64,234 of 65,536 descriptors are open, 98 %
+            poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
+            watched for 45 s, 46 samples
+
+            Level        64,234 of 65,536 descriptors, 98 %: 64,230 of type file.
+            Ruled out    descriptors 64,230; sockets 3; threads 8; unreaped children 0; mappings 60; anonymous
+                         memory 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
+            Next         At the limit each open, accept and dial fails with "too many open files". `watcher fds
+                         -p 812` lists what is open.
+            Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
+                         than Go 1.18 to 1.27 on x86-64, or just starting
+                         opening stacks: who opens a descriptor, maps memory or starts a thread is recorded only
+                         while something grows
+        "#]],
+    );
+    let coloured = diagnosis(&full(), Layout { colour: true, ..Layout::PLAIN });
+    assert!(coloured.starts_with("\x1b[1;33mHEALTHY\x1b[0m (nearly full)  Nothing grows, but"), "{coloured}");
+}
+
+#[test]
+fn a_leak_that_has_nearly_filled_its_limit_says_so_at_the_head() {
+    check(
+        &diagnosed(&window(|second, beat| {
+            beat.files = 60_000 + 40 * second as u64;
+            beat.mappings = 64_000;
+        })),
+        expect![[r#"
+            LEAK (fd)  Open descriptors of type file grow by 40 per second
+            64,000 of 65,530 memory mappings are in use, 98 %
+            61,804 of 65,536 descriptors are open, 94 %
+            poller (pid 812, go1.26.6, example.com/poller, up 3 h 4 min)
+            watched for 45 s, 46 samples
+
+            Time left    93 s, until RLIMIT_NOFILE of 65,536 is reached
+            Line         no line: who opened or started them was not recorded; see below
+            Sure         85 %, by the counts alone: no line was seen
+            How we know  From 60,000 to 61,800 in 45 s (46 samples): it never fell, and it rose in each quarter
+                         of that time, by 400 to 460. 100 % of the growth is of type file, where there are
+                         61,800 now.
+            Level        64,000 of 65,530 memory mappings, 98 %.
+                         61,804 of 65,536 descriptors, 94 %: 61,800 of type file.
+            Ruled out    sockets 3; threads 8; unreaped children 0; mappings 64,000; anonymous memory 40 MiB
+            Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
+            Next         Look for os.Open or os.Create without Close on every path, and for `defer f.Close()`
+                         inside a long loop, which closes nothing until the function returns.
+                         `watcher fds -p 812` lists them. Until it is fixed, a restart within 93 s keeps the
+                         process from its limit.
+            Not seen     goroutines and Go heap; opening stacks (why: --format json)
         "#]],
     );
 }
@@ -147,6 +213,7 @@ fn no_verdict_says_what_is_missing() {
             poller (pid 812, go1.26.6, example.com/poller, up 3 h 3 min)
             watched for 14 s, 15 samples
 
+            Level        60 of 65,530 memory mappings, under 1 %.
             Undecided    descriptors, sockets, threads, mappings, anonymous memory: 14 s of watching are too
                          short.
             Undecided    Children that exited and were not waited for could not be read.

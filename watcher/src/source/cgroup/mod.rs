@@ -236,8 +236,9 @@ fn tightest(place: Option<&Place>, levels: &[Level], [v2, v1]: [&str; 2]) -> AtL
     }
 }
 
-/// Pages of files that the kernel drops before it runs out, by `memory.stat` of this level and all below it:
-/// `inactive_file` and `active_file` in v2, the same with `total_` before it in v1.
+/// What the kernel drops before it runs out, by `memory.stat` of this level and all below it: pages of files,
+/// `inactive_file` and `active_file` in v2, the same with `total_` before it in v1; and in v2 `slab_reclaimable`, which
+/// holds the names and inodes of files that were looked at. v1 tells nothing of that.
 fn page_cache(dir: &Path) -> Option<u64> {
     let mut text = String::new();
     File::open(dir.join("memory.stat")).ok()?.take(LONGEST_STAT_BYTES).read_to_string(&mut text).ok()?;
@@ -251,7 +252,9 @@ fn page_cache_of(stat: &str) -> Option<u64> {
     };
     // Without `total_` a v1 file counts the cgroup alone, a v2 file all below it too.
     let sum = |inactive, active| of(inactive)?.checked_add(of(active)?);
-    sum("total_inactive_file", "total_active_file").or_else(|| sum("inactive_file", "active_file"))
+    let slab = of("slab_reclaimable").unwrap_or(0);
+    sum("total_inactive_file", "total_active_file")
+        .or_else(|| sum("inactive_file", "active_file")?.checked_add(slab))
 }
 
 /// A limit; `None` for `max`, and for the number by which v1 says so (`mm/memcontrol-v1.c`: PAGE_COUNTER_MAX pages,

@@ -115,6 +115,7 @@ fn page_cache_of_both_versions() {
         ("inactive_file x\nactive_file 3\n", None),
         ("inactive_file 18446744073709551615\nactive_file 3\n", None),
         ("", None),
+        ("inactive_file 20\nactive_file 3\nslab_reclaimable 7\nslab_unreclaimable 50\n", Some(30)),
     ] {
         assert_eq!(page_cache_of(stat), expected, "{stat}");
     }

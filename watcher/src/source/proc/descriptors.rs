@@ -66,7 +66,7 @@ fn socket_device() -> Option<(u32, u32)> {
 }
 
 /// The type of what has no path, by the name that the kernel gives it; `None` for a path.
-fn kind_of(link: &[u8]) -> Option<DescriptorType> {
+pub(super) fn kind_of(link: &[u8]) -> Option<DescriptorType> {
     let kind = match link {
         // The only name with a slash at its front that is no path (`mm/memfd.c`).
         _ if link.starts_with(b"/memfd:") => DescriptorType::MemFd,

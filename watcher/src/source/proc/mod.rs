@@ -3,8 +3,10 @@
 //! [`ProcRoot`] lists and opens processes, [`ProcessDir`] is one of them held open, [`ProcTables`] walks them
 //! all.
 
+mod crowds;
 mod descriptors;
 mod directory;
+mod fdinfo;
 mod file;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -20,7 +22,9 @@ pub mod status;
 mod tables;
 mod written;
 
+pub use crowds::Crowds;
 pub use directory::ProcessDir;
+pub use fdinfo::WatchCount;
 pub use identity::FileIdentity;
 pub use links::DescriptorLink;
 pub use maps::Mapping;
@@ -33,6 +37,7 @@ pub use written::WritableFile;
 
 use crate::reading::Reading;
 use rustix::fs::{AtFlags, CWD, PROC_SUPER_MAGIC, fstatfs, statat};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -97,6 +102,18 @@ impl ProcRoot {
         let pids = self.pids().ok()?;
         let status = |pid| self.open(pid).into_seen()?.status().into_seen();
         Some(pids.into_iter().filter_map(status).filter(|it| it.uid == uid).map(|it| it.threads).sum())
+    }
+
+    /// Tasks of all processes by effective user id, counted as [`ProcRoot::tasks_of_user`] counts those of one.
+    pub fn tasks_by_user(&self) -> Option<HashMap<u32, u64>> {
+        let mut tasks = HashMap::new();
+        for pid in self.pids().ok()? {
+            let status = self.open(pid).and_then(|process| process.status());
+            if let Reading::Seen(status) = status {
+                *tasks.entry(status.uid).or_default() += status.threads;
+            }
+        }
+        Some(tasks)
     }
 
     /// Opens the directory of one process. `Gone` where there is no such process, or `hidepid` hides it.

@@ -9,6 +9,7 @@ use crate::sample::code::{Frame, MAX_FRAMES};
 use crate::sample::goroutines::{GoroutineCapture, MAX_MEMBERS, MAX_SITES};
 use crate::sample::ledger::Ledger;
 use crate::sample::pulls::{EndpointUse, PulledProfile};
+use crate::sample::quotas::Quotas;
 use crate::sample::{connections, threads};
 use crate::store::captures::LedgerName;
 use std::time::Duration;
@@ -49,7 +50,16 @@ pub fn sample(sample: &Sample) -> Result<(), &'static str> {
     let totals = totals.into_iter().flatten().copied();
     let children = sample.children.seen().into_iter().flat_map(|it| [it.zombies, it.running]);
     let mut all = memory.into_iter().flatten().chain(groups).chain(ungrouped).chain(types).chain(threads);
-    if all.any(|number| number > MOST) || totals.chain(children).any(|number| number > MOST) {
+    let quotas = sample.quotas.seen();
+    if quotas.is_some_and(|it| it.descriptor_paths.len().max(it.mapping_paths.len()) > Quotas::MOST_PATHS) {
+        return Err("a sample with more paths than are kept");
+    }
+    let dialled = sample.connections.seen().and_then(|it| it.dialled_most).map(|most| most.count);
+    let mut shared = quotas.into_iter().flat_map(Quotas::numbers).chain(dialled);
+    if shared.any(|number| number > MOST)
+        || all.any(|number| number > MOST)
+        || totals.chain(children).any(|number| number > MOST)
+    {
         return Err("a sample with a number that no machine has");
     }
     Ok(())
