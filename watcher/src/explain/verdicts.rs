@@ -279,7 +279,8 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             format!("{} of watching are too short", duration(have_seconds))
         }
         UndecidedWhy::OneLook { dated: true } => {
-            "were looked at once; their ages tell of no leak, but a slow or a young one may not show".to_owned()
+            "were looked at once; their ages tell of no leak, but a slow or a young one may not show"
+                .to_owned()
         }
         UndecidedWhy::OneLook { dated: false } => {
             "were looked at once, and nothing tells how old they are".to_owned()

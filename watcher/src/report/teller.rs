@@ -79,6 +79,10 @@ impl Teller {
                 let named = self.name(|(_, id)| id.pid == filling.pid);
                 named + &news::text(news, self.layout)
             }
+            What::Level(nearing) => {
+                let named = self.name(|(_, id)| id.pid == nearing.target.id.pid);
+                named + &news::text(news, self.layout)
+            }
             What::Health(_) => {
                 let named = self.name_old_ones(news.at);
                 let mut line = news::text(news, self.layout);

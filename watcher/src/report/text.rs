@@ -52,10 +52,10 @@ pub fn diagnosis(diagnosis: &Diagnosis, layout: Layout) -> String {
 pub fn one_line(diagnosis: &Diagnosis) -> String {
     let process = &diagnosis.process;
     let what = match diagnosis.verdict {
-        Verdict::Healthy => String::new(),
+        Verdict::Healthy if !diagnosis.near_limit() => String::new(),
         _ => format!(": {}", diagnosis.headline),
     };
-    let verdict = verdict(diagnosis.verdict, false);
+    let verdict = verdict(diagnosis.verdict, diagnosis.near_limit(), false);
     format!("{verdict:<12}  {} (pid {}){what}", process.name, process.pid)
 }
 

@@ -294,6 +294,8 @@ fn parked(each: f64, collected: f64, wakes: Option<u64>, reason: &str) -> Gorout
         wait_reason: Some(reason.into()),
         count: 0,
         holding_threads: 0,
+        started_by: Vec::new(),
+        or_started_by: Vec::new(),
     };
     let mut members = Vec::new();
     let mut at = began + each;

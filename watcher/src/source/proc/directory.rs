@@ -6,8 +6,8 @@ use super::file::{
 };
 use super::program::{self, CgroupPath, ExePath};
 use super::{
-    Crowds, DescriptorLink, FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WatchCount, WritableFile,
-    crowds, descriptors, links, maps, smaps, stat, status, written,
+    Crowds, DescriptorLink, FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WatchCount,
+    WritableFile, crowds, descriptors, links, maps, smaps, stat, status, written,
 };
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
