@@ -86,7 +86,7 @@ fn a_cause_and_what_follows() {
                          exited child keeps its pid until it is waited for.
                          `ps --ppid 812` lists them. Until it is fixed, a restart within 9 h 5 min keeps the
                          process from its limit.
-            Not seen     goroutines and Go heap; opening stacks (why: --format json)
+            Not seen     goroutines and Go heap; opening stacks (all reasons: --format json)
         "#]],
     );
 }
@@ -152,6 +152,8 @@ fn a_process_that_is_nearly_full_is_never_just_healthy() {
             Level        64,234 of 65,536 descriptors, 98 %: 64,230 of type file.
             Ruled out    descriptors 64,230; sockets 3; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
+            Unnoticed    slower leaks than these would not show in 45 s: descriptors, sockets, threads, mappings
+                         240 an hour; unreaped children 160 an hour; memory outside it 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         At the limit each open, accept and dial fails with "too many open files". `watcher fds
                          -p 812` lists what is open.
@@ -188,12 +190,14 @@ fn a_leak_that_has_nearly_filled_its_limit_says_so_at_the_head() {
             Level        64,000 of 65,530 memory mappings, 98 %.
                          61,804 of 65,536 descriptors, 94 %: 61,800 of type file.
             Ruled out    sockets 3; threads 8; unreaped children 0; mappings 64,000; anonymous memory 40 MiB
+            Unnoticed    slower leaks than these would not show in 45 s: sockets, threads, mappings 240 an hour;
+                         unreaped children 160 an hour; memory outside it 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         Look for os.Open or os.Create without Close on every path, and for `defer f.Close()`
                          inside a long loop, which closes nothing until the function returns.
                          `watcher fds -p 812` lists them. Until it is fixed, a restart within 93 s keeps the
                          process from its limit.
-            Not seen     goroutines and Go heap; opening stacks (why: --format json)
+            Not seen     goroutines and Go heap; opening stacks (all reasons: --format json)
         "#]],
     );
 }
