@@ -42,7 +42,7 @@ fn chosen() -> impl Iterator<Item = SlowRow> {
     let shows = |it: &SlowRow| {
         it.row.rate_per_second * 60.0 >= LEAST_PER_MINUTE && !it.row.arguments.contains(&"-mix=20")
     };
-    all.filter(|it| KINDS.contains(&it.row.about()) && shows(it))
+    all.filter(move |it| KINDS.contains(&it.row.about()) && shows(it))
 }
 
 fn look(kind: &str) -> Result<()> {
