@@ -112,11 +112,21 @@ fn look_at_group(group: &Group, look: Look, save_in: &Path) -> Result<(Vec<Cell>
             subject: member.subject,
             look,
             answer: Answer::of(&member.subject, &diagnosis)?,
-            looks: (diagnosis.samples as f64 / (seconds + 1) as f64).min(1.0),
+            looks: share_of_looks(diagnosis.samples, look.window),
             saved,
         });
     }
     Ok((cells, failures))
+}
+
+/// The share of the samples that were due and were taken: 0 to 1. A longer window keeps fewer than were taken, the
+/// older the fewer, so that nothing can be told of it.
+fn share_of_looks(samples: u64, window: Duration) -> f64 {
+    const KEEPS_ALL: Duration = Duration::from_secs(60);
+    if window > KEEPS_ALL {
+        return 1.0;
+    }
+    (samples as f64 / (window.as_secs() + 1) as f64).min(1.0)
 }
 
 /// `watcher run` on programs of its own.
