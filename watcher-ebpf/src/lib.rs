@@ -28,7 +28,8 @@ macro_rules! plain {
 
 plain! {
     Header: 8 bytes,
-    TaskRecord: 64 bytes,
+    TaskRecord: 72 bytes,
+    AgeRecord: 88 bytes,
     DescriptorRecord: 40 bytes,
     NameTail: 32 bytes,
     SocketTail: 8 bytes,
@@ -56,10 +57,12 @@ plain! {
     Allocated: 24 bytes,
 }
 
+mod ages;
 mod creations;
 mod probe_records;
 mod records;
 
+pub use ages::*;
 pub use creations::*;
 pub use probe_records::*;
 pub use records::*;
@@ -107,6 +110,8 @@ pub struct TaskRecord {
     pub flags: u32,
     /// Start in nanoseconds of CLOCK_BOOTTIME.
     pub start_ns: u64,
+    /// When it last came onto a processor, in nanoseconds of the scheduler's clock; 0 where this kernel keeps no note.
+    pub last_run_ns: u64,
     /// `__state` (`include/linux/sched.h`, TASK_*).
     pub state: u32,
     /// `exit_state` (EXIT_*).

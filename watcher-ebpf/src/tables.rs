@@ -6,12 +6,13 @@
 //! When the buffer between kernel and reader is full, the kernel drops what a program wrote for the object and
 //! runs it again for the same object at the next read. Hence the programs keep no state.
 
+mod ages;
 mod socket;
 
 use crate::kernel::{
     DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, File, INODE_MODE, INODE_NUMBER, INODE_SUPER_BLOCK,
     MM_MAP_COUNT, Pointer, SUPER_BLOCK_MAGIC, TASK_COMM, TASK_EXIT_STATE, TASK_FILES, TASK_FLAGS,
-    TASK_GROUP_LEADER, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_START_BOOTTIME, TASK_STATE, TASK_TGID, Task,
+    TASK_GROUP_LEADER, TASK_LAST_RUN, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_START_BOOTTIME, TASK_STATE, TASK_TGID, Task,
     probe_read,
 };
 use aya_ebpf::bindings::seq_file;
@@ -93,6 +94,8 @@ pub fn tasks(ctx: &IterTask) -> i32 {
         parent_tgid: TASK_TGID.of(TASK_REAL_PARENT.of(task)),
         flags: flag(kernel_thread, TASK_KERNEL_THREAD) | flag(has_memory, TASK_HAS_MEMORY),
         start_ns: TASK_START_BOOTTIME.of(task),
+        // Absent from kernels that were built without it.
+        last_run_ns: TASK_LAST_RUN.probe(task).unwrap_or(0),
         state: TASK_STATE.of(task),
         exit_state: TASK_EXIT_STATE.of(task),
         map_count: if has_memory { MM_MAP_COUNT.of(mm) } else { 0 },

@@ -82,6 +82,11 @@ impl Config {
     /// Where they contradict themselves.
     pub fn for_diagnose(args: &cli::Diagnose) -> Result<Self, ConfigError> {
         let selection = selection(args.which.pid, args.which.name.as_deref())?;
+        // One look takes no time.
+        if args.duration.is_zero() {
+            let once = Self::check(selection, args.interval, None)?.with(&args.pprof);
+            return Ok(Config { duration: Some(Duration::ZERO), ..once });
+        }
         Self::check(selection, args.interval, Some(args.duration)).map(|config| config.with(&args.pprof))
     }
 
@@ -153,5 +158,6 @@ mod tests {
         assert!(check(99, None).is_err());
         assert!(check(1000, Some(Duration::from_secs(2))).is_ok());
         assert!(check(1000, Some(Duration::from_millis(1999))).is_err());
+        assert!(check(1000, Some(Duration::ZERO)).is_err());
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::socket::Socket;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One open descriptor of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,4 +65,43 @@ pub enum DescriptorType {
     Namespace,
     /// Anything else.
     Other,
+}
+
+/// What the kernel keeps of one open descriptor that tells since when it is there and when it was used last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptorAge {
+    /// Thread group id of the process.
+    pub pid: i32,
+    /// Its number.
+    pub fd: i32,
+    /// Inode number.
+    pub inode: u64,
+    /// When the inode was changed last, since 1970: for pipes and pidfds when they were made.
+    pub changed: Duration,
+    /// It is a pipe or a FIFO.
+    pub is_pipe: bool,
+    /// Nothing was read through the inode since.
+    pub untouched: bool,
+    /// No byte was read or written through this descriptor.
+    pub never_used: bool,
+    /// For connections of TCP.
+    pub tcp: Option<TcpTimes>,
+}
+
+/// What TCP notes of the traffic on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpTimes {
+    /// Since data was sent last, or the connection was made.
+    pub since_sent: Duration,
+    /// Since data was received last, or the connection was made.
+    pub since_received: Duration,
+    /// Data was sent or received: `None` where that is not counted.
+    pub carried_data: Option<bool>,
+}
+
+impl TcpTimes {
+    /// Since data went either way, or the connection was made.
+    pub fn idle(&self) -> Duration {
+        self.since_sent.min(self.since_received)
+    }
 }

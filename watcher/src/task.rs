@@ -15,6 +15,9 @@ pub struct Task {
     pub parent_pid: i32,
     /// Start of this thread in clock ticks after boot, as `/proc/PID/stat` has it.
     pub start_ticks: u64,
+    /// When it last came onto a processor, in nanoseconds of the scheduler's clock, which has no fixed beginning: it is
+    /// held against that of other tasks. `None` where the route cannot tell.
+    pub last_run_nanos: Option<u64>,
     /// Its name, printable form.
     pub name: String,
     /// What the scheduler says of it.

@@ -2,7 +2,7 @@
 
 use super::{Sequence, write_headed};
 use crate::kernel::{
-    File, Pointer, SOCK_FAMILY, SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_PEER_PORT, SOCK_PEER_V4,
+    File, INET_SOURCE_PORT, Pointer, SOCK_FAMILY, SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_PEER_PORT, SOCK_PEER_V4,
     SOCK_PEER_V6, SOCK_PROTOCOL, SOCK_STATE, SOCK_TYPE, SOCKET_SOCK, Sock, UNIX_ADDRESS, UNIX_ADDRESS_LENGTH,
     UNIX_ADDRESS_NAME, UNIX_PEER, UnixAddress, probe_read,
 };
@@ -61,7 +61,7 @@ fn inet(sock: Pointer<Sock>, common: SocketTail) -> InetTail {
         socket: common,
         local: [0; 16],
         peer: [0; 16],
-        local_port: SOCK_LOCAL_PORT.of(sock),
+        local_port: local_port(sock),
         peer_port: u16::from_be(SOCK_PEER_PORT.of(sock)),
         reserved: 0,
     };
@@ -73,6 +73,15 @@ fn inet(sock: Pointer<Sock>, common: SocketTail) -> InetTail {
         probe_read(tail.peer.as_mut_ptr().cast(), 16, SOCK_PEER_V6.address(sock));
     }
     tail
+}
+
+/// A connection that has ended has given its port back (`inet_put_port`), and still says which it was.
+#[inline(always)]
+fn local_port(sock: Pointer<Sock>) -> u16 {
+    match SOCK_LOCAL_PORT.of(sock) {
+        0 if SOCK_PEER_PORT.of(sock) != 0 => u16::from_be(INET_SOURCE_PORT.probe(sock).unwrap_or(0)),
+        port => port,
+    }
 }
 
 /// `struct unix_sock` begins with its `struct sock`; the verifier knows only the latter, hence the probing reads.

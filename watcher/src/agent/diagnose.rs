@@ -118,6 +118,10 @@ async fn watch(
     let began = Instant::now();
     let mut halfway = false;
     let mut captures = 0;
+    let only_once = wanted.is_zero();
+    let ids: Vec<ProcessId> = present.iter().copied().collect();
+    // Before anything else of ours looks at what these processes hold.
+    (observer, ()) = blocking(observer, move |observer| observer.glance(&ids)).await?;
     loop {
         tokio::select! {
             _ = beats.tick() => {}
@@ -135,6 +139,9 @@ async fn watch(
         (observer, (changes, endings, took)) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
             observer.beat();
+            if only_once {
+                return (changes, observer.take_endings(), None);
+            }
             observer.watch_all_of_few();
             observer.watch_rising();
             observer.tend_watches();
@@ -181,12 +188,18 @@ async fn watch(
     for arrival in round.all_within(Duration::ZERO).await {
         observer.note_pulls(arrival);
     }
-    for (target, kinds) in accused(&observer) {
-        round.accuse(&target, &kinds, "it was found to grow");
+    if !only_once {
+        for (target, kinds) in accused(&observer) {
+            round.accuse(&target, &kinds, "it was found to grow");
+        }
     }
+    let ids: Vec<ProcessId> = present.iter().copied().collect();
     // At the same time, so that the two can be compared.
-    (observer, ()) = blocking(observer, |observer| {
-        observer.measure_memory(LAST_CAPTURE_BUDGET);
+    (observer, ()) = blocking(observer, move |observer| {
+        if !only_once {
+            observer.glance(&ids);
+            observer.measure_memory(LAST_CAPTURE_BUDGET);
+        }
         observer.capture_all(true, LAST_CAPTURE_BUDGET);
     })
     .await?;

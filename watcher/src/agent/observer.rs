@@ -15,7 +15,7 @@ use crate::judge::{
 use crate::process::{ProcessId, Target};
 use crate::reading::Reading;
 use crate::sample::sweep::{Sweep, SweepReport, Sweeper};
-use crate::sample::{anatomy, data_files, doubts, goroutines, heap_sites};
+use crate::sample::{anatomy, data_files, doubts, glance, goroutines, heap_sites};
 use crate::source::KernelTables;
 use crate::source::cgroup::Hierarchies;
 use crate::source::clock;
@@ -238,6 +238,24 @@ impl Observer {
         let newest = self.windows.get(&id).and_then(|window| window.captures().newest());
         let due = newest.is_none_or(|at| clock::now().since_boot.saturating_sub(at.since_boot) >= apart);
         due && self.capture(id)
+    }
+
+    /// Looks at how old what the processes hold is: one pass for all of them.
+    pub fn glance(&mut self, ids: &[ProcessId]) {
+        let targets: Vec<&Target> =
+            self.discovery.targets().iter().filter(|target| ids.contains(&target.id)).collect();
+        if targets.is_empty() {
+            return;
+        }
+        let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
+        let seen = glance::look(&targets, kernel, &self.proc, self.sweeper.proc_tables());
+        for (id, ages) in seen {
+            // Everything was read by pid: whoever is there now was there all the time.
+            let same = self.proc.open(id.pid).and_then(|process| process.id()) == Reading::Seen(id);
+            if let Some(window) = self.windows.get_mut(&id).filter(|_| same) {
+                window.captures_mut().ages.push(ages);
+            }
+        }
     }
 
     /// Measures what the resident memory of each process consists of, mapping by mapping, for no longer than `budget`,

@@ -59,7 +59,11 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         let lifecycle = observer.take_lifecycle();
         observer.keep_for(RECENT);
         observer.judge_endings(Judged::Rising);
-        (observer.discover(), lifecycle)
+        let found = observer.discover();
+        // Before anything else of ours looks at what these processes hold.
+        let ids: Vec<ProcessId> = observer.targets().iter().map(|target| target.id).collect();
+        observer.glance(&ids);
+        (found, lifecycle)
     })
     .await?;
     refuse_kernel_thread(&observer, &config.selection)?;

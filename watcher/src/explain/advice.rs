@@ -67,6 +67,10 @@ fn for_sockets(state: Option<SocketState>, peer: Option<&Peer>) -> &'static str 
             "The other end has closed these and the program has not. Look for response bodies or connections \
              that are not closed on every path: resp.Body.Close(), rows.Close(), conn.Close()."
         }
+        (Some(SocketState::Close), Some(_)) => {
+            "The other end has closed these, and so has the kernel; only the descriptors are left. Look where the \
+             connection is given up without being closed: resp.Body.Close(), rows.Close(), conn.Close() on every path."
+        }
         (_, Some(Peer::Client { .. })) => {
             "Clients stay connected. Look for a server without read, write and idle timeouts, and for handlers \
              that never return; ask whether clients open a connection each time instead of keeping one."

@@ -1,8 +1,8 @@
 //! Findings in sentences.
 
-use super::endpoint;
 use super::words::{count, counted, duration, percent, quantity, range, rate};
 use super::{Exhaustion, Finding, Kind, Suspected, since, survivors, time_left};
+use super::{endpoint, glance};
 use crate::descriptor::DescriptorType;
 use crate::judge::{self, Detail, Evidence, Finding as Judged, Unit};
 use crate::sample::connections::Peer;
@@ -89,6 +89,9 @@ fn headline(judged: &Judged) -> String {
         Evidence::Stuck { count, .. } => Some(*count),
         _ => None,
     });
+    if let Some(headline) = glance::headline(judged) {
+        return headline;
+    }
     let comes_back = judged.evidence.iter().any(|it| matches!(it, Evidence::ClosedByCollector { .. }));
     match stuck {
         None if comes_back => format!(
@@ -108,7 +111,7 @@ fn headline(judged: &Judged) -> String {
 }
 
 /// What grows, in the plural, for the begin of a sentence.
-fn growing(kind: Kind, detail: &Detail) -> String {
+pub(super) fn growing(kind: Kind, detail: &Detail) -> String {
     match kind {
         Kind::Connection => {
             let state = detail.state.map(|state| format!(" in {}", state_name(state))).unwrap_or_default();
@@ -233,6 +236,9 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             format!("{}.", survivors::stayed(judged.kind, stayed, seconds))
         }
         Evidence::Since { seconds, begin } => since::sentence(seconds, begin),
+        Evidence::OneByOne { .. } | Evidence::SameFile { .. } | Evidence::DeadAndHeld { .. } => {
+            glance::sentence(evidence, judged)
+        }
         Evidence::Lives { rising, lives, typical_seconds } => since::lives(rising, lives, typical_seconds),
         Evidence::Survivors { .. }
         | Evidence::WithoutStack { .. }

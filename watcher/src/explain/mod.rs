@@ -7,6 +7,7 @@ mod advice;
 mod ended;
 mod endpoint;
 mod finding;
+mod glance;
 mod levels;
 mod memory;
 mod since;

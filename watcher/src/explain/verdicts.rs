@@ -54,6 +54,7 @@ fn need_seconds(why: &UndecidedWhy, judgement: &Judgement) -> Option<f64> {
             let beats = judgement.samples.saturating_sub(1).max(1) as f64;
             (judgement.window_seconds > 0.0).then(|| judgement.window_seconds / beats * need as f64)
         }
+        UndecidedWhy::OneLook { .. } => Some(45.0),
         UndecidedWhy::NotRead
         | UndecidedWhy::WithinACycle { .. }
         | UndecidedWhy::CompositionUnknown { .. }
@@ -291,6 +292,14 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             let (have, need) = (duration(have_seconds), duration(need_seconds));
             (format!("{have} are too short, {need} are needed at least"), Some(need_seconds))
         }
+        UndecidedWhy::OneLook { dated: true } => (
+            "were looked at once; their ages tell of no leak, but a slow or a young one may not show"
+                .to_owned(),
+            Some(45.0),
+        ),
+        UndecidedWhy::OneLook { dated: false } => {
+            ("were looked at once, and nothing tells how old they are".to_owned(), Some(45.0))
+        }
         UndecidedWhy::NotRead => ("could not be read".to_owned(), None),
         UndecidedWhy::Ambiguous { per_second, slowing, need_seconds } => {
             let because = if slowing {
@@ -356,6 +365,7 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             format!("{} {reason}.", subject(one.kind))
         }
         UndecidedWhy::NotRead
+        | UndecidedWhy::OneLook { .. }
         | UndecidedWhy::WithinACycle { .. }
         | UndecidedWhy::Ambiguous { .. }
         | UndecidedWhy::Unmoved { .. } => {

@@ -3,6 +3,7 @@
 pub use super::finding::{peer_name, state_name, type_name};
 
 use crate::judge::Unit;
+use std::time::SystemTime;
 
 /// `1,234`.
 pub fn count(value: f64) -> String {
@@ -125,6 +126,13 @@ pub fn denied(processes: u64) -> String {
 /// `1 came`, `1,234 came`: for what is counted without a noun.
 pub fn came(number: u64) -> String {
     format!("{} came", count(number as f64))
+}
+
+/// A time of day where the reader is: `17:41`.
+pub fn clock_time(at: SystemTime) -> String {
+    let Ok(at) = jiff::Timestamp::try_from(at) else { return "a time unknown".to_owned() };
+    let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+    zoned.strftime("%H:%M").to_string()
 }
 
 /// A part of a whole: `98 %`.

@@ -13,7 +13,7 @@ use crate::descriptor::DescriptorType;
 use crate::sample::connections::{ConnectionGroup, Connections, Peer};
 use crate::sample::descriptors::DescriptorTypes;
 use crate::sample::ledger::{Descriptors, Site};
-use crate::socket::{Family, SocketState};
+use crate::socket::{Family, SocketState, Transport};
 use crate::store::{Captures, Window};
 use std::collections::BTreeMap;
 
@@ -184,11 +184,11 @@ fn sockets_of(types: &DescriptorTypes) -> u64 {
     types.counts.get(&DescriptorType::Socket).copied().unwrap_or(0)
 }
 
-/// Sockets in CLOSE_WAIT by themselves: they can pile up unnoticed under the traffic of all others.
+/// Sockets that the peer has closed by themselves: they can pile up unnoticed under the traffic of all others.
 fn close_wait_course(window: &Window, thresholds: &Thresholds) -> Option<Course> {
     let series = window.series(|sample| {
         let connections = sample.connections.seen()?;
-        Some((sample.connections.at, in_state(connections, SocketState::CloseWait) as f64))
+        Some((sample.connections.at, closed_by_peer(connections) as f64))
     });
     match course(&series, Kind::Connection.unit(), thresholds) {
         grows @ Course::Grows(_) => Some(grows),
@@ -201,6 +201,25 @@ fn connected(connections: &Connections) -> u64 {
     connections.total().saturating_sub(in_state(connections, SocketState::Listen))
 }
 
+/// Those that wait for the program to close them, and those that the kernel has given up since: after a minute or so a
+/// probe is answered by a reset, and CLOSE_WAIT becomes CLOSE. One that was never connected has no peer.
+fn closed_by_peer(connections: &Connections) -> u64 {
+    let groups = connections.groups.iter().filter(|group| is_closed_by_peer(group));
+    groups.map(|group| group.count).sum()
+}
+
+fn is_closed_by_peer(group: &ConnectionGroup) -> bool {
+    let given_up = group.key.state == SocketState::Close
+        && group.key.transport == Transport::Tcp
+        && group.key.peer != Peer::None;
+    given_up || group.key.state == SocketState::CloseWait
+}
+
+/// As which state a group counts: what the kernel has given up was in CLOSE_WAIT before.
+fn state_of(group: &ConnectionGroup) -> SocketState {
+    if is_closed_by_peer(group) { SocketState::CloseWait } else { group.key.state }
+}
+
 fn in_state(connections: &Connections, state: SocketState) -> u64 {
     connections.groups.iter().filter(|group| group.key.state == state).map(|group| group.count).sum()
 }
@@ -209,7 +228,7 @@ fn name_group(window: &Window, finding: &mut Finding) {
     let mut seen = window.samples().filter_map(|sample| sample.connections.seen());
     let Some(first) = seen.next() else { return };
     let last = seen.next_back().unwrap_or(first);
-    let states = grown(first, last, |group| group.key.state);
+    let states = grown(first, last, state_of);
     let all = states.values().sum::<u64>() + last.ungrouped.saturating_sub(first.ungrouped);
     let share = |grown: u64| grown as f64 / all.max(1) as f64;
 
@@ -226,7 +245,8 @@ fn name_group(window: &Window, finding: &mut Finding) {
     let named = named.filter(|(state, _)| *state != SocketState::Unknown);
     if let Some((state, grown)) = named {
         finding.detail.state = Some(state);
-        let now = in_state(last, state);
+        let now: u64 =
+            last.groups.iter().filter(|group| state_of(group) == state).map(|group| group.count).sum();
         finding.evidence.push(Evidence::Concentrated { share: share(grown), now });
     }
 
@@ -234,7 +254,7 @@ fn name_group(window: &Window, finding: &mut Finding) {
         groups: connections
             .groups
             .iter()
-            .filter(|group| named.is_none_or(|(state, _)| group.key.state == state))
+            .filter(|group| named.is_none_or(|(state, _)| state_of(group) == state))
             .cloned()
             .collect(),
         ..Connections::default()

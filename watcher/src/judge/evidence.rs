@@ -2,6 +2,7 @@
 
 use super::corroborate;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Why we believe a finding.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,6 +182,35 @@ pub enum Evidence {
         seconds: f64,
         /// What happened then.
         begin: Begin,
+    },
+    /// They came one by one up to now, and are there: told by the age of each at one look.
+    OneByOne {
+        /// So many.
+        count: u64,
+        /// When the oldest of them came.
+        since: SystemTime,
+        /// The same in seconds before the look.
+        seconds: f64,
+        /// Seconds from one to the next.
+        each_seconds: f64,
+        /// None was used since it came; `None` where nothing tells.
+        unused: Option<bool>,
+    },
+    /// They are one file, opened again and again, and never read or written through them.
+    SameFile {
+        /// So many.
+        count: u64,
+        /// Its path, printable form.
+        path: Arc<str>,
+    },
+    /// They are dead and still held.
+    DeadAndHeld {
+        /// So many for long.
+        count: u64,
+        /// Of so many in all.
+        of: u64,
+        /// The first of them for so many seconds.
+        oldest_seconds: f64,
     },
     /// The lives of a program across its restarts, cut by the same limit.
     Lives {

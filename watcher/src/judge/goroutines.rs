@@ -143,6 +143,14 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
     }
 }
 
+/// Names the lines of goroutines that are here, all of them.
+pub(super) fn name(finding: &mut Finding, captures: &Captures, site: &GoroutineSite) {
+    if let Some(caller) = caller(captures, &site.created_by) {
+        finding.culprits.push(culprit::culprit(caller.0, caller.1, 1.0));
+    }
+    add_lines(&mut finding.culprits, &site.created_by, Some(site), 1.0, captures.main_module.as_deref());
+}
+
 /// The `go` statement and the line at which they wait: the program's own first, and of two of the same owner the
 /// `go` statement.
 fn add_lines(

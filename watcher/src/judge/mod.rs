@@ -17,6 +17,7 @@ mod evidence;
 pub mod exhaustion;
 mod few;
 pub mod gaps;
+pub mod glance;
 pub mod goroutines;
 pub mod growth;
 pub mod heap;
@@ -452,6 +453,7 @@ pub fn judge_with(window: &Window, ladder: &Ladder, bounds: &Bounds, thresholds:
     ];
     let mut outcomes = outcomes.into_iter().flatten().collect();
     ladder.amend(&mut outcomes);
+    glance::amend(&mut outcomes, window, bounds, &glance::Settings::default());
     doubts::withhold(&mut outcomes, window, bounds);
     let mut judgement = attribute::weigh(outcomes, window, bounds);
     corroborate::corroborate(&mut judgement.findings, window.captures());

@@ -146,6 +146,11 @@ pub enum UndecidedWhy {
         /// Needed.
         need_seconds: f64,
     },
+    /// It was looked at once.
+    OneLook {
+        /// Ages were read and tell of no leak; else there is nothing that tells them.
+        dated: bool,
+    },
     /// It could not be read, whatever the reason; `unseen` has it.
     NotRead,
     /// It rises, but neither steadily nor long enough to be told from warm-up or load.

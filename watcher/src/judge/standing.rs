@@ -40,6 +40,8 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::WithoutStack { .. }
         | Evidence::ThreadStacks { .. }
         | Evidence::Since { .. } => false,
+        // A bounded set that is not yet full looks the same.
+        Evidence::OneByOne { .. } | Evidence::SameFile { .. } => false,
         // Two looks at what is in use: of which line it is, and not whether it stays.
         Evidence::SittingOn { .. } | Evidence::Allocated { .. } | Evidence::LargeObjects { .. } => false,
         // An endpoint names and confirms, it never decides alone.
@@ -52,6 +54,7 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::ClosedByCollector { .. }
         | Evidence::Mapped { .. }
         | Evidence::Lives { .. }
+        | Evidence::DeadAndHeld { .. }
         | Evidence::Retained { .. }
         | Evidence::Stayed { .. } => true,
     }

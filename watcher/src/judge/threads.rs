@@ -130,10 +130,31 @@ fn all_stay(captures: &Captures) -> bool {
     older + newer >= LEAST && newer * 2 >= older && older * 2 >= newer
 }
 
+/// Names the lines that hold threads now, whenever these came.
+pub(super) fn name_holders(finding: &mut Finding, captures: &Captures) {
+    if let Some(last) = captures.goroutines.last() {
+        name_lines(finding, captures, &growing(None, last));
+    }
+}
+
 fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
     let Some(last) = captures.goroutines.last() else { return };
     let first = captures.goroutines.ends().map(|(first, _)| first);
     let holders = growing(first, last);
+    name_lines(finding, captures, &holders);
+    if let Some(top) = holders.first().filter(|top| top.grown() >= LEAST / 2) {
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a count that rose")]
+        let threads = risen as u64;
+        finding
+            .evidence
+            .insert(0, Evidence::HoldingThreads { grown: top.grown(), threads, hold: top.hold() });
+        if first.is_some() && top.grown() as f64 >= 0.5 * risen {
+            finding.confidence = (finding.confidence + SURER).min(MAX_CONFIDENCE);
+        }
+    }
+}
+
+fn name_lines(finding: &mut Finding, captures: &Captures, holders: &[Holders<'_>]) {
     let all: u64 = holders.iter().map(Holders::grown).sum();
     let module = captures.main_module.as_deref();
     for place in holders.iter().take(MAX_PLACES) {
@@ -152,16 +173,6 @@ fn attribute(finding: &mut Finding, captures: &Captures, risen: f64) {
         }
         lines.dedup();
         finding.culprits.extend(lines.into_iter().map(|line| culprit::culprit(line, &stack, share)));
-    }
-    if let Some(top) = holders.first().filter(|top| top.grown() >= LEAST / 2) {
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a count that rose")]
-        let threads = risen as u64;
-        finding
-            .evidence
-            .insert(0, Evidence::HoldingThreads { grown: top.grown(), threads, hold: top.hold() });
-        if first.is_some() && top.grown() as f64 >= 0.5 * risen {
-            finding.confidence = (finding.confidence + SURER).min(MAX_CONFIDENCE);
-        }
     }
 }
 

@@ -83,6 +83,7 @@ mod tests {
             tid,
             parent_pid,
             start_ticks: 0,
+            last_run_nanos: None,
             name: String::new(),
             state,
             kernel_thread: false,

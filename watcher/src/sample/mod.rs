@@ -3,6 +3,7 @@
 //! One file per resource holds its type and, where it needs the system, how it is taken from `source`.
 //! [`sweep`] takes the samples of all targets of one beat.
 
+pub mod ages;
 pub mod anatomy;
 pub mod cgroup;
 pub mod children;
@@ -16,9 +17,11 @@ pub mod descriptors;
 mod details;
 pub mod doubts;
 mod extents;
+pub mod glance;
 pub mod go_code;
 pub mod goroutines;
 pub mod heap_sites;
+mod inode_clock;
 pub mod ledger;
 pub mod mapping_book;
 pub mod mapping_ledger;

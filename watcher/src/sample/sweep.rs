@@ -129,6 +129,11 @@ impl Sweeper {
         }
     }
 
+    /// The tables below `/proc`.
+    pub fn proc_tables(&mut self) -> &mut ProcTables {
+        &mut self.tables
+    }
+
     /// The Go runtimes of the targets.
     pub fn runtimes(&mut self) -> &mut Runtimes {
         &mut self.runtimes

@@ -15,7 +15,7 @@ pub mod proc;
 pub mod sockdiag;
 pub mod userns;
 
-use crate::descriptor::OpenDescriptor;
+use crate::descriptor::{DescriptorAge, OpenDescriptor};
 use crate::reading::Reading;
 use crate::task::Task;
 
@@ -30,6 +30,12 @@ pub trait KernelTables {
     /// Visits the open descriptors of the processes in `scope`. `Unsupported` or `Denied` where this route is not
     /// to be had; nothing was visited then. `Gone` where the one process left.
     fn descriptors(&mut self, scope: Scope, each: &mut dyn FnMut(OpenDescriptor)) -> Reading<()>;
+
+    /// Visits what tells the ages of the open descriptors of the processes in `scope`. `Unsupported` or `Denied` where
+    /// this route is not to be had; nothing was visited then.
+    fn descriptor_ages(&mut self, _scope: Scope, _each: &mut dyn FnMut(DescriptorAge)) -> Reading<()> {
+        Reading::Unsupported
+    }
 }
 
 /// Whose descriptors are visited.

@@ -1,6 +1,7 @@
 //! The captures of one process: the first, one between, and the newest of each kind. Never more.
 
 use crate::reading::Moment;
+use crate::sample::ages::Ages;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
 use crate::sample::doubts::Doubt;
@@ -24,6 +25,8 @@ pub struct Captures {
     pub goroutines: Run<GoroutineCapture>,
     /// What the heap holds, by stack.
     pub heap: Run<HeapCapture>,
+    /// How old what it holds is.
+    pub ages: Run<Ages>,
     /// Files in which it keeps data, as far as they are written.
     pub data_files: Run<DataFiles>,
     /// Descriptors, sockets among them, by the stack that opened them.
@@ -204,6 +207,7 @@ impl Captures {
         self.goroutines.move_on(now, reach, |it| it.at);
         self.heap.move_on(now, reach, |it| it.at);
         self.data_files.move_on(now, reach, |it| it.at);
+        self.ages.move_on(now, reach, |it| it.at);
     }
 
     /// When the newest capture of goroutines was taken.

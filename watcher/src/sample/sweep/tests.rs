@@ -45,6 +45,7 @@ fn task(pid: i32, tid: i32, start_ticks: u64) -> Task {
         tid,
         parent_pid: 1,
         start_ticks,
+        last_run_nanos: None,
         name: "x".to_owned(),
         state: ThreadState::Sleeping,
         kernel_thread: false,

@@ -1,15 +1,17 @@
 //! From the bytes of the kernel programs to the vocabulary; nothing beyond this file sees the bytes.
 
+mod age;
 mod descriptor;
 
 use crate::descriptor::OpenDescriptor;
 use crate::process::{ProcessId, printable};
 use crate::task::{Task, ThreadState};
+pub(super) use age::{JiffiesPerSecond, RawAge};
 use std::time::Duration;
 use watcher_ebpf::{
-    DESCRIPTOR, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_OF_THREAD, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX,
-    DescriptorRecord, EXEC, EXIT, Header, LifecycleRecord, Plain, TASK, TASK_HAS_MEMORY, TASK_KERNEL_THREAD,
-    TaskRecord,
+    AgeRecord, DESCRIPTOR, DESCRIPTOR_AGE, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_OF_THREAD,
+    DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord, EXEC, EXIT, Header, LifecycleRecord, Plain, TASK,
+    TASK_HAS_MEMORY, TASK_KERNEL_THREAD, TaskRecord,
 };
 
 /// One record, understood.
@@ -19,6 +21,11 @@ pub(super) enum Record {
     Descriptor {
         descriptor: OpenDescriptor,
         /// The thread that reported it, where the leader has let go of the table and every thread reports it.
+        reported_by: Option<i32>,
+    },
+    Age {
+        age: RawAge,
+        /// As of a descriptor.
         reported_by: Option<i32>,
     },
     Exec(Moment),
@@ -65,6 +72,7 @@ pub(super) fn decode(bytes: &[u8], tick: NanosPerTick) -> Result<(Record, usize)
         kind @ (DESCRIPTOR | DESCRIPTOR_NAMED | DESCRIPTOR_SOCKET | DESCRIPTOR_INET | DESCRIPTOR_UNIX) => {
             size_of::<DescriptorRecord>() + descriptor::tail_size(kind)
         }
+        DESCRIPTOR_AGE => size_of::<AgeRecord>(),
         EXEC | EXIT => size_of::<LifecycleRecord>(),
         kind => return Err(DecodeError::Kind { kind }),
     };
@@ -76,6 +84,13 @@ pub(super) fn decode(bytes: &[u8], tick: NanosPerTick) -> Result<(Record, usize)
         TASK => Record::Task(task(&read(bytes, 0)?, tick)),
         EXEC => Record::Exec(moment(&read(bytes, 0)?, tick)),
         EXIT => Record::Exit(moment(&read(bytes, 0)?, tick)),
+        DESCRIPTOR_AGE => {
+            let record: AgeRecord = read(bytes, 0)?;
+            Record::Age {
+                age: RawAge::decode(&record),
+                reported_by: (record.flags & DESCRIPTOR_OF_THREAD != 0).then_some(record.tid.cast_signed()),
+            }
+        }
         _ => {
             let record: DescriptorRecord = read(bytes, 0)?;
             Record::Descriptor {
@@ -94,6 +109,7 @@ fn task(record: &TaskRecord, tick: NanosPerTick) -> Task {
         tid: record.tid.cast_signed(),
         parent_pid: record.parent_tgid.cast_signed(),
         start_ticks: tick.ticks(record.start_ns),
+        last_run_nanos: (record.last_run_ns != 0).then_some(record.last_run_ns),
         name: printable(name),
         state: thread_state(record.state, record.exit_state),
         kernel_thread: record.flags & TASK_KERNEL_THREAD != 0,

@@ -192,6 +192,7 @@ impl Loading {
     fn tables(&mut self, ebpf: &Ebpf, kernel: &mut Kernel) {
         kernel.tasks = self.iterator(ebpf, ProbeName::Tasks, "tasks");
         kernel.descriptors = self.iterator(ebpf, ProbeName::Descriptors, "descriptors");
+        kernel.ages = self.iterator(ebpf, ProbeName::Ages, "descriptor_ages");
         let pid = std::process::id().cast_signed();
         let started = procfs::process::Process::myself().and_then(|me| me.stat()).map(|stat| stat.starttime);
         if let (Some(tasks), Ok(started)) = (&kernel.tasks, started) {
@@ -206,8 +207,9 @@ impl Loading {
             };
             if let Some(why) = mistake {
                 self.set(ProbeName::Tasks, Outcome::Refused { why: why.clone() });
+                self.set(ProbeName::Ages, Outcome::Refused { why: why.clone() });
                 self.set(ProbeName::Descriptors, Outcome::Refused { why });
-                (kernel.tasks, kernel.descriptors) = (None, None);
+                (kernel.tasks, kernel.descriptors, kernel.ages) = (None, None, None);
             }
         }
         let outcome = match &kernel.descriptors {
@@ -253,6 +255,7 @@ impl Loading {
 const PROGRAMS: &[(ProbeName, &str, Hook)] = &[
     (ProbeName::Tasks, "tasks", Hook::Iterator("task")),
     (ProbeName::Descriptors, "descriptors", Hook::Iterator("task_file")),
+    (ProbeName::Ages, "descriptor_ages", Hook::Iterator("task_file")),
     (ProbeName::Exec, "process_exec", Hook::TypedTracepoint("sched_process_exec")),
     (ProbeName::Exit, "process_exit", Hook::TypedTracepoint("sched_process_exit")),
     (ProbeName::Fentry, "try_fentry", Hook::TryEntry("fd_install")),

@@ -44,6 +44,7 @@ pub struct Kernel {
     probes: Vec<Probe>,
     tasks: Option<Table>,
     descriptors: Option<Table>,
+    ages: Option<Table>,
     /// The kernel can restrict a pass over descriptors to one process.
     one_process: bool,
     passes: Passes,
@@ -72,6 +73,7 @@ impl Kernel {
             probes: Vec::new(),
             tasks: None,
             descriptors: None,
+            ages: None,
             one_process: false,
             passes,
             tick,

@@ -31,11 +31,14 @@ impl Offset {
 }
 
 const TASKS: &[ProbeName] = &[ProbeName::Tasks];
-const DESCRIPTORS: &[ProbeName] = &[ProbeName::Descriptors];
-const TABLES: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Descriptors];
-const ALL: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Descriptors, ProbeName::Exec, ProbeName::Exit];
+const DESCRIPTORS: &[ProbeName] = &[ProbeName::Descriptors, ProbeName::Ages];
+const TABLES: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Descriptors, ProbeName::Ages];
+const ALL: &[ProbeName] =
+    &[ProbeName::Tasks, ProbeName::Descriptors, ProbeName::Ages, ProbeName::Exec, ProbeName::Exit];
 const TASKS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Tasks, ProbeName::Exec, ProbeName::Exit];
-const DESCRIPTORS_AND_LIFECYCLE: &[ProbeName] = &[ProbeName::Descriptors, ProbeName::Exec, ProbeName::Exit];
+const DESCRIPTORS_AND_LIFECYCLE: &[ProbeName] =
+    &[ProbeName::Descriptors, ProbeName::Ages, ProbeName::Exec, ProbeName::Exit];
+const AGES: &[ProbeName] = &[ProbeName::Ages];
 const EXIT: &[ProbeName] = &[ProbeName::Exit];
 /// Every ledger needs them.
 const LEDGERS: &[ProbeName] = &[
@@ -65,6 +68,7 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "TASK_GROUP_LEADER" DESCRIPTORS_AND_LIFECYCLE "task_struct"."group_leader";
     // Renamed in Linux 5.5.
     "TASK_START_BOOTTIME" TASKS_AND_LIFECYCLE "task_struct"."start_boottime", "task_struct"."real_start_time";
+    "TASK_LAST_RUN" NOBODY "task_struct"."sched_info"."last_arrival";
     // Renamed in Linux 5.14.
     "TASK_STATE" TASKS "task_struct"."__state", "task_struct"."state";
     "TASK_EXIT_STATE" TASKS "task_struct"."exit_state";
@@ -87,7 +91,16 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "MM_BREAK" MAPPINGS "mm_struct"."brk";
     "FILE_INODE" DESCRIPTORS "file"."f_inode";
     "FILE_DENTRY" DESCRIPTORS "file"."f_path"."dentry";
+    "FILE_POSITION" AGES "file"."f_pos";
+    "FILE_READ_TO" AGES "file"."f_ra"."prev_pos";
+    "FILE_FLAGS" AGES "file"."f_flags";
     "INODE_NUMBER" DESCRIPTORS "inode"."i_ino";
+    // Taken apart in Linux 6.11, renamed in 6.6.
+    "INODE_CHANGED_SECONDS" AGES "inode"."i_ctime_sec", "inode"."__i_ctime"."tv_sec", "inode"."i_ctime"."tv_sec";
+    "INODE_CHANGED_NANOS" AGES "inode"."i_ctime_nsec", "inode"."__i_ctime"."tv_nsec", "inode"."i_ctime"."tv_nsec";
+    // Renamed in 6.7.
+    "INODE_ACCESSED_SECONDS" AGES "inode"."i_atime_sec", "inode"."__i_atime"."tv_sec", "inode"."i_atime"."tv_sec";
+    "INODE_ACCESSED_NANOS" AGES "inode"."i_atime_nsec", "inode"."__i_atime"."tv_nsec", "inode"."i_atime"."tv_nsec";
     "INODE_MODE" DESCRIPTORS "inode"."i_mode";
     "INODE_SUPER_BLOCK" DESCRIPTORS "inode"."i_sb";
     "SUPER_BLOCK_MAGIC" DESCRIPTORS "super_block"."s_magic";
@@ -104,6 +117,16 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "SOCK_PEER_V6" NOBODY "sock"."__sk_common"."skc_v6_daddr";
     "SOCK_LOCAL_PORT" DESCRIPTORS "sock"."__sk_common"."skc_num";
     "SOCK_PEER_PORT" DESCRIPTORS "sock"."__sk_common"."skc_dport";
+    "INET_SOURCE_PORT" NOBODY "inet_sock"."inet_sport";
+    "TCP_SENT" NOBODY "tcp_sock"."lsndtime";
+    "TCP_RECEIVED" NOBODY "inet_connection_sock"."icsk_ack"."lrcvtime";
+    "TCP_ANSWERED" NOBODY "tcp_sock"."rcv_tstamp";
+    "TCP_DATA_RECEIVED" NOBODY "tcp_sock"."data_segs_in";
+    "TCP_DATA_SENT" NOBODY "tcp_sock"."data_segs_out";
+    // Absent before Linux 6.10, and from kernels without MPTCP.
+    "MPTCP_SENT" NOBODY "mptcp_sock"."last_data_sent";
+    "MPTCP_RECEIVED" NOBODY "mptcp_sock"."last_data_recv";
+    "MPTCP_ANSWERED" NOBODY "mptcp_sock"."last_ack_recv";
     "UNIX_PEER" NOBODY "unix_sock"."peer";
     "UNIX_ADDRESS" NOBODY "unix_sock"."addr";
     "UNIX_ADDRESS_LENGTH" NOBODY "unix_address"."len";

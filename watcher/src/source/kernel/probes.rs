@@ -87,6 +87,8 @@ pub enum ProbeName {
     Tasks,
     /// `iter/task_file`.
     Descriptors,
+    /// `iter/task_file` with what tells ages.
+    Ages,
     /// Iterators over one process only.
     OneProcess,
     /// `tp_btf/sched_process_exec`.
@@ -146,6 +148,13 @@ const ROWS: &[(ProbeName, &str, &str, &str)] = &[
         "descriptors and sockets of all processes in one pass",
         "Speed: descriptors are read through /proc link by link, and sockets of other network namespaces cost \
          a switch of namespace each.",
+        "Linux 5.11 or newer, and watcher in the host's pid namespace.",
+    ),
+    (
+        ProbeName::Ages,
+        "ages of descriptors and sockets in one pass",
+        "A first look at sockets and files cannot tell since when they are there: leaks of them show only while they \
+         are watched.",
         "Linux 5.11 or newer, and watcher in the host's pid namespace.",
     ),
     (

@@ -1,11 +1,11 @@
 //! Passes over the kernel's own tables, read off the iterators.
 
-use super::decode::{DecodeError, NanosPerTick, Record, decode};
+use super::decode::{DecodeError, JiffiesPerSecond, NanosPerTick, Record, decode};
 use super::iterator::Table;
 use super::{Kernel, probes::ProbeName};
-use crate::descriptor::OpenDescriptor;
+use crate::descriptor::{DescriptorAge, OpenDescriptor};
 use crate::reading::Reading;
-use crate::source::{KernelTables, Scope};
+use crate::source::{KernelTables, Scope, clock};
 use crate::task::Task;
 use std::collections::HashMap;
 use std::fs::File;
@@ -59,6 +59,30 @@ impl KernelTables for Kernel {
             (Some(pid), Ok(())) if !visited => self.without_descriptors(pid),
             (_, pass) => finish("descriptors", pass),
         }
+    }
+
+    fn descriptor_ages(&mut self, scope: Scope, each: &mut dyn FnMut(DescriptorAge)) -> Reading<()> {
+        let Some(ages) = &self.ages else { return self.without(ProbeName::Ages) };
+        let (file, wanted) = match scope {
+            Scope::AllProcesses => (ages.open(), None),
+            Scope::Process(pid) if self.one_process => (ages.open_for(pid), Some(pid)),
+            Scope::Process(pid) => (ages.open(), Some(pid)),
+        };
+        let mut reporters = Reporters::default();
+        let mut pace = None;
+        let pass = file.and_then(|file| {
+            self.passes.read(file, &mut |record| {
+                if let Record::Age { age, reported_by } = record
+                    && wanted.is_none_or(|pid| pid == age.pid())
+                    && reporters.accept(age.pid(), reported_by)
+                {
+                    let pace = *pace
+                        .get_or_insert_with(|| JiffiesPerSecond::of(age.now_jiffies(), clock::monotonic()));
+                    each(age.in_seconds(pace));
+                }
+            })
+        });
+        finish("ages", pass)
     }
 }
 

@@ -6,8 +6,8 @@ use super::file::{
 };
 use super::program::{self, CgroupPath, ExePath};
 use super::{
-    Crowds, FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WatchCount, WritableFile, crowds,
-    descriptors, maps, smaps, stat, status, written,
+    Crowds, DescriptorLink, FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WatchCount,
+    WritableFile, crowds, descriptors, links, maps, smaps, stat, status, written,
 };
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
@@ -98,6 +98,13 @@ impl ProcessDir {
     /// Begins to count the watches of the inotify descriptor with this number. Needs ptrace access.
     pub fn inotify_watches(&self, fd: i32) -> Reading<WatchCount> {
         WatchCount::open(&self.dir, fd).into()
+    }
+
+    /// Where these descriptors lead, and since when the kernel has their links.
+    ///
+    /// Needs ptrace access; about 10 µs each.
+    pub fn links(&self, fds: &[i32]) -> Reading<Vec<DescriptorLink>> {
+        links::read(&self.dir, fds).into()
     }
 
     /// Ordinary files that are open for writing, with how far each is written; of the first 4,096 descriptors.

@@ -12,6 +12,7 @@ mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod links;
 mod maps;
 mod overlap;
 mod program;
@@ -25,6 +26,7 @@ pub use crowds::Crowds;
 pub use directory::ProcessDir;
 pub use fdinfo::WatchCount;
 pub use identity::FileIdentity;
+pub use links::DescriptorLink;
 pub use maps::Mapping;
 pub use program::{CgroupPath, ExePath};
 pub use smaps::MappingUse;

@@ -34,6 +34,7 @@ impl Stat {
             tid,
             parent_pid: self.parent_pid,
             start_ticks: self.start_ticks,
+            last_run_nanos: None,
             name: self.name,
             state: self.state,
             kernel_thread: self.kernel_thread,

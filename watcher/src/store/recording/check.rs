@@ -3,6 +3,7 @@
 
 use super::Captured;
 use crate::sample::Sample;
+use crate::sample::ages::{Ages, MAX_COHORTS, MAX_MEMBERS as MAX_AGES};
 use crate::sample::anatomy::Anatomy;
 use crate::sample::code::{Frame, MAX_FRAMES};
 use crate::sample::goroutines::{GoroutineCapture, MAX_MEMBERS, MAX_SITES};
@@ -77,6 +78,7 @@ pub fn captured(captured: &Captured<'_>) -> Result<(), &'static str> {
                 sites.iter().map(|site| (&*site.stack, site.bytes.max(site.objects).max(site.object_bytes))),
             )
         }
+        Captured::Ages(it) => ages(it),
         Captured::DataFiles(it) => {
             if it.files.len() > MAX_DATA_FILES {
                 return Err("a capture with more files than are looked at");
@@ -134,6 +136,23 @@ pub fn about(
     let times = pulls.iter().flat_map(|pull| [Some(pull.took), pull.target_cpu]);
     number(times.flatten().map(|time: Duration| time.as_secs()))
 }
+
+fn ages(ages: &Ages) -> Result<(), &'static str> {
+    let cohorts = &ages.cohorts;
+    if cohorts.len() > MAX_COHORTS || cohorts.iter().any(|cohort| cohort.members.len() > MAX_AGES) {
+        return Err("a capture with more ages than are kept");
+    }
+    let seconds = cohorts.iter().flat_map(|cohort| &cohort.members).flat_map(|member| {
+        [member.age_seconds, member.idle_seconds, member.dead_seconds, Some(member.error_seconds)]
+    });
+    if seconds.flatten().chain([ages.process_seconds]).any(|it| !(0.0..=MOST_SECONDS).contains(&it)) {
+        return Err("a capture with an age that nothing has");
+    }
+    number(cohorts.iter().flat_map(|cohort| [cohort.count, cohort.dated, cohort.peers, cohort.never_used]))
+}
+
+/// Longer than any machine runs, in seconds.
+const MOST_SECONDS: f64 = 1e10;
 
 fn goroutines(capture: &GoroutineCapture) -> Result<(), &'static str> {
     // Members are looked up at their sites.

@@ -3,6 +3,7 @@
 use super::{CaptureKind, Captured, Entry};
 use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
+use crate::sample::ages::Ages;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
 use crate::sample::doubts::Doubt;
@@ -95,6 +96,7 @@ impl Written {
         let mut new = New { written: &mut self.captures, anew: Vec::new(), captured: Vec::new() };
         new.of(CaptureKind::Goroutines, &captures.goroutines, |it| Captured::Goroutines(Cow::Borrowed(it)));
         new.of(CaptureKind::Heap, &captures.heap, |it| Captured::Heap(Cow::Borrowed(it)));
+        new.of(CaptureKind::Ages, &captures.ages, |it| Captured::Ages(Cow::Borrowed(it)));
         new.of(CaptureKind::DataFiles, &captures.data_files, |it| Captured::DataFiles(Cow::Borrowed(it)));
         new.of(CaptureKind::Descriptors, &captures.descriptors, |it| {
             Captured::Descriptors(Cow::Borrowed(it))
@@ -184,6 +186,12 @@ impl Taken for GoroutineCapture {
 }
 
 impl Taken for HeapCapture {
+    fn at(&self) -> Moment {
+        self.at
+    }
+}
+
+impl Taken for Ages {
     fn at(&self) -> Moment {
         self.at
     }

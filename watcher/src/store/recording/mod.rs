@@ -22,6 +22,7 @@ pub use writer::{Writer, WriterError};
 use crate::process::{ProcessId, Target};
 use crate::reading::Moment;
 use crate::sample::Sample;
+use crate::sample::ages::Ages;
 use crate::sample::anatomy::Anatomy;
 use crate::sample::data_files::DataFiles;
 use crate::sample::doubts::Doubt;
@@ -165,6 +166,8 @@ pub enum Captured<'a> {
     Goroutines(Cow<'a, GoroutineCapture>),
     /// What the heap holds.
     Heap(Cow<'a, HeapCapture>),
+    /// How old what it holds is.
+    Ages(Cow<'a, Ages>),
     /// Files in which it keeps data.
     DataFiles(Cow<'a, DataFiles>),
     /// Who opened what is open.
@@ -193,6 +196,8 @@ pub enum CaptureKind {
     Goroutines,
     /// [`Captured::Heap`].
     Heap,
+    /// [`Captured::Ages`].
+    Ages,
     /// [`Captured::DataFiles`].
     DataFiles,
     /// [`Captured::Descriptors`].

@@ -4,6 +4,7 @@ use super::{CaptureKind, Captured, Entry, Header, HostUse, check};
 use crate::process::{ProcessId, Target};
 use crate::reading::{Moment, Reading, Stamped};
 use crate::sample::Sample;
+use crate::sample::ages::Ages;
 use crate::sample::data_files::DataFiles;
 use crate::sample::goroutines::GoroutineCapture;
 use crate::sample::heap_sites::HeapCapture;
@@ -280,6 +281,7 @@ impl Played {
         match what {
             Captured::Goroutines(it) => captures.goroutines.push(it.into_owned()),
             Captured::Heap(it) => captures.heap.push(it.into_owned()),
+            Captured::Ages(it) => captures.ages.push(it.into_owned()),
             Captured::DataFiles(it) => captures.data_files.push(it.into_owned()),
             Captured::Descriptors(it) => captures.descriptors.push(it.into_owned()),
             Captured::Mappings(it) => captures.mappings.push(it.into_owned()),
@@ -300,6 +302,7 @@ impl Played {
         match kind {
             CaptureKind::Goroutines => captures.goroutines = Run::default(),
             CaptureKind::Heap => captures.heap = Run::default(),
+            CaptureKind::Ages => captures.ages = Run::default(),
             CaptureKind::DataFiles => captures.data_files = Run::default(),
             CaptureKind::Descriptors => captures.descriptors = Run::default(),
             CaptureKind::Mappings => captures.mappings = Run::default(),
@@ -318,6 +321,7 @@ impl Played {
 struct Shelves {
     goroutines: Shelf<GoroutineCapture>,
     heap: Shelf<HeapCapture>,
+    ages: Shelf<Ages>,
     data_files: Shelf<DataFiles>,
     descriptors: Shelf<Ledger<Descriptors>>,
     mappings: Shelf<Ledger<Mappings>>,
@@ -334,6 +338,7 @@ impl Shelves {
         match what {
             Captured::Goroutines(it) => self.goroutines.put(it.at, it.into_owned(), bytes),
             Captured::Heap(it) => self.heap.put(it.at, it.into_owned(), bytes),
+            Captured::Ages(it) => self.ages.put(it.at, it.into_owned(), bytes),
             Captured::DataFiles(it) => self.data_files.put(it.at, it.into_owned(), bytes),
             Captured::Descriptors(it) => self.descriptors.put(it.at, it.into_owned(), bytes),
             Captured::Mappings(it) => self.mappings.put(it.at, it.into_owned(), bytes),
@@ -353,6 +358,7 @@ impl Shelves {
         match kind {
             CaptureKind::Goroutines => self.goroutines.clear(),
             CaptureKind::Heap => self.heap.clear(),
+            CaptureKind::Ages => self.ages.clear(),
             CaptureKind::DataFiles => self.data_files.clear(),
             CaptureKind::Descriptors => self.descriptors.clear(),
             CaptureKind::Mappings => self.mappings.clear(),
@@ -368,6 +374,7 @@ impl Shelves {
     fn choose(&self, captures: &mut Captures) {
         captures.goroutines = self.goroutines.chosen();
         captures.heap = self.heap.chosen();
+        captures.ages = self.ages.chosen();
         captures.data_files = self.data_files.chosen();
         captures.descriptors = self.descriptors.chosen();
         captures.mappings = self.mappings.chosen();

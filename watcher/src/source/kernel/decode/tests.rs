@@ -4,8 +4,9 @@ use expect_test::expect;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use watcher_ebpf::{
-    COMM_BYTES, DESCRIPTOR, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_OF_THREAD, DESCRIPTOR_SOCKET,
-    DESCRIPTOR_UNIX, EXEC, EXIT, TASK, TASK_HAS_MEMORY, TASK_KERNEL_THREAD,
+    AGE_OF_MPTCP, AGE_OF_PIPE, AGE_OF_TCP, AGE_UNTOUCHED, COMM_BYTES, DESCRIPTOR, DESCRIPTOR_AGE,
+    DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_OF_THREAD, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, EXEC, EXIT,
+    TASK, TASK_HAS_MEMORY, TASK_KERNEL_THREAD,
 };
 
 const TICK: NanosPerTick = NanosPerTick(10_000_000);
@@ -48,7 +49,7 @@ impl Bytes {
 }
 
 fn task(flags: u32, state: u32, exit_state: u32, comm: &[u8]) -> Vec<u8> {
-    let ids = Bytes::default().u32(70).u32(71).u32(1).u32(flags).u64(123_456_789_012);
+    let ids = Bytes::default().u32(70).u32(71).u32(1).u32(flags).u64(123_456_789_012).u64(77);
     ids.u32(state).u32(exit_state).u32(42).u32(0).text(comm, COMM_BYTES).record(TASK)
 }
 
@@ -99,9 +100,9 @@ fn lines(records: &[Vec<u8>]) -> String {
 fn tasks_and_moments() {
     let moment = |kind| Bytes::default().u32(70).u32(0).u64(30_000_000).u64(40_000_001).record(kind);
     expect![[r#"
-        Task(Task { pid: 70, tid: 71, parent_pid: 1, start_ticks: 12345, name: "server", state: Sleeping, kernel_thread: false, mappings: Some(42) })
-        Task(Task { pid: 70, tid: 71, parent_pid: 1, start_ticks: 12345, name: "kworker/0:1\\n", state: Other, kernel_thread: true, mappings: None })
-        Task(Task { pid: 70, tid: 71, parent_pid: 1, start_ticks: 12345, name: "sixteen bytes...", state: Dead, kernel_thread: false, mappings: None })
+        Task(Task { pid: 70, tid: 71, parent_pid: 1, start_ticks: 12345, last_run_nanos: Some(77), name: "server", state: Sleeping, kernel_thread: false, mappings: Some(42) })
+        Task(Task { pid: 70, tid: 71, parent_pid: 1, start_ticks: 12345, last_run_nanos: Some(77), name: "kworker/0:1\\n", state: Other, kernel_thread: true, mappings: None })
+        Task(Task { pid: 70, tid: 71, parent_pid: 1, start_ticks: 12345, last_run_nanos: Some(77), name: "sixteen bytes...", state: Dead, kernel_thread: false, mappings: None })
         Exec(Moment { process: ProcessId { pid: 70, start_ticks: 3 }, at: 40.000001ms })
         Exit(Moment { process: ProcessId { pid: 70, start_ticks: 3 }, at: 40.000001ms })
     "#]].assert_eq(&lines(&[
@@ -247,9 +248,51 @@ proptest! {
 
     #[test]
     fn no_content_makes_it_panic(content in prop::collection::vec(any::<u8>(), 164)) {
-        for (kind, size) in [(TASK, 64), (DESCRIPTOR_UNIX, 164), (DESCRIPTOR_INET, 88), (DESCRIPTOR_NAMED, 72)] {
+        for (kind, size) in [
+            (TASK, 72),
+            (DESCRIPTOR_UNIX, 164),
+            (DESCRIPTOR_INET, 88),
+            (DESCRIPTOR_NAMED, 72),
+            (DESCRIPTOR_AGE, 88),
+        ] {
             let record = Bytes(content[8..size].to_vec()).record(kind);
             prop_assert!(decode(&record, TICK).is_ok());
         }
     }
+}
+
+#[test]
+fn what_tells_ages() {
+    let age = |flags: u32| {
+        let bytes = Bytes::default().u32(70).u32(71).u32(9).u32(flags).u64(5000).u64(1_500_000_000).u64(0);
+        bytes
+            .u64(u64::MAX)
+            .u32(2)
+            .u32(1_000)
+            .u32(750)
+            .u32(500)
+            .u32(900)
+            .u32(1)
+            .u32(0)
+            .u32(0)
+            .record(DESCRIPTOR_AGE)
+    };
+    let decoded = |flags, per_second: f64| {
+        let (Record::Age { age, reported_by }, _) = decode(&age(flags), TICK).unwrap() else {
+            panic!("no age")
+        };
+        assert_eq!(reported_by, (flags & DESCRIPTOR_OF_THREAD != 0).then_some(71));
+        // 1,000 jiffies after the clock's beginning, five minutes before its overflow.
+        let now = std::time::Duration::from_secs_f64(300.0 + 1_000.0 / per_second);
+        let seen = age.in_seconds(super::JiffiesPerSecond::of(age.now_jiffies(), now));
+        let seen_tcp = seen.tcp.map(|tcp| (tcp.idle(), tcp.carried_data));
+        (seen.pid, seen.fd, seen.is_pipe, seen.untouched, seen.never_used, seen_tcp)
+    };
+    let second = std::time::Duration::from_secs(1);
+    assert_eq!(decoded(AGE_OF_TCP, 250.0), (70, 9, false, false, true, Some((second, Some(true)))));
+    assert_eq!(
+        decoded(AGE_OF_MPTCP | AGE_UNTOUCHED, 250.0),
+        (70, 9, false, true, true, Some((second, None)))
+    );
+    assert_eq!(decoded(AGE_OF_PIPE | DESCRIPTOR_OF_THREAD, 250.0), (70, 9, true, false, true, None));
 }
