@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
     births, churn, descriptor_ledger, detection, fixtures, healthy, heap, heap_leaks, innocents, leaks,
-    ledger, limits, mapping_ledger, modules, pulls, retention, strange, views, waiting,
+    ledger, levels, limits, mapping_ledger, modules, pulls, retention, strange, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -31,7 +31,8 @@ fn main() -> io::Result<()> {
         .chain(heap_leaks::builds());
     let churn = newest.into_iter().flat_map(churn::builds);
     let limits = newest.into_iter().flat_map(limits::builds);
-    let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(churn);
+    let levels = newest.into_iter().flat_map(levels::builds);
+    let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(levels).chain(churn);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds()).chain(innocents::builds());
     let of_all = of_all.chain(descriptor_ledger::builds()).chain(mapping_ledger::builds());

@@ -17,6 +17,7 @@ pub mod innocents;
 pub mod kernel;
 pub mod leaks;
 pub mod ledger;
+pub mod levels;
 pub mod limits;
 pub mod mapped;
 pub mod mapping_ledger;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Case> {
         detection::cases(),
         entrances::cases(),
         leaks::cases(),
+        levels::cases(),
         limits::cases(),
         mapped::cases(),
         mapping_ledger::cases(),
