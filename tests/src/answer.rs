@@ -46,6 +46,8 @@ pub struct Diagnosis {
     pub samples: u64,
     /// `leak`, `healthy` or `inconclusive`.
     pub verdict: String,
+    /// The verdict in one sentence.
+    pub headline: String,
     /// What leaks.
     pub findings: Vec<Finding>,
     /// What may leak, and is not proven to; empty for agents that do not say it.

@@ -18,6 +18,7 @@ pub mod innocents;
 pub mod kernel;
 pub mod leaks;
 pub mod ledger;
+pub mod levels;
 pub mod limits;
 pub mod lines;
 pub mod mapped;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Case> {
         detection::cases(),
         entrances::cases(),
         leaks::cases(),
+        levels::cases(),
         limits::cases(),
         lines::cases(),
         mapped::cases(),
