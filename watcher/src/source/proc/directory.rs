@@ -107,13 +107,6 @@ impl ProcessDir {
         WatchCount::open(&self.dir, fd).into()
     }
 
-    /// Where these descriptors lead, and since when the kernel has their links.
-    ///
-    /// Needs ptrace access; about 10 µs each.
-    pub fn links(&self, fds: &[i32]) -> Reading<Vec<DescriptorLink>> {
-        links::read(&self.dir, fds).into()
-    }
-
     /// Ordinary files that are open for writing, with how far each is written; of the first 4,096 descriptors.
     ///
     /// Needs ptrace access.
