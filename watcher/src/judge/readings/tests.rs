@@ -1,3 +1,4 @@
+#![expect(clippy::cast_sign_loss, reason = "seconds of a window")]
 use super::Reading;
 use crate::judge::simulation::{Beat, Dice, window_of};
 use crate::judge::survivors::world::{LOG, NEVER, READ, Thing, alive_at, files, ledger, thing};
@@ -34,7 +35,7 @@ fn leaking(per_second: f64, busy: bool, with_ledger: bool, seconds: f64, seed: u
         }
     }
     let mut window = window_of(seconds, (seconds / 90.0).max(1.0), |second, beat: &mut Beat| {
-        beat.files += alive_at(&things, second)
+        beat.files += alive_at(&things, second);
     });
     for part in [0.0, 0.5, 1.0].iter().filter(|_| with_ledger) {
         window.captures_mut().descriptors.push(ledger(part * seconds, &things, files));

@@ -1,5 +1,7 @@
 //! Heaps that gain a KiB a second, and programs that only rest.
 
+#![expect(clippy::cast_sign_loss, reason = "seconds of a window")]
+
 use crate::golang::runtime::HeapCounters;
 use crate::judge::simulation::{Beat, window_of};
 use crate::judge::{Bounds, Judgement, Kind, Thresholds, UndecidedWhy, Verdict, judge};
