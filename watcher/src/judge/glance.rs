@@ -144,7 +144,7 @@ fn reason(cohort: &Cohort, ages: &Ages, first: Option<&Ages>, settings: &Setting
                 count: shape.count,
                 since: ages.at.wall.checked_sub(Duration::from_secs_f64(shape.oldest_seconds))?,
                 seconds: shape.oldest_seconds,
-                each_seconds: shape.oldest_seconds / shape.moments.max(1) as f64,
+                each_seconds: shape.each_seconds,
                 unused: shape.use_share.map(|_| true),
             },
             false,
@@ -159,7 +159,13 @@ fn reason(cohort: &Cohort, ages: &Ages, first: Option<&Ages>, settings: &Setting
     let shape = match shape.course {
         Course::SameFile => {
             let moments = usize::try_from(cohort.count).unwrap_or(usize::MAX);
-            Shape { moments, oldest_seconds: ages.process_seconds, goes_on: true, ..shape }
+            Shape {
+                moments,
+                oldest_seconds: ages.process_seconds,
+                each_seconds: ages.process_seconds / moments.max(1) as f64,
+                goes_on: true,
+                ..shape
+            }
         }
         _ => shape,
     };
@@ -202,7 +208,7 @@ fn of_goroutines(window: &Window, bounds: &Bounds, settings: &Settings) -> Optio
         count: shape.count,
         since: capture.at.wall.checked_sub(Duration::from_secs_f64(shape.oldest_seconds))?,
         seconds: shape.oldest_seconds,
-        each_seconds: shape.oldest_seconds / shape.moments.max(1) as f64,
+        each_seconds: shape.each_seconds,
         unused: Some(true),
     };
     let mut finding = finding(Kind::Goroutine, &shape, evidence);
@@ -221,7 +227,7 @@ fn of_goroutines(window: &Window, bounds: &Bounds, settings: &Settings) -> Optio
 
 /// A window in which enough more should come.
 fn need_seconds(shape: &Shape) -> f64 {
-    (DECIDED_BY * shape.oldest_seconds / shape.moments.max(1) as f64).max(LEAST_NEED_SECONDS)
+    (DECIDED_BY * shape.each_seconds).max(LEAST_NEED_SECONDS)
 }
 
 fn finding(kind: Kind, shape: &Shape, evidence: Evidence) -> Finding {

@@ -45,6 +45,8 @@ const IN_ORDER: f64 = 0.95;
 /// What came within this part of the oldest age came at one moment.
 const MOMENT: f64 = 1.0 / 200.0;
 const LEAST_MOMENT_SECONDS: f64 = 0.05;
+/// What is closer together than this part of the mean distance came in a batch.
+const BATCH: f64 = 0.1;
 /// So many descriptors of one file nobody needs,
 const LEAST_OF_ONE_FILE: u64 = 24;
 /// ... of which so many were never read.
@@ -63,6 +65,8 @@ pub struct Shape {
     pub moments: usize,
     /// Age of the oldest, in seconds.
     pub oldest_seconds: f64,
+    /// Seconds from one to the next, or from batch to batch.
+    pub each_seconds: f64,
     /// They go on coming.
     pub goes_on: bool,
     /// The part of its life after which a thing was used last: the median; `None` where that is not known.
@@ -122,6 +126,7 @@ pub fn shape(cohort: &Cohort, process_seconds: f64, settings: &Settings) -> Shap
         count: scaled(ages.len(), cohort),
         moments,
         oldest_seconds: oldest,
+        each_seconds: each_seconds(&known, cohort),
         goes_on,
         use_share: use_share(&known, process_seconds),
     };
@@ -138,20 +143,22 @@ pub fn shape(cohort: &Cohort, process_seconds: f64, settings: &Settings) -> Shap
             ..shape
         };
     }
-    if is_one_file(cohort) {
-        shape.count = cohort.count;
-    }
     let is_dated = cohort.dated >= LEAST_MEMBERS as u64 && cohort.dated * 2 >= cohort.count;
     shape.course = if cohort.count < LEAST_MEMBERS as u64 {
         Course::Few
     } else if !is_dated {
-        if is_one_file(cohort) { Course::SameFile } else { Course::Undated }
+        Course::Undated
     } else if moments < LEAST_MEMBERS || oldest < settings.least_seconds {
         let together = same_birth(&ages, process_seconds) >= SAME_BIRTH;
         if together { Course::SameBirth } else { Course::Few }
     } else {
         course(cohort, &known, &shape, process_seconds)
     };
+    // What dates files is who looked at their links, and when.
+    if is_one_file(cohort) && shape.course != Course::Leaks {
+        shape.course = Course::SameFile;
+        shape.count = cohort.count;
+    }
     shape
 }
 
@@ -225,6 +232,16 @@ fn moments(known: &[(f64, &Member)]) -> usize {
         }
     }
     moments
+}
+
+/// Seconds from one coming to the next: of single things, or of batches.
+fn each_seconds(known: &[(f64, &Member)], cohort: &Cohort) -> f64 {
+    let Some((oldest, _)) = known.first() else { return 0.0 };
+    let width = (BATCH * oldest / known.len() as f64).max(LEAST_MOMENT_SECONDS);
+    let apart = known.windows(2).filter(|pair| matches!(pair, [a, b] if a.0 - b.0 > width)).count() + 1;
+    // Thinning out leaves of each batch some, and of single things every so many-th.
+    let comings = if apart * 2 < known.len() { apart as u64 } else { scaled(apart, cohort) };
+    oldest / comings.max(1) as f64
 }
 
 /// The largest distance between the share that has come and the share of time that has passed; 0 to 1. Ages are

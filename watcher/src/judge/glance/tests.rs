@@ -361,6 +361,11 @@ fn files_without_an_age_are_told_by_repetition() {
     assert_eq!(course(&files(38, 38)), Course::SameFile);
     assert_eq!(course(&files(38, 30)), Course::Undated, "a pool that reads");
     assert_eq!(course(&files(12, 12)), Course::Undated, "a few");
+    // Somebody looked at their links now and then, which dates nothing.
+    let looked_at =
+        (0..200_u32).map(|number| member(number.into(), if number < 70 { 900.0 } else { 3.0 }, None));
+    let looked_at = Cohort { never_used: 200, ..cohort(group("/etc/hosts"), looked_at.collect()) };
+    assert_eq!(course(&looked_at), Course::SameFile);
     // Where something lists them, links tell more.
     let dated = cohort(group("/etc/hosts"), one_by_one(20.0, None, &mut Dice(4)));
     assert_eq!(course(&dated), Course::Leaks);
@@ -380,4 +385,17 @@ fn pipes_that_serve_connections_follow_them() {
         outcomes.len()
     };
     assert_eq!((suspected(vec![pipes()]), suspected(vec![pipes(), used()])), (1, 0));
+}
+
+#[test]
+fn the_pace_is_that_of_single_things_or_of_batches() {
+    let pace = |members| shape(&cohort(Group::Threads, members), LIFE, &Settings::default()).each_seconds;
+    for each in [60.0, 2.0, 0.5] {
+        let found = pace(one_by_one(each, None, &mut Dice(2)));
+        assert!((0.8 * each..1.3 * each).contains(&found), "each {each} s: {found}");
+    }
+    let batches = (1..63).flat_map(|batch| {
+        (0..50).map(move |index| member(index, LIFE - 20.0 * f64::from(batch) + 0.001 * index as f64, None))
+    });
+    assert!((19.0..21.0).contains(&pace(batches.collect())));
 }
