@@ -20,6 +20,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     }) else {
         return vec![Outcome::of(Kind::Mapping, by_number(course, &series, window), |_| {})];
     };
+    let book = book.of_pieces();
     let of_threads = stacks_of_new_threads(window);
     if of_threads >= LEAST_COUNT && of_threads > book.kept() {
         let evidence = Evidence::ThreadStacks { count: of_threads, seconds: book.seconds() };
@@ -30,9 +31,18 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         steady @ Course::Steady(_) => steady,
         other => book.decide(other),
     };
-    // The runtime's own mappings come and go beside these: of the number only that it rose is asked.
+    // What C's allocator asks for are pieces of its heap, which is told by bytes; and of the number, which the runtime
+    // moves too, it is asked that it rose by as many.
     let risen = series.values.first().zip(series.values.last()).map_or(0.0, |(first, last)| last - first);
-    let suspected = book.suspects(Kind::Mapping, &course, captures, |_| None).filter(|_| risen > 0.0);
+    let own = Book::open(window, &captures.mappings, LEAST_COUNT, |site| {
+        let is_of_allocator = site.what.is_native && site.what.file_bytes == 0;
+        (!site.what.is_runtime && !site.what.is_thread_stack && !is_of_allocator).then_some(site.outstanding)
+    });
+    let suspected = own.and_then(|own| own.suspects(Kind::Mapping, &course, captures, |_| None));
+    let suspected = suspected.filter(|outcome| match outcome {
+        Outcome::Suspected(one) => 2.0 * risen >= one.finding.rate.per_second * book.seconds(),
+        _ => false,
+    });
     vec![
         suspected.unwrap_or_else(|| {
             Outcome::of(Kind::Mapping, course, |finding| book.describe(finding, captures))

@@ -104,6 +104,8 @@ pub(super) struct Book<'a, T> {
     tail: Option<Tail>,
     /// It covers enough to say that something is kept, whatever the totals say.
     accuses: bool,
+    /// Its things are pieces of others, that the kernel joins and parts: a few of them say nothing.
+    is_of_pieces: bool,
 }
 
 /// What all stacks together say.
@@ -161,7 +163,22 @@ impl<'a, T> Book<'a, T> {
         let is_fresh = age <= STALE * watched;
         let is_judge = watched >= COVERS * window.seconds() && is_fresh;
         let accuses = is_judge || (watched >= COVERS_SECONDS && is_fresh);
-        Some(Book { ledger, sources, middle_at, gone_of_before, least, is_judge, tail: None, accuses })
+        Some(Book {
+            ledger,
+            sources,
+            middle_at,
+            gone_of_before,
+            least,
+            is_judge,
+            tail: None,
+            accuses,
+            is_of_pieces: false,
+        })
+    }
+
+    /// The same of things that are pieces of others, such as mappings.
+    pub fn of_pieces(self) -> Self {
+        Book { is_of_pieces: true, ..self }
     }
 
     /// The same beside a total that began to rise while it was watched.
@@ -222,7 +239,7 @@ impl<'a, T> Book<'a, T> {
             return Word::Silent;
         }
         // A few that came of late and have not gone neither come and go nor fill anything.
-        if self.recent_few() >= FEW {
+        if !self.is_of_pieces && self.recent_few() >= FEW {
             return Word::Silent;
         }
         let stays = |source: &&Source<'a, T>| {

@@ -108,7 +108,9 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
             _ => others.iter().for_each(|other| page.paragraph(also(other), &beside(other))),
         }
     }
-    for one in &diagnosis.suspected {
+    // Where a leak fills the screen, what may leak besides stands in the JSON.
+    let beside_it = if detail == Detail::Least && !diagnosis.findings.is_empty() { 0 } else { usize::MAX };
+    for one in diagnosis.suspected.iter().take(beside_it) {
         page.paragraph("Suspected", &suspected(one, diagnosis.need_seconds));
     }
     page.labelled_once("Level", levels(diagnosis, detail).iter().map(String::as_str));
@@ -119,7 +121,8 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     let is_least = detail == Detail::Least && diagnosis.verdict == Verdict::Leak;
     if !is_least {
         page.paragraph("Ruled out", &ruled_out(diagnosis));
-        page.paragraph("Unnoticed", diagnosis.unnoticed.as_deref().unwrap_or_default());
+        let unnoticed = diagnosis.unnoticed.as_deref().filter(|_| diagnosis.findings.is_empty());
+        page.paragraph("Unnoticed", unnoticed.unwrap_or_default());
     }
     if let Some(memory) = &diagnosis.memory {
         page.paragraph("Memory", &balance(memory, if is_least { LARGEST_PARTS } else { usize::MAX }));

@@ -36,8 +36,6 @@ fn a_leak_fits_on_a_screen() {
                          time, by 120 to 138. 100 % of the growth is in CLOSE_WAIT, where there are 540 now.
             Level        549 of 65,536 descriptors, 1 %.
             Ruled out    descriptors 5; threads 8; unreaped children 0; mappings 60; anonymous memory 40 MiB
-            Unnoticed    slower leaks than these would not show in 45 s: descriptors, threads, mappings 240 an
-                         hour; unreaped children 160 an hour; memory outside it 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         The other end has closed these and the program has not. Look for response bodies or
                          connections that are not closed on every path: resp.Body.Close(), rows.Close(),
@@ -80,7 +78,6 @@ fn a_cause_and_what_follows() {
             Undecided    Anonymous memory grows by 1 MiB per second; how much of it is live heap, garbage, freed
                          memory not yet returned, or C memory is not read.
             Ruled out    sockets 3; threads 8; mappings 60
-            Unnoticed    slower leaks than these would not show in 45 s: sockets, threads, mappings 240 an hour
             Memory       95 MiB resident; mapped files 10 MiB; not looked into 85 MiB
             Next         Look for exec.Cmd.Start, os.StartProcess or a raw fork without Wait on every path; an
                          exited child keeps its pid until it is waited for.
@@ -190,8 +187,6 @@ fn a_leak_that_has_nearly_filled_its_limit_says_so_at_the_head() {
             Level        64,000 of 65,530 memory mappings, 98 %.
                          61,804 of 65,536 descriptors, 94 %: 61,800 of type file.
             Ruled out    sockets 3; threads 8; unreaped children 0; mappings 64,000; anonymous memory 40 MiB
-            Unnoticed    slower leaks than these would not show in 45 s: sockets, threads, mappings 240 an hour;
-                         unreaped children 160 an hour; memory outside it 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         Look for os.Open or os.Create without Close on every path, and for `defer f.Close()`
                          inside a long loop, which closes nothing until the function returns.
