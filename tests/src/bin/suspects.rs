@@ -94,7 +94,7 @@ fn populate(life: Duration) -> Result<Vec<Running>> {
         let executable = program::shipped(name)?;
         for _ in 0..count {
             let mut command = program::command(&executable, Style::Round, per_minute / 60.0, life);
-            population.push(Running::start(command.arg("-pause=200ms"))?);
+            population.push(Running::start(command.arg("-breath=200ms"))?);
         }
     }
     Ok(population)

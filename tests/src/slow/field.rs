@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// One agent keeps the ledgers of so many at once.
 const IN_A_GROUP: usize = 8;
 /// Side work is done five times a second, so that two hundred programs leave the machine idle.
-const MORE: [&str; 2] = ["-pause=200ms", "-garbage=0.5"];
+const MORE: [&str; 2] = ["-breath=200ms", "-garbage=0.5"];
 /// How many bytes of garbage are left is a flag of those programs only that import this.
 const ERRANDS: &str = "internal/errands\"";
 

@@ -19,7 +19,7 @@ func chores() {
 		if turn%25 == 0 {
 			writeLog(fmt.Sprintf("turn %d length %d\n", turn, length))
 		}
-		time.Sleep(*pause)
+		time.Sleep(*breath)
 	}
 }
 

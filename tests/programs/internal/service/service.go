@@ -15,16 +15,16 @@ import (
 const longestLife = 3 * time.Hour
 
 var (
-	rate  = flag.Float64("rate", 5, "pieces of work per second")
-	life  = flag.Duration("for", 5*time.Minute, "how long to live, three hours at most")
-	style = flag.String("style", "square", "way of working: round or square")
-	most  = flag.Int("most", 0, "stop working after so many pieces; 0 for never")
-	tidy  = flag.Duration("tidy", 0, "how often to tidy up; 0 for whenever it is time")
-	mix   = flag.Int("mix", 1, "of so many pieces of work one is done in that style, the others square, and others go on beside them")
-	batch = flag.Int("batch", 1, "how many pieces of work come together, at the same rate")
-	begin = flag.Duration("begin", 0, "how long to wait before the first piece of work")
-	pause = flag.Duration("pause", 10*time.Millisecond, "how long to pause between chores")
-	still = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
+	rate   = flag.Float64("rate", 5, "pieces of work per second")
+	life   = flag.Duration("for", 5*time.Minute, "how long to live, three hours at most")
+	style  = flag.String("style", "square", "way of working: round or square")
+	most   = flag.Int("most", 0, "stop working after so many pieces; 0 for never")
+	tidy   = flag.Duration("tidy", 0, "how often to tidy up; 0 for whenever it is time")
+	mix    = flag.Int("mix", 1, "of so many pieces of work one is done in that style, the others square, and others go on beside them")
+	batch  = flag.Int("batch", 1, "how many pieces of work come together, at the same rate")
+	lead   = flag.Duration("lead", 0, "how long to wait before the first piece of work")
+	breath = flag.Duration("breath", 10*time.Millisecond, "how long to pause between chores")
+	still  = flag.Bool("still", false, "neither chores nor a report: one line at most, and sleep")
 )
 
 // Held counts what the program holds. It is the truth that a test compares a diagnosis with.
@@ -80,7 +80,7 @@ func Turn() bool { return Round() && turns.Add(1)%int64(*mix) == 0 }
 // Pace calls step at the asked rate for ever. What was missed while the machine was busy is caught up, so that the
 // rate over a window is the asked one. Whoever has nothing to do for seconds sleeps through them.
 func Pace(step func()) {
-	time.Sleep(*begin)
+	time.Sleep(*lead)
 	began := time.Now()
 	for done := 0.0; ; {
 		for due := time.Since(began).Seconds() * *rate; done < due; done += float64(*batch) {
