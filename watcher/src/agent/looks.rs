@@ -22,6 +22,8 @@ const BEATS_BETWEEN_JUDGEMENTS: u64 = 3;
 const BETWEEN_CAPTURES: Duration = Duration::from_secs(60);
 /// ... and of no more processes in one beat.
 const CAPTURES_PER_BEAT: usize = 4;
+/// How old things are is looked at again no sooner than this.
+const BETWEEN_GLANCES: Duration = Duration::from_secs(60);
 
 /// What totals show alone is suspected after so many seconds.
 const LONG_SECONDS: f64 = 1_800.0;
@@ -136,6 +138,9 @@ fn look_at(observer: &mut Observer, target: &Target, looked: &mut Looked) {
         let found = judged.diagnosis.findings.iter().map(|finding| finding.kind);
         looked.suspects.push((target.clone(), observer.rising_of(id).into_iter().chain(found).collect()));
     }
+    // Whether sockets that grow are in use tells their last use.
+    let sockets_grow = judged.diagnosis.findings.iter().any(|finding| finding.kind == Kind::Connection);
+    let looks_closer = looks_closer | (sockets_grow && observer.glance_again(id, BETWEEN_GLANCES));
     let closer = looks_closer.then(|| judge(observer, target)).flatten();
     looked.judged.push(closer.map_or(judged, |(_, judged)| judged));
 }

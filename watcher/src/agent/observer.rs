@@ -259,6 +259,17 @@ impl Observer {
         }
     }
 
+    /// The same for one process, unless it was looked at less than `apart` ago. Whether it was.
+    pub fn glance_again(&mut self, id: ProcessId, apart: Duration) -> bool {
+        let Some(window) = self.windows.get(&id) else { return false };
+        let last = window.captures().ages.last().map(|ages| ages.at.since_boot);
+        let is_due = last.is_none_or(|last| clock::now().since_boot.saturating_sub(last) >= apart);
+        if is_due {
+            self.glance(&[id]);
+        }
+        is_due
+    }
+
     /// Measures what the resident memory of each process consists of, mapping by mapping, for no longer than `budget`,
     /// one process aside.
     pub fn measure_memory(&mut self, budget: Duration) {

@@ -232,6 +232,11 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             };
             format!("{} of the growth is {what}, where there are {} now.", percent(share), count(now as f64))
         }
+        Evidence::InUse { count: used, within_seconds } => format!(
+            "{} of the open ones carried data within the last {}: they are in use, and no leak while they are.",
+            count(used as f64),
+            duration(within_seconds)
+        ),
         Evidence::Stayed { count: stayed, seconds } => {
             format!("{}.", survivors::stayed(judged.kind, stayed, seconds))
         }

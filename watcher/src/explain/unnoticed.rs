@@ -50,7 +50,7 @@ fn two_digits(value: f64) -> f64 {
 fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Heap => "Go heap",
-        Kind::Native => "memory outside it",
+        Kind::Native => "native memory",
         Kind::Fd => "descriptors",
         Kind::Connection => "sockets",
         Kind::Thread => "threads",

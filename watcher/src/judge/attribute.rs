@@ -4,7 +4,7 @@ use super::culprit::{Owner, owner};
 use super::kin::{Kinship, is_made_within, kinship};
 use super::{
     Bounds, Evidence, Finding, Frame, Judgement, Kind, Lacking, LedgerName, Outcome, Suspected, answers,
-    cause, exhaustion, gaps, goroutines, since,
+    cause, exhaustion, gaps, goroutines, in_use, since,
 };
 use crate::descriptor::DescriptorType;
 use crate::sample::ledger::Route;
@@ -60,6 +60,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     steady.retain(|one| suspected.iter().all(|other| other.finding.kind != one.kind));
     relate(&mut findings, window.captures().main_module.as_deref());
     goroutines::companions::take_out(&mut findings, window.captures());
+    in_use::withdraw(&mut findings, &mut suspected, window);
     since::add(&mut findings, window, bounds);
     exhaustion::add(&mut findings, window, bounds);
     rank(&mut findings);

@@ -7,6 +7,13 @@ use std::time::SystemTime;
 /// Why we believe a finding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
+    /// Sockets carried data at the window's end: they are in use.
+    InUse {
+        /// So many.
+        count: u64,
+        /// Within so many seconds.
+        within_seconds: f64,
+    },
     /// A total rose.
     Rose {
         /// At the window's begin.

@@ -182,6 +182,11 @@ fn creeping(window: &Window, outside: &Series, thresholds: &Thresholds) -> Optio
         (!site.what.is_runtime && !site.what.is_thread_stack)
             .then(|| site.what.bytes.saturating_sub(site.what.file_bytes))
     });
+    // What no stack has asked for came to the runtime, whose own pages become resident as they are used.
+    let is_the_runtimes = book.as_ref().is_some_and(|book| book.kept_at_all() == 0);
+    if is_the_runtimes || outside.values.first() == Some(&0.0) {
+        return None;
+    }
     let mut evidence = vec![Evidence::Rose {
         from: *outside.values.first()?,
         to: *outside.values.last()?,

@@ -22,6 +22,7 @@ pub mod goroutines;
 pub mod growth;
 pub mod heap;
 pub mod horizons;
+mod in_use;
 mod kin;
 pub mod ladder;
 pub mod levels;

@@ -25,6 +25,16 @@ fn cannot_wait(finding: &Finding) -> bool {
     soon && finding.confidence >= SURE_ENOUGH
 }
 
+/// What comes as seldom as this, in things per second, is told ...
+const SELDOM_PER_SECOND: f64 = 0.15;
+/// ... once it was watched for so many seconds: sessions of some minutes fill up as evenly as a leak grows.
+const SELDOM_SECONDS: f64 = 300.0;
+
+/// Whether so many that came in so many seconds were watched for longer than such things may live.
+fn is_long_enough(came: u64, seconds: f64) -> bool {
+    seconds >= SELDOM_SECONDS || came as f64 >= SELDOM_PER_SECOND * seconds
+}
+
 /// Whether it says what became of things that single places created. Every kind of evidence has its own answer, so
 /// that a new one does not speak before somebody has thought about it.
 fn speaks_of_places(evidence: &Evidence) -> bool {
@@ -40,6 +50,8 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::WithoutStack { .. }
         | Evidence::ThreadStacks { .. }
         | Evidence::Since { .. } => false,
+        // What is in use is not lost.
+        Evidence::InUse { .. } => false,
         // A bounded set that is not yet full looks the same.
         Evidence::OneByOne { .. } | Evidence::SameFile { .. } => false,
         // Two looks at what is in use: of which line it is, and not whether it stays.
@@ -51,11 +63,13 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::LargeObjects { .. } => false,
         // An endpoint names and confirms, it never decides alone.
         Evidence::Endpoint(_) => false,
-        Evidence::Origin { came, stayed, .. } => *came >= LEAST_CAME && 2 * stayed >= *came,
+        Evidence::Origin { grown, came, stayed, seconds, .. } => {
+            *came >= LEAST_CAME && 2 * stayed >= *came && is_long_enough(*grown, *seconds)
+        }
+        Evidence::Survivors { here, seconds, .. } => is_long_enough(here.created, *seconds),
         // Who is locked to its thread holds it until the lock is given back; calls go on and return.
         Evidence::HoldingThreads { hold, .. } => *hold == Hold::Locked,
         Evidence::Stuck { .. }
-        | Evidence::Survivors { .. }
         | Evidence::ClosedByCollector { .. }
         | Evidence::Mapped { .. }
         | Evidence::Lives { .. }
@@ -91,6 +105,20 @@ mod tests {
         assert!(speaks_of_places(&origin(20, 20)));
         assert!(!speaks_of_places(&origin(20, 5)));
         assert!(!speaks_of_places(&origin(0, 0)), "nothing was captured in between");
+    }
+
+    #[test]
+    fn what_comes_seldom_is_told_after_some_minutes() {
+        let here = |created| Created { created, ended: 0, longest_seconds: None };
+        let survivors = |created, seconds| Evidence::Survivors {
+            here: here(created),
+            elsewhere: Created::default(),
+            seconds,
+            keeping_stacks: 1,
+        };
+        assert!(!speaks_of_places(&survivors(14, 200.0)));
+        assert!(speaks_of_places(&survivors(21, 310.0)));
+        assert!(speaks_of_places(&survivors(40, 200.0)));
     }
 
     #[test]

@@ -121,8 +121,7 @@ fn a_healthy_process() {
             Ruled out    descriptors 5; sockets 3 to 7; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
             Unnoticed    slower leaks than these would not show in 45 s: descriptors, threads, mappings 240 an
-                         hour; unreaped children 160 an hour; sockets 1,200 an hour; memory outside it 480 MiB a
-                         day
+                         hour; unreaped children 160 an hour; sockets 1,200 an hour; native memory 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Not seen     goroutines and Go heap: the Go runtime was not found in the process's memory: other
                          than Go 1.18 to 1.27 on x86-64, or just starting
@@ -150,7 +149,7 @@ fn a_process_that_is_nearly_full_is_never_just_healthy() {
             Ruled out    descriptors 64,230; sockets 3; threads 8; unreaped children 0; mappings 60; anonymous
                          memory 40 MiB
             Unnoticed    slower leaks than these would not show in 45 s: descriptors, sockets, threads, mappings
-                         240 an hour; unreaped children 160 an hour; memory outside it 480 MiB a day
+                         240 an hour; unreaped children 160 an hour; native memory 480 MiB a day
             Memory       50 MiB resident; mapped files 10 MiB; not looked into 40 MiB
             Next         At the limit each open, accept and dial fails with "too many open files". `watcher fds
                          -p 812` lists what is open.
