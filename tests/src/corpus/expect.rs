@@ -1,6 +1,6 @@
 //! Compares what was said of a program with what had to be said.
 
-use super::{Leaks, Root, Row};
+use super::{Leaks, Peer, Root, Row};
 use crate::answer::{Diagnosis, Finding};
 use crate::program::Style;
 use anyhow::{Result, ensure};
@@ -193,6 +193,8 @@ fn origin(
         let peer = primary.detail.peer.as_deref();
         let right = match &truth.server {
             Some(server) => peer == Some(server),
+            // Both ends are in the program, and it is the client that does not close its own.
+            None if row.peer == Peer::None => peer.is_some_and(|peer| !peer.starts_with("client ")),
             None => peer.is_some_and(|peer| peer.starts_with("client ")),
         };
         found.want(right, || format!("want the peer {:?}, said {peer:?}", truth.server));

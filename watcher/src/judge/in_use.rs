@@ -4,9 +4,11 @@
 //! What is lost was used last when it came, so that its idle times reach back as far as the growth does.
 
 use super::{Evidence, Finding, Kind, Suspected, few};
+use crate::descriptor::DescriptorType;
 use crate::sample::ages::Group;
 use crate::socket::SocketState;
 use crate::store::Window;
+use std::ops::RangeInclusive;
 
 /// What carried data within this part of the window is in use ...
 const PART: f64 = 1.0 / 6.0;
@@ -19,20 +21,59 @@ const IDLE: f64 = 0.25;
 /// ... and so many are not.
 const USED: f64 = 0.5;
 
-/// Makes a suspicion of sockets that grow and are in use, and of what follows from them.
-pub(super) fn withdraw(findings: &mut Vec<Finding>, suspected: &mut Vec<Suspected>, window: &Window) {
-    let Some(used) = findings.iter().find(|it| it.kind == Kind::Connection).and_then(|it| of(it, window))
-    else {
-        return;
+/// Goroutines of a connection: half of one where both ends are here, two of a client's transport.
+const GOROUTINES_EACH: RangeInclusive<f64> = 0.25..=2.5;
+/// Descriptors of pipes that `io.Copy` keeps for a connection (`internal/poll/splice_linux.go`).
+const PIPES_EACH: RangeInclusive<f64> = 0.5..=5.0;
+/// Whoever serves a connection in use waits for its data, or for the time of the next message.
+const WAITS: [&str; 2] = ["IO wait", "sleep"];
+
+/// Makes a suspicion of sockets that grow and are in use, and of what comes with them.
+pub(super) fn withdraw(
+    findings: &mut Vec<Finding>,
+    suspected: &mut [Suspected],
+    window: &Window,
+) -> Vec<Suspected> {
+    let others = suspected.iter().map(|it| &it.finding);
+    let sockets = findings.iter().chain(others).find(|it| it.kind == Kind::Connection);
+    let Some((per_second, used)) = sockets.and_then(|it| Some((it.rate.per_second, of(it, window)?))) else {
+        return Vec::new();
     };
-    let goes = |it: &Finding| it.kind == Kind::Connection || it.consequence_of == Some(Kind::Connection);
-    for mut finding in findings.extract_if(.., |it| goes(it)) {
+    for one in suspected.iter_mut().filter(|it| it.finding.kind == Kind::Connection) {
+        one.finding.evidence.insert(0, used.clone());
+    }
+    let mut withdrawn = vec![Kind::Connection];
+    let mut made = Vec::new();
+    loop {
+        let goes = |it: &Finding| {
+            it.kind == Kind::Connection
+                || it.consequence_of.is_some_and(|cause| withdrawn.contains(&cause))
+                || comes_with(it, per_second)
+        };
+        let Some(index) = findings.iter().position(goes) else { return made };
+        let mut finding = findings.remove(index);
         finding.confidence = finding.confidence.min(few::CONFIDENCE);
         finding.consequence_of = None;
         if finding.kind == Kind::Connection {
             finding.evidence.insert(0, used.clone());
         }
-        suspected.push(Suspected { finding, need_seconds: None });
+        withdrawn.push(finding.kind);
+        made.push(Suspected { finding, need_seconds: None });
+    }
+}
+
+/// Goroutines and pipes that come as the sockets do, and wait for what these bring.
+fn comes_with(finding: &Finding, sockets_per_second: f64) -> bool {
+    let each = finding.rate.per_second / sockets_per_second;
+    match finding.kind {
+        Kind::Goroutine => {
+            let waits = |it: &Evidence| matches!(it, Evidence::Origin { wait: Some(wait), .. } if WAITS.contains(&&**wait));
+            GOROUTINES_EACH.contains(&each) && finding.evidence.iter().any(waits)
+        }
+        Kind::Fd => {
+            finding.detail.descriptor_type == Some(DescriptorType::Pipe) && PIPES_EACH.contains(&each)
+        }
+        _ => false,
     }
 }
 
@@ -64,9 +105,9 @@ fn of(finding: &Finding, window: &Window) -> Option<Evidence> {
 
 #[cfg(test)]
 mod tests {
-    use super::withdraw;
+    use super::comes_with;
     use crate::judge::simulation::{moment, window};
-    use crate::judge::{Bounds, Evidence, Kind, Thresholds, Verdict, judge};
+    use crate::judge::{Bounds, Evidence, Finding, Kind, Thresholds, Verdict, judge};
     use crate::sample::ages::{Ages, Cohort, Group, Member, Unread};
     use crate::sample::connections::Role;
     use crate::socket::{Family, Transport};
@@ -120,12 +161,33 @@ mod tests {
     }
 
     #[test]
+    fn what_serves_them_comes_with_them_and_what_waits_for_a_channel_does_not() {
+        let judgement = judge(&arriving(|age| age.min(3.0)), &Bounds::default(), &Thresholds::default());
+        let sockets = judgement.suspected.iter().find(|it| it.finding.kind == Kind::Connection);
+        let sockets = sockets.map(|it| it.finding.clone()).expect("they are suspected");
+        let goroutines = |wait: &str| {
+            let origin = Evidence::Origin {
+                grown: 90,
+                share: 1.0,
+                seconds: 45.0,
+                came: 45,
+                stayed: 45,
+                wait: Some(wait.into()),
+            };
+            Finding { kind: Kind::Goroutine, evidence: vec![origin], ..sockets.clone() }
+        };
+        assert!(comes_with(&goroutines("IO wait"), sockets.rate.per_second));
+        assert!(!comes_with(&goroutines("chan receive"), sockets.rate.per_second));
+        assert!(
+            !comes_with(&goroutines("IO wait"), 20.0 * sockets.rate.per_second),
+            "far fewer than sockets"
+        );
+    }
+
+    #[test]
     fn a_leak_beside_many_that_talk_is_one() {
         let window = arriving(|age| if age < 23.0 { age } else { 1.0 });
         let judgement = judge(&window, &Bounds::default(), &Thresholds::default());
         assert_eq!(judgement.verdict, Verdict::Leak);
-        let (mut none, mut suspected) = (Vec::new(), Vec::new());
-        withdraw(&mut none, &mut suspected, &window);
-        assert!(suspected.is_empty());
     }
 }

@@ -32,14 +32,15 @@ fn is_one_creation(one: &[Frame], other: &[Frame], is_own: impl Fn(&Frame) -> bo
     let callee = |stack: &[Frame], at: usize| {
         at.checked_sub(1).and_then(|at| stack.get(at)).map(|frame| frame.function.clone())
     };
-    one.iter().enumerate().filter(|(_, frame)| is_own(frame) && &*frame.function != "main.main").any(
-        |(at, frame)| {
-            other.iter().enumerate().filter(|(_, it)| it.function == frame.function).any(|(other_at, it)| {
-                let (callee, other_callee) = (callee(one, at), callee(other, other_at));
-                it.line != frame.line || callee.is_none() || other_callee.is_none() || callee == other_callee
-            })
-        },
-    )
+    // All of a program runs under its main function: only what that makes by itself belongs together.
+    let counts = |at: usize, frame: &Frame| is_own(frame) && (at == 0 || &*frame.function != "main.main");
+    one.iter().enumerate().filter(|(at, frame)| counts(*at, frame)).any(|(at, frame)| {
+        let same = other.iter().enumerate().filter(|(_, it)| it.function == frame.function);
+        same.filter(|(other_at, it)| counts(*other_at, it)).any(|(other_at, it)| {
+            let (callee, other_callee) = (callee(one, at), callee(other, other_at));
+            it.line != frame.line || callee.is_none() || other_callee.is_none() || callee == other_callee
+        })
+    })
 }
 
 /// What is known of whether two findings come from one creation.
@@ -114,6 +115,13 @@ mod tests {
             ("two calls of one", "main.open:5 main.poll:8", "main.buffer:3 main.poll:9", Kinship::Same),
             ("the same call", "main.open:5 main.poll:8", "main.open:6 main.poll:8", Kinship::Same),
             ("main alone", "main.open:5 main.main:8", "main.cache:3 main.main:9", Kinship::Apart),
+            ("a loop in main", "net.Accept:2 main.main:8", "runtime.goexit:1 main.main:9", Kinship::Same),
+            (
+                "main, and what it calls",
+                "net.Accept:2 main.main:8",
+                "main.cache:3 main.main:9",
+                Kinship::Apart,
+            ),
             ("a dispatcher", "main.open:5 main.every:8", "main.cache:3 main.every:8", Kinship::Apart),
             (
                 "goroutines side by side",
