@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
         }
     }
     cases.push(Case::new("heap_leaks::seldom_collected", [Need::Go], || {
-        inconclusive(Some("300MiB"), "collections")
+        inconclusive(Some("300MiB"), "collection")
     }));
     cases.push(Case::new("heap_leaks::never_collected", [Need::Go], || inconclusive(None, "(GOGC=off)")));
     cases

@@ -45,7 +45,9 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
 pub(super) fn not_go(target: &Target) -> Unseen {
     let what = match target.exe {
         Some(_) => "this is no Go program",
-        None => "whether this is a Go program is not known, since its executable may not be read",
+        None => {
+            "whether this is a Go program is not known, since its executable may not be read without root"
+        }
     };
     unseen(
         RUNTIME,
