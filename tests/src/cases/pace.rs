@@ -13,8 +13,9 @@ use anyhow::{Context, Result, ensure};
 use std::thread;
 use std::time::Duration;
 
-/// The look, after so long a time of work. In it each leak has at least one piece.
-const LOOK: Look = Look { after: Duration::from_secs(40), window: Duration::from_secs(45) };
+/// The look, after so long a time of work that some pieces of each leak are there: of one more of many alike the judge
+/// says what it does not say of a first one. In it each leak has at least one piece.
+const LOOK: Look = Look { after: Duration::from_secs(130), window: Duration::from_secs(45) };
 /// What is slower shows nothing in so short a time.
 const LEAST_PER_MINUTE: f64 = 2.0;
 /// Of what is told in pieces. Bytes show in so short a time only where they are many.
