@@ -46,7 +46,7 @@ fn diagnosis(verdict: &str, findings: &[Value], suspected: &[Value]) -> Diagnosi
     serde_json::from_value(json!({
         "schema": "watcher.diagnosis/1", "process": {"pid": 7, "start_time": ""}, "window_seconds": 45.0,
         "samples": 46, "verdict": verdict, "findings": findings, "suspected": suspected, "steady": [],
-        "memory": null, "unseen": [], "story": null,
+        "memory": null, "unseen": [], "story": null, "headline": "", "near_limit": false, "levels": [],
     }))
     .unwrap()
 }

@@ -33,6 +33,7 @@ fn answer() -> Value {
         "schema": "watcher.diagnosis/1",
         "process": {"pid": 7, "start_time": "", "go_version": null, "module": null},
         "window_seconds": 45.0, "samples": 46, "story": null, "verdict": "leak", "memory": null, "unseen": [], "steady": [],
+        "suspected": [], "headline": "", "near_limit": false, "levels": [],
         "findings": [cause, finding("goroutine", json!("connection"), 12.0)],
     })
 }
