@@ -60,8 +60,7 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
     steady.retain(|one| suspected.iter().all(|other| other.finding.kind != one.kind));
     relate(&mut findings, window.captures().main_module.as_deref());
     goroutines::companions::take_out(&mut findings, window.captures());
-    let withdrawn = in_use::withdraw(&mut findings, &mut suspected, window);
-    suspected.extend(withdrawn);
+    in_use::withdraw(&mut findings, &mut suspected, window);
     since::add(&mut findings, window, bounds);
     exhaustion::add(&mut findings, window, bounds);
     rank(&mut findings);

@@ -29,36 +29,27 @@ const PIPES_EACH: RangeInclusive<f64> = 0.5..=5.0;
 const WAITS: [&str; 2] = ["IO wait", "sleep"];
 
 /// Makes a suspicion of sockets that grow and are in use, and of what comes with them.
-pub(super) fn withdraw(
-    findings: &mut Vec<Finding>,
-    suspected: &mut [Suspected],
-    window: &Window,
-) -> Vec<Suspected> {
+pub(super) fn withdraw(findings: &mut Vec<Finding>, suspected: &mut Vec<Suspected>, window: &Window) {
     let others = suspected.iter().map(|it| &it.finding);
     let sockets = findings.iter().chain(others).find(|it| it.kind == Kind::Connection);
     let Some((per_second, used)) = sockets.and_then(|it| Some((it.rate.per_second, of(it, window)?))) else {
-        return Vec::new();
+        return;
     };
-    for one in suspected.iter_mut().filter(|it| it.finding.kind == Kind::Connection) {
-        one.finding.evidence.insert(0, used.clone());
-    }
     let mut withdrawn = vec![Kind::Connection];
-    let mut made = Vec::new();
-    loop {
-        let goes = |it: &Finding| {
-            it.kind == Kind::Connection
-                || it.consequence_of.is_some_and(|cause| withdrawn.contains(&cause))
-                || comes_with(it, per_second)
-        };
-        let Some(index) = findings.iter().position(goes) else { return made };
+    let goes = |it: &Finding, withdrawn: &[Kind]| {
+        it.kind == Kind::Connection
+            || it.consequence_of.is_some_and(|cause| withdrawn.contains(&cause))
+            || comes_with(it, per_second)
+    };
+    while let Some(index) = findings.iter().position(|it| goes(it, &withdrawn)) {
         let mut finding = findings.remove(index);
         finding.confidence = finding.confidence.min(few::CONFIDENCE);
         finding.consequence_of = None;
-        if finding.kind == Kind::Connection {
-            finding.evidence.insert(0, used.clone());
-        }
         withdrawn.push(finding.kind);
-        made.push(Suspected { finding, need_seconds: None });
+        suspected.push(Suspected { finding, need_seconds: None });
+    }
+    for one in suspected.iter_mut().filter(|it| it.finding.kind == Kind::Connection) {
+        one.finding.evidence.insert(0, used.clone());
     }
 }
 
