@@ -81,7 +81,8 @@ fn nearing_line(nearing: &Nearing) -> String {
 
 fn health_line(health: &Health) -> String {
     let share = 100.0 * health.cost.cpu_time.as_secs_f64() / health.uptime.as_secs_f64().max(1.0);
-    let memory = health.cost.rss_bytes.map_or_else(String::new, |rss| format!(", {}", bytes(rss as f64)));
+    let memory =
+        health.cost.rss_bytes.map_or_else(String::new, |rss| format!(", {} resident", bytes(rss as f64)));
     let lost = health.losses.lifecycle_events + health.losses.late_beats + health.losses.unwatched_processes;
     let lost = match lost {
         0 => String::new(),
@@ -95,8 +96,8 @@ fn health_line(health: &Health) -> String {
         n => format!(", {} of them in the ledgers", count(n as f64)),
     };
     format!(
-        "{} watched{in_ledgers}, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core{memory} \
-         in {}{lost}",
+        "{} watched{in_ledgers}, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core \
+         over {}{memory}{lost}",
         counted(health.watched, "process", "processes"),
         health.leaking,
         health.sweep_cpu.as_secs_f64() * 1000.0,
@@ -287,7 +288,7 @@ mod tests {
               nearly full: poller (pid 812): 60,004 of 65,536 descriptors are open, 92 %: 60,000 of type file
               came: poller (pid 812, go1.26.6 example.com/poller)
               left: poller (pid 812, go1.26.6 example.com/poller)
-              12 processes watched, 3 of them in the ledgers, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core, 20 MiB in 10 min; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
+              12 processes watched, 3 of them in the ledgers, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core over 10 min, 20 MiB resident; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
         "#]].assert_eq(&lines);
     }
 

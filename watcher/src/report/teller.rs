@@ -32,6 +32,8 @@ pub struct Teller {
     short_lived: u64,
     /// What of the host's was said already.
     told: BTreeSet<(String, String)>,
+    /// Who is watched now.
+    watched: BTreeSet<ProcessId>,
     /// The last verdict on each, in its own words.
     verdicts: BTreeMap<i32, (Verdict, String)>,
 }
@@ -46,6 +48,7 @@ impl Teller {
             held: BTreeMap::new(),
             short_lived: 0,
             told: BTreeSet::new(),
+            watched: BTreeSet::new(),
             verdicts: BTreeMap::new(),
         }
     }
@@ -53,6 +56,7 @@ impl Teller {
     /// The lines for one piece of news; empty where nobody has to read of it.
     pub fn hear(&mut self, news: &News) -> String {
         self.began.get_or_insert(news.at);
+        self.note_who_is_watched(&news.what);
         match &news.what {
             What::Came(target) if !self.names_all => {
                 self.held.insert((news.at, target.id), Arc::clone(target));
@@ -107,6 +111,11 @@ impl Teller {
             of(Verdict::Healthy),
             of(Verdict::Inconclusive),
         );
+        let judged = |id: &&ProcessId| self.verdicts.contains_key(&id.pid);
+        let unjudged = self.watched.len() - self.watched.iter().filter(judged).count();
+        if unjudged > 0 {
+            _ = write!(text, ", {} not judged yet", count(unjudged as f64));
+        }
         if self.short_lived > 0 {
             _ = write!(text, "; {}", short_lived(self.short_lived));
         }
@@ -115,6 +124,15 @@ impl Teller {
             _ = writeln!(text, "  {line}");
         }
         text
+    }
+
+    fn note_who_is_watched(&mut self, what: &What) {
+        match what {
+            What::Began { targets, .. } => self.watched.extend(targets.iter().map(|target| target.id)),
+            What::Came(target) => _ = self.watched.insert(target.id),
+            What::Left { target, .. } => _ = self.watched.remove(&target.id),
+            What::Verdict(_) | What::Suspected(_) | What::Filling(_) | What::Level(_) | What::Health(_) => {}
+        }
     }
 
     fn verdict(&mut self, news: &News, diagnosis: &Diagnosis) -> String {

@@ -52,6 +52,29 @@ fn what_stays_is_named_and_so_is_what_leaks_or_is_asked_for() {
 }
 
 #[test]
+fn who_was_not_judged_is_said_to_be_so() {
+    let mut teller = Teller::new(Layout::PLAIN, true);
+    let at = |second: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + second);
+    for pid in 7..10 {
+        teller.hear(&news(0, What::Came(program(pid, "server"))));
+    }
+    teller.hear(&news(1, left(&program(8, "server"))));
+    let said = teller.summary(at(90));
+    assert!(
+        said.starts_with("Watched for 90 s: 0 leaking, 0 healthy, 0 undecided, 2 not judged yet."),
+        "{said}"
+    );
+    let mut healthy = diagnosed(&window(|_, _| {}));
+    healthy.process.pid = 9;
+    teller.hear(&news(2, What::Verdict(Box::new(healthy))));
+    assert!(
+        teller.summary(at(9)).contains("1 healthy, 0 undecided, 1 not judged yet."),
+        "{}",
+        teller.summary(at(9))
+    );
+}
+
+#[test]
 fn a_healthy_process_has_one_line_and_what_nobody_sees_is_said_once() {
     let mut teller = Teller::new(Layout::PLAIN, false);
     let mut healthy = diagnosed(&window(|_, _| {}));
