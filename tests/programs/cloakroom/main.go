@@ -99,8 +99,11 @@ func useInTurn() {
 		time.Sleep(*touch)
 		mutex.Lock()
 		var one *item
+		if turn >= len(rail) {
+			turn = 0
+		}
 		if len(rail) > 0 {
-			one = rail[turn%len(rail)]
+			one = rail[turn]
 		}
 		mutex.Unlock()
 		if one != nil && one.use != nil {

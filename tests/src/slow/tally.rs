@@ -97,8 +97,8 @@ pub struct Goal {
 /// The goals that what was measured can tell of.
 pub fn goals(measured: &Measured) -> Vec<Goal> {
     let all = Tally::of(&measured.cells);
-    let told_innocents = measured.told.iter().filter(|it| it.subject.guilt().is_none());
-    let told_wrongly = told_innocents.filter(|it| first_accusation(it).is_some()).count();
+    let told_innocents: Vec<&Told> = measured.told.iter().filter(|it| it.subject.guilt().is_none()).collect();
+    let told_wrongly = told_innocents.iter().filter(|it| first_accusation(it).is_some()).count();
     let none = |goal: &str, reached: usize, of: usize| Goal {
         goal: goal.to_owned(),
         reached: format!("{reached} of {of}"),
@@ -107,7 +107,7 @@ pub fn goals(measured: &Measured) -> Vec<Goal> {
     let mut goals = vec![
         none("no leak is said to be healthy", all.healthy, all.leaks),
         none("no innocent is accused", all.accused, all.innocents),
-        none("no innocent is accused by `run`", told_wrongly, measured.told.len()),
+        none("no innocent is accused by `run`", told_wrongly, told_innocents.len()),
     ];
     let share = |goal: String, reached: usize, share: f64, of: usize| Goal {
         goal,

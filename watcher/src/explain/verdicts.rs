@@ -265,7 +265,15 @@ fn steady_subject(kind: Kind) -> (&'static str, &'static str) {
 }
 
 pub(super) fn undecided(one: &Unjudged) -> Undecided {
-    let (what, phrase) = steady_subject(one.kind);
+    let (what, phrase) = match one.why {
+        // Each of the two was judged by itself.
+        UndecidedWhy::Ambiguous { .. } if one.kind == Kind::Heap => (subject(one.kind), "live heap"),
+        UndecidedWhy::TooSlowToShow { .. } | UndecidedWhy::Loading { .. } => (
+            subject(one.kind),
+            if one.kind == Kind::Heap { "live heap" } else { "memory outside the Go heap" },
+        ),
+        _ => steady_subject(one.kind),
+    };
     let unit = one.kind.unit();
     // How long to watch is said once for all of them.
     let reason = match one.why {
@@ -298,6 +306,22 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             "are {} at one line, always the same ones; whether any of them has run meanwhile shows after the next \
              collection",
             words::count(count as f64)
+        ),
+        UndecidedWhy::MayAwait { count } => format!(
+            "are {} at one line, always the same ones; one that was started like them waits for something outside of \
+             the program, and they may wait for its answer",
+            words::count(count as f64)
+        ),
+        UndecidedWhy::TooSlowToShow { level_bytes, per_second, .. } => format!(
+            "are {}, and a leak of {} since the process started would have brought all of them; that is too slow to \
+             show in this window",
+            quantity(level_bytes, Unit::Bytes),
+            rate(per_second, Unit::Bytes)
+        ),
+        UndecidedWhy::Loading { per_second, .. } => format!(
+            "grow by {}; the process has just started and keeps nearly all that it allocates, so that it may be \
+             loading its first data",
+            rate(per_second, unit)
         ),
         UndecidedWhy::TooFewCollections { have, need, .. } => {
             let seen = match have {
@@ -332,6 +356,9 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
         | UndecidedWhy::OneLook { .. }
         | UndecidedWhy::WithinACycle { .. }
         | UndecidedWhy::Ambiguous { .. }
+        | UndecidedWhy::MayAwait { .. }
+        | UndecidedWhy::TooSlowToShow { .. }
+        | UndecidedWhy::Loading { .. }
         | UndecidedWhy::Unmoved { .. } => {
             format!("{what} {reason}.")
         }

@@ -15,7 +15,7 @@ const LASTED_SECONDS: f64 = 5.0;
 /// A single thing that is older than this part of the time came early, and none has followed it.
 const EARLY: f64 = 0.67;
 /// A single thing says something only where so many like it were there before: it is one more of them.
-const ALIKE: u64 = 3;
+const ALIKE: u64 = 2;
 /// What may leak and is not proven, where confidence is a leak's probability.
 pub(super) const CONFIDENCE: f64 = 0.4;
 /// By how much longer than the pace says one should watch: what comes at random comes late at times.

@@ -6,6 +6,7 @@
 //! same. What is dead and still held needs no more proof.
 
 mod cohort;
+mod joined;
 mod parked;
 
 use super::{
@@ -41,6 +42,7 @@ const APART_SECONDS: f64 = 5.0;
 struct Reason {
     kind: Kind,
     finding: Finding,
+    shape: Shape,
     is_dead: bool,
     need_seconds: Option<f64>,
     count: u64,
@@ -78,14 +80,14 @@ pub(super) fn amend(outcomes: &mut Vec<Outcome>, window: &Window, bounds: &Bound
             continue;
         }
         told.push(reason.kind);
-        add(outcomes, reason);
+        add(outcomes, reason, window.seconds());
     }
     if window.len() <= 1 {
         after_one_look(outcomes, ages, settings);
     }
 }
 
-fn add(outcomes: &mut Vec<Outcome>, mut reason: Reason) {
+fn add(outcomes: &mut Vec<Outcome>, mut reason: Reason, window_seconds: f64) {
     let kind = reason.kind;
     for outcome in outcomes.iter_mut() {
         match outcome {
@@ -95,7 +97,12 @@ fn add(outcomes: &mut Vec<Outcome>, mut reason: Reason) {
                 return;
             }
             Outcome::Suspected(suspected) if suspected.finding.kind == kind && !reason.is_dead => {
+                let proven = joined::prove(&reason, suspected, window_seconds);
                 suspected.finding.evidence.extend(reason.finding.evidence);
+                if let Some(finding) = proven {
+                    let evidence = std::mem::take(&mut suspected.finding.evidence);
+                    *outcome = Outcome::Leaks(Finding { evidence, ..finding });
+                }
                 return;
             }
             // It knows the lines.
@@ -188,6 +195,7 @@ fn reason(cohort: &Cohort, ages: &Ages, first: Option<&Ages>, settings: &Setting
     Some(Reason {
         kind: finding.kind,
         finding,
+        shape,
         is_dead,
         need_seconds: Some(need_seconds(&shape)),
         count: shape.count,
@@ -217,6 +225,7 @@ fn of_goroutines(window: &Window, bounds: &Bounds, settings: &Settings) -> Optio
     Some(Reason {
         kind: Kind::Goroutine,
         finding,
+        shape,
         is_dead: false,
         need_seconds,
         count: shape.count,

@@ -14,6 +14,7 @@ use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
 
 mod askers;
+mod asleep;
 pub(super) mod companions;
 mod few;
 mod lasting;
@@ -53,6 +54,10 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
     match &course {
         Course::Steady(_) => match stuck::find(captures) {
             Some(stuck::Verdict::Stuck(finding)) => return vec![Outcome::Leaks(*finding)],
+            Some(stuck::Verdict::MayAwait { count }) => {
+                let why = UndecidedWhy::MayAwait { count };
+                return vec![Outcome::Undecided(Undecided { kind: Kind::Goroutine, why })];
+            }
             Some(stuck::Verdict::Unknown { count }) => {
                 let why = UndecidedWhy::Unmoved { count, need_seconds: stuck::DECIDING_SECONDS };
                 return vec![Outcome::Undecided(Undecided { kind: Kind::Goroutine, why })];
@@ -70,7 +75,15 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Vec<Outcome> {
         Course::Grows(_) | Course::Undecided(_) => {}
     }
     let kept = few::found(&course, &series, captures).or_else(|| few::suspects(&course, &series, captures));
-    vec![kept.unwrap_or_else(|| Outcome::of(Kind::Goroutine, course, |finding| attribute(finding, captures)))]
+    let outcome =
+        kept.unwrap_or_else(|| Outcome::of(Kind::Goroutine, course, |finding| attribute(finding, captures)));
+    vec![asleep::weigh(outcome, window)]
+}
+
+/// Whether a `go` statement among these lines, or in their stacks, started the goroutines of a site.
+fn is_of_origin(site: &GoroutineSite, culprits: &[Culprit]) -> bool {
+    let creates = |frame: &Frame| site.created_by.iter().any(|creator| creator.function == frame.function);
+    culprits.iter().any(|culprit| creates(&culprit.frame) || culprit.stack.iter().any(&creates))
 }
 
 /// Goroutines that one `go` statement created.

@@ -206,8 +206,11 @@ pub(super) fn creeps(series: &Series, least: f64) -> Option<f64> {
 
 fn rising(series: &Series, trend: &Trend, min_rise: f64, thresholds: &Thresholds) -> Course {
     let flat = Course::Steady(SteadyWhy::Flat { low: trend.low, high: trend.high });
-    // What rises far beyond the noise around it is not acquitted, whatever the tests think of its irregular steps.
-    let hint = trend.p_rising <= HINT_P_VALUE || trend.rise >= CONSPICUOUS_RISE_OVER_NOISE * trend.noise;
+    // What rises far beyond the noise around it is not acquitted, whatever the tests think of its irregular steps. Nor is
+    // what climbs all the time: noise that remembers itself makes the rank test blind to it.
+    let hint = trend.p_rising <= HINT_P_VALUE
+        || trend.rise >= CONSPICUOUS_RISE_OVER_NOISE * trend.noise
+        || trend.rise >= MIN_RISE_OVER_NOISE * trend.noise && shape::climbs(&series.values);
     if trend.rise < min_rise || !hint {
         return if shape::leaves_its_range(&series.values, min_rise) {
             Course::Undecided(UndecidedWhy::Ambiguous {

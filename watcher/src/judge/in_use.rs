@@ -5,7 +5,7 @@
 
 use super::{Evidence, Finding, Kind, Suspected, few};
 use crate::descriptor::DescriptorType;
-use crate::sample::ages::Group;
+use crate::sample::ages::{Ages, Group, Member};
 use crate::socket::SocketState;
 use crate::store::Window;
 use std::ops::RangeInclusive;
@@ -14,12 +14,26 @@ use std::ops::RangeInclusive;
 const PART: f64 = 1.0 / 6.0;
 /// ... or within so many seconds, where the window is long.
 const AT_MOST_SECONDS: f64 = 30.0;
+/// Connections of a pool rest between two requests. What is lost was used last when it came, so that its idle times reach
+/// over the whole window; where none reaches farther than this part of it, or these seconds, they are rests ...
+const RESTS: f64 = 0.4;
+const REST_AT_MOST_SECONDS: f64 = 120.0;
+/// ... of all but a few.
+const IDLE_OF_RESTING: f64 = 0.07;
 /// Ages that were taken longer before the window's end than this say nothing of it, in seconds.
 const FRESH_SECONDS: f64 = 90.0;
 /// Those that came are in use where so few in proportion are idle ...
 const IDLE: f64 = 0.25;
 /// ... and so many are not.
 const USED: f64 = 0.5;
+
+/// Used again is what rests for no more than this part of its life.
+const AGAIN: f64 = 0.7;
+/// Who is so many times as old as the longest rest should have been used again,
+const LONGER: f64 = 1.5;
+/// ... and so many of those were; of so many at least.
+const NEARLY_ALL: f64 = 0.9;
+const LEAST_OLD: usize = 6;
 
 /// Goroutines of a connection: half of one where both ends are here, two of a client's transport.
 const GOROUTINES_EACH: RangeInclusive<f64> = 0.25..=2.5;
@@ -78,20 +92,47 @@ fn of(finding: &Finding, window: &Window) -> Option<Evidence> {
     if newest.seconds_since(&ages.at) > FRESH_SECONDS {
         return None;
     }
-    let within_seconds = (PART * window.seconds()).min(AT_MOST_SECONDS);
     let came = finding.rate.per_second * window.seconds();
+    let talk = (PART * window.seconds()).min(AT_MOST_SECONDS);
+    let rest = (RESTS * window.seconds()).min(REST_AT_MOST_SECONDS);
+    [(talk, IDLE), (rest, IDLE_OF_RESTING)].into_iter().find_map(|(within_seconds, most_idle)| {
+        let (used, idle) = used_and_idle(ages, within_seconds);
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a part of a count")]
+        let count = used.round() as u64;
+        (used >= USED * came && idle < most_idle * came).then_some(Evidence::InUse { count, within_seconds })
+    })
+}
+
+/// Sockets that carried data within so many seconds, or are taken in turn, and those that did not.
+fn used_and_idle(ages: &Ages, within_seconds: f64) -> (f64, f64) {
     let (mut used, mut idle) = (0.0, 0.0);
     for cohort in ages.cohorts.iter().filter(|it| matches!(it.group, Group::Sockets { .. })) {
         let members = cohort.members.len();
-        let is_used = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= within_seconds);
-        let of_it = cohort.members.iter().filter(|it| it.dead_seconds.is_none() && is_used(it.idle_seconds));
-        let share = of_it.count() as f64 / members.max(1) as f64;
+        let rests = taken_in_turn(&cohort.members);
+        let is_used = |it: &&Member| {
+            let in_time = it.idle_seconds.is_some_and(|seconds| seconds <= within_seconds);
+            it.dead_seconds.is_none() && (rests || in_time)
+        };
+        let share = cohort.members.iter().filter(is_used).count() as f64 / members.max(1) as f64;
         used += share * cohort.count as f64;
         idle += (1.0 - share) * cohort.count as f64;
     }
-    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a part of a count")]
-    let count = used.round() as u64;
-    (used >= USED * came && idle < IDLE * came).then_some(Evidence::InUse { count, within_seconds })
+    (used, idle)
+}
+
+/// Whether these are used again and again, with rests between: of those that are older than a rest takes nearly all were
+/// used long after they came. What is used for a while and then lost is not: the older ones rest for nearly all of their
+/// lives.
+fn taken_in_turn(members: &[Member]) -> bool {
+    let lives = || {
+        let live = members.iter().filter(|it| it.dead_seconds.is_none());
+        live.filter_map(|it| Some((it.age_seconds?, it.idle_seconds?)))
+    };
+    let is_again = |(age, idle): &(f64, f64)| *idle <= AGAIN * age;
+    let rest = lives().filter(is_again).map(|(_, idle)| idle).fold(0.0, f64::max);
+    let old: Vec<(f64, f64)> = lives().filter(|(age, _)| *age > LONGER * rest).collect();
+    let again = old.iter().filter(|it| is_again(it)).count();
+    old.len() >= LEAST_OLD && old.len() * 4 >= members.len() && again as f64 >= NEARLY_ALL * old.len() as f64
 }
 
 #[cfg(test)]
@@ -106,12 +147,17 @@ mod tests {
 
     /// Two sockets a second, one of which was used last when it came and so many of the others just now.
     fn arriving(idle_seconds: impl Fn(f64) -> f64) -> Window {
+        of_age(|_| None, idle_seconds)
+    }
+
+    /// The same where something tells their ages.
+    fn of_age(known: fn(f64) -> Option<f64>, idle_seconds: impl Fn(f64) -> f64) -> Window {
         let mut window = window(|second, beat| beat.established += 2 * second as u64);
         let member = |number: u64| {
             let age = 0.5 * number as f64;
             Member {
                 number,
-                age_seconds: None,
+                age_seconds: known(age),
                 error_seconds: 0.0,
                 idle_seconds: Some(idle_seconds(age)),
                 dead_seconds: None,
@@ -173,6 +219,20 @@ mod tests {
             !comes_with(&goroutines("IO wait"), 20.0 * sockets.rate.per_second),
             "far fewer than sockets"
         );
+    }
+
+    #[test]
+    fn a_pool_whose_connections_rest_for_long_is_in_use_and_what_was_used_for_a_while_is_lost() {
+        let judged = |window: &Window| judge(window, &Bounds::default(), &Thresholds::default());
+        // Taken in turn, every 16 s; and every 22 s, where their ages are known.
+        for pool in [arriving(|age| age % 16.0), of_age(Some, |age| age % 22.0)] {
+            let judgement = judged(&pool);
+            assert_eq!(judgement.findings, [], "{judgement:?}");
+        }
+        // Used for six seconds each, and then no more.
+        for lost in [arriving(|age| (age - 6.0).max(0.0)), of_age(Some, |age| (age - 6.0).max(0.0))] {
+            assert_eq!(judged(&lost).verdict, Verdict::Leak);
+        }
     }
 
     #[test]

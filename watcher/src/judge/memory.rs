@@ -5,6 +5,7 @@
 //! that is allocated; what the runtime has not mapped is native. Where the runtime is not read, memory that stays where
 //! it is acquits, and growth is undecided.
 
+mod hidden;
 mod innocents;
 
 use super::growth::{Course, Growth, course, creeps};
@@ -86,12 +87,14 @@ fn told_apart(
     }
     // The Go heap with its garbage is not in it.
     let native = match course(outside, Unit::Bytes, thresholds) {
-        Course::Steady(_) => together.iter().find(is_native).cloned().or_else(|| {
-            let low = outside.values.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = outside.values.iter().copied().fold(0.0, f64::max);
-            let why = SteadyWhy::OutsideGo { low, high };
-            Some(Outcome::Steady(Steady { kind: Kind::Native, why }))
-        }),
+        Course::Steady(_) => hidden::native(window, outside, bounds)
+            .or_else(|| together.iter().find(is_native).cloned())
+            .or_else(|| {
+                let low = outside.values.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = outside.values.iter().copied().fold(0.0, f64::max);
+                let why = SteadyWhy::OutsideGo { low, high };
+                Some(Outcome::Steady(Steady { kind: Kind::Native, why }))
+            }),
         other => growth_undecided(Kind::Native, MemoryPart::OutsideGo, other),
     };
     [heap].into_iter().chain(native).collect()
@@ -111,8 +114,8 @@ fn by_collections(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> 
         let why = if long_enough { acquitted() } else { None };
         why.map(|why| Outcome::Steady(Steady { kind: Kind::Heap, why }))
     };
-    match heap::judge(window, thresholds) {
-        Some(leaks @ Outcome::Leaks(_)) => leaks,
+    let outcome = match heap::judge(window, thresholds) {
+        Some(leaks @ Outcome::Leaks(_)) => heap::first_data::weigh(leaks, window, bounds.age_seconds),
         // Too short for the collections, and for all that is allocated.
         _ if window.seconds() < thresholds.min_seconds => {
             let (have_seconds, need_seconds) = (window.seconds(), thresholds.min_seconds);
@@ -125,6 +128,11 @@ fn by_collections(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> 
         }
         Some(outcome) => outcome,
         None => steady().unwrap_or_else(|| Outcome::Undecided(heap::too_few(window))),
+    };
+    match outcome {
+        Outcome::Steady(steady) => hidden::heap(&steady, window, bounds).unwrap_or(Outcome::Steady(steady)),
+        Outcome::Undecided(one) => heap::suspects::suspect(one, window, bounds.age_seconds),
+        other => other,
     }
 }
 

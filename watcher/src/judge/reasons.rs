@@ -174,6 +174,29 @@ pub enum UndecidedWhy {
         /// Seconds of window that should decide it.
         need_seconds: f64,
     },
+    /// Many goroutines wait at one line, and one that was started like them waits for something outside of the program: they
+    /// may all wait for that one to be answered.
+    MayAwait {
+        /// How many.
+        count: u64,
+    },
+    /// All that is there may have come by a leak since the process started, too slowly for this window to show.
+    TooSlowToShow {
+        /// Bytes that are there.
+        level_bytes: f64,
+        /// Bytes per second that would have brought them.
+        per_second: f64,
+        /// Seconds of window in which such a leak shows.
+        need_seconds: f64,
+    },
+    /// The heap grows fast, in a process that has just started and keeps nearly all that it allocates: it may be loading
+    /// its first data.
+    Loading {
+        /// Growth in bytes per second.
+        per_second: f64,
+        /// Seconds of window that end when it is no longer young.
+        need_seconds: f64,
+    },
     /// Too few collections to tell what is live from what is garbage.
     TooFewCollections {
         /// Collections in the window.
@@ -237,10 +260,13 @@ impl UndecidedWhy {
             | UndecidedWhy::Ambiguous { need_seconds, .. }
             | UndecidedWhy::Unmoved { need_seconds, .. }
             | UndecidedWhy::TooFewCollections { need_seconds, .. }
+            | UndecidedWhy::TooSlowToShow { need_seconds, .. }
+            | UndecidedWhy::Loading { need_seconds, .. }
             | UndecidedWhy::WithinACycle { need_seconds, .. }
             | UndecidedWhy::TooFewSamples { need_seconds, .. } => Some(need_seconds),
             UndecidedWhy::OneLook { .. } => Some(ONE_WINDOW_SECONDS),
             UndecidedWhy::NotRead
+            | UndecidedWhy::MayAwait { .. }
             | UndecidedWhy::CompositionUnknown { .. }
             | UndecidedWhy::NeverCollected { .. }
             | UndecidedWhy::Stored { .. } => None,

@@ -122,6 +122,26 @@ pub fn leaves_its_range(values: &[f64], min_rise: f64) -> bool {
     }
 }
 
+/// Each quarter of the values lies above the one before it by its median, and the newest one altogether above the oldest.
+/// Noise around a level does that once in some thousand times, a wave never over whole periods.
+pub fn climbs(values: &[f64]) -> bool {
+    let quarter = values.len() / 4;
+    if quarter < 3 {
+        return false;
+    }
+    let quarters: Vec<&[f64]> = (0..4)
+        .map(|number| {
+            let end = if number == 3 { values.len() } else { (number + 1) * quarter };
+            &values[number * quarter..end]
+        })
+        .collect();
+    let (Some((_, highest)), Some((lowest, _))) = (range(quarters[0]), range(quarters[3])) else {
+        return false;
+    };
+    let medians: Vec<f64> = quarters.iter().map(|values| median(values)).collect();
+    medians.windows(2).all(|pair| pair[1] > pair[0]) && lowest > highest
+}
+
 /// Rise in each quarter of the series' length, between medians around the quarter's ends.
 pub fn quarter_rises(series: &Series) -> [f64; 4] {
     let (times, values) = (&series.seconds, &series.values);

@@ -12,9 +12,11 @@
 //!   never are in a healthy program; a nil channel needs no window at all. Who waits to receive, sleeps or selects
 //!   may be an idle worker: a pool of hundreds that did nothing at all for the window is possible, so these are
 //!   named only from five hundred on, and with less confidence.
+//! - One that the same `go` statement started, and that waits for a peer, may be the end of a chain in which each waits for
+//!   the next: then nothing is said of them.
 
 use super::{STOPPED, add_lines};
-use crate::judge::culprit::{Owner, line, owner};
+use crate::judge::culprit::{Owner, line, owner, package};
 use crate::judge::{Detail, Evidence, Finding, Frame, Kind};
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
 use crate::store::Captures;
@@ -32,6 +34,10 @@ pub(super) enum Verdict {
     Stuck(Box<Finding>),
     /// Nobody knows whether any of them has run meanwhile.
     Unknown {
+        count: u64,
+    },
+    /// One that was started like them waits for an answer from outside, and they may wait for that one.
+    MayAwait {
         count: u64,
     },
 }
@@ -115,6 +121,9 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
             None => return Some(Verdict::Unknown { count: site.count }),
         }
     };
+    if wait != Wait::ForEver && is_one_being_answered(last, site) {
+        return Some(Verdict::MayAwait { count: site.count });
+    }
     let mut culprits = Vec::new();
     let share = site.count as f64 / last.total.max(1) as f64;
     add_lines(&mut culprits, &site.created_by, Some(site), share, module);
@@ -136,6 +145,21 @@ pub(super) fn find(captures: &Captures) -> Option<Verdict> {
             for_ever: wait == Wait::ForEver,
         }],
     })))
+}
+
+/// Somebody whom the same `go` statement started is at work, sleeps, or waits for a peer: a chain of goroutines, each of
+/// which waits for the next one, ends in such a one.
+fn is_one_being_answered(capture: &GoroutineCapture, group: &GoroutineSite) -> bool {
+    let of_the_network =
+        |frame: &Frame| matches!(package(&frame.function), "net" | "net/http" | "internal/poll");
+    capture.sites.iter().any(|site| {
+        let is_of_group = site.stack == group.stack && site.wait_reason == group.wait_reason;
+        let wait = Wait::of(site.wait_reason.as_deref());
+        let waits_outside = wait == Wait::Other
+            || site.wait_reason.as_deref() == Some("sleep")
+            || site.stack.iter().any(of_the_network);
+        site.created_by == group.created_by && !is_of_group && waits_outside
+    })
 }
 
 /// The goroutines that wait at one line for one thing, whoever asked for them, and the sites that they are at.

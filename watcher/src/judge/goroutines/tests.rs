@@ -1,5 +1,7 @@
 use crate::judge::simulation::{Dice, moment, window};
-use crate::judge::{Bounds, Evidence, Judgement, Kind, SteadyWhy, Thresholds, UndecidedWhy, Verdict, judge};
+use crate::judge::{
+    Bounds, Evidence, Judgement, Kind, Outcome, Rate, SteadyWhy, Thresholds, UndecidedWhy, Verdict, judge,
+};
 use crate::sample::code::Frame;
 use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
 use crate::sample::heap_sites::{HeapCapture, HeapSite};
@@ -341,6 +343,57 @@ fn without_a_collection_nothing_is_known() {
         });
         assert_eq!(judgement.verdict, Verdict::Healthy, "{collected}");
     }
+}
+
+#[test]
+fn a_chain_whose_end_waits_for_an_answer_is_not_stuck() {
+    const LAST: Place = Place {
+        created_by: &["main.handle"],
+        stack: &["runtime.gopark", "internal/poll.(*FD).Read", "main.ask"],
+        wait: "IO wait",
+    };
+    let judged_with = |last: Option<Place>| {
+        let window = watched(
+            |_| 1_011,
+            |_| {
+                let mut crowds = vec![(HANDLER, crowd(100, 1_000, Some(7)))];
+                crowds.extend(last.map(|last| (last, crowd(1_100, 1, Some(7)))));
+                crowds
+            },
+        );
+        judged(&window)
+    };
+    let chain = judged_with(Some(LAST));
+    assert_eq!(chain.verdict, Verdict::Inconclusive, "{chain:?}");
+    let awaits = |why: &UndecidedWhy| matches!(why, UndecidedWhy::MayAwait { count: 1_000 });
+    assert!(chain.undecided.iter().any(|one| awaits(&one.why)));
+    // Somebody else's connection answers nobody here, and one more that waits for a message is no end.
+    for other in [None, Some(CONNECTIONS), Some(Place { wait: "select", stack: &["main.idle"], ..LAST })] {
+        assert_eq!(judged_with(other).verdict, Verdict::Leak);
+    }
+}
+
+#[test]
+fn who_sleeps_and_comes_seldom_is_named_where_some_were_seen_to_wake() {
+    const NAP: Place = Place {
+        created_by: &["main.guest"],
+        stack: &["runtime.gopark", "time.Sleep", "main.nap"],
+        wait: "sleep",
+    };
+    let outcome = |wakes: bool| {
+        let window = watched(
+            |second| 40 + second as u64,
+            |second| {
+                let since = Some(nanos(if wakes { second as f64 } else { 0.0 }));
+                vec![(NAP, crowd(1, 40 + second as u64, since))]
+            },
+        );
+        let mut finding = judged(&window).findings.remove(0);
+        finding.rate = Rate { per_second: 0.05, low: 0.05, high: 0.05 };
+        super::asleep::weigh(Outcome::Leaks(finding), &window)
+    };
+    assert!(matches!(outcome(true), Outcome::Leaks(_)));
+    assert!(matches!(outcome(false), Outcome::Suspected(_)), "it may sleep for an hour, and go");
 }
 
 #[test]

@@ -231,6 +231,29 @@ fn a_few_pieces_that_never_fall_and_come_all_the_time_are_not_acquitted() {
     );
 }
 
+/// Live MiB after each of 45 collections of a server that keeps 64 KB a second, beside what requests hold.
+const RISES_UNDER_NOISE: [f64; 45] = [
+    4.16, 4.35, 4.35, 4.1, 3.86, 3.98, 3.98, 4.5, 4.69, 4.63, 4.41, 4.23, 4.5, 5.37, 5.27, 4.96, 4.75, 5.22,
+    5.61, 5.16, 5.24, 5.17, 5.17, 5.27, 5.57, 5.65, 6.02, 5.63, 5.98, 6.08, 6.15, 6.57, 5.79, 5.95, 6.75,
+    6.27, 6.23, 6.18, 6.62, 6.73, 6.7, 6.6, 6.42, 6.77, 6.94,
+];
+
+#[test]
+fn what_climbs_under_noise_that_remembers_itself_is_not_flat() {
+    let thresholds = Thresholds { min_rise_bytes: 1024.0 * 1024.0, ..Thresholds::default() };
+    let of = |values: &[f64]| {
+        let bytes: Vec<f64> = values.iter().map(|mib| mib * 1024.0 * 1024.0).collect();
+        course(&at_one_second(&bytes), Unit::Bytes, &thresholds)
+    };
+    let Course::Undecided(UndecidedWhy::Ambiguous { per_second, .. }) = of(&RISES_UNDER_NOISE) else {
+        panic!("{:?}", of(&RISES_UNDER_NOISE));
+    };
+    assert!((50e3..90e3).contains(&per_second), "{per_second}");
+    // The same values in another order do not rise.
+    let mixed: Vec<f64> = (0..45).map(|at| RISES_UNDER_NOISE[at * 17 % 45]).collect();
+    assert!(matches!(of(&mixed), Course::Steady(SteadyWhy::Flat { .. })), "{:?}", of(&mixed));
+}
+
 #[test]
 fn a_leak_that_began_with_a_jump_is_found_in_what_follows() {
     let Course::Grows(growth) = run(|t| if t < 6.0 { 10.0 } else { 100.0 + 3.0 * (t - 6.0) }) else {
