@@ -191,20 +191,44 @@ pub struct Lineage {
     pub build: u64,
 }
 
-/// Makes bytes from a hostile process safe to print: invalid UTF-8 becomes U+FFFD, control characters
-/// (newline, escape, bidirectional overrides) become their escapes.
+/// Makes bytes from a hostile process safe to print: invalid UTF-8 becomes U+FFFD, and what would move the cursor,
+/// turn text around or not be seen becomes its escape. What is printable already stays as it is.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for c in String::from_utf8_lossy(bytes).chars() {
-        let overrides_direction =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || overrides_direction {
-            text.extend(c.escape_default());
-        } else {
+        if is_plain(c) {
             text.push(c);
+        } else {
+            text.extend(c.escape_default());
         }
     }
     text
+}
+
+/// Whether a reader sees this character, and sees it where it stands. Not so: control characters, marks of direction,
+/// spaces of no width, ends of lines and paragraphs, tags, blanks that only look like one, what Unicode has not given a
+/// meaning.
+pub fn is_plain(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    !draws_nothing(c) && !is_escaped_by_std(c)
+}
+
+/// Characters that are no letters to those who read, and letters to Unicode: of its property
+/// `Default_Ignorable_Code_Point`, those that the standard library prints.
+fn draws_nothing(c: char) -> bool {
+    matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{ffa0}')
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The standard library knows by Unicode's tables what is printable. Behind another character a mark that combines
+/// with it is.
+fn is_escaped_by_std(c: char) -> bool {
+    let mut behind_another = [b'a', 0, 0, 0, 0];
+    let length = 1 + c.encode_utf8(&mut behind_another[1..]).len();
+    let text = std::str::from_utf8(&behind_another[..length]).unwrap_or_default();
+    text.escape_debug().nth(1) != Some(c)
 }
 
 #[cfg(test)]
@@ -244,8 +268,35 @@ mod tests {
             (b"bad\xff\xfe", "bad\u{fffd}\u{fffd}"),
             ("a\u{202e}b".as_bytes(), "a\\u{202e}b"),
             ("grün".as_bytes(), "grün"),
+            ("a\"b'c\\d".as_bytes(), "a\"b'c\\d"),
+            ("हिन्दी ไทย 日本 naïve…·→".as_bytes(), "हिन्दी ไทย 日本 naïve…·→"),
         ] {
             assert_eq!(printable(bytes), text);
+            assert_eq!(printable(text.as_bytes()), text, "what is printable stays");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_not_seen_comes_out_raw() {
+        let alone = [
+            0x7f, 0x85, 0xa0, 0xad, 0x34f, 0x61c, 0x115f, 0x180e, 0x2028, 0x2029, 0x3164, 0xfe0f, 0xfeff,
+            0xfffe, 0xffff,
+        ];
+        let ranges = [
+            (0, 0x1f),
+            (0x200b, 0x200f),
+            (0x202a, 0x202f),
+            (0x2060, 0x206f),
+            (0xfff9, 0xfffb),
+            (0xe000, 0xe0ff),
+            (0xe0000, 0xe01ef),
+        ];
+        let all = alone.into_iter().chain(ranges.into_iter().flat_map(|(first, last)| first..=last));
+        for c in all.filter_map(char::from_u32) {
+            let text = printable(format!("a{c}b").as_bytes());
+            let expected = format!("a{}b", c.escape_default());
+            assert_eq!(text, expected);
+            assert!(text.is_ascii(), "{text:?}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 mod load;
 
-pub use load::{LoadError, load};
+pub use load::{LoadError, MAX_FILE_BYTES, load};
 
+use super::fit;
 use super::folded::nameless;
 use super::json;
 use super::pprof::{self, Diff, Growth, Profile};
@@ -181,7 +182,12 @@ impl Comparison {
         text.push_str("\nby function, with all that it calls\n\n");
         for function in functions.iter().take(shown) {
             let from_to = format!("{} -> {}", self.amount(function.before), self.amount(function.after));
-            _ = writeln!(text, "{:>12}  {}  {from_to}", self.signed(function.by()), function.function);
+            _ = writeln!(
+                text,
+                "{:>12}  {}  {from_to}",
+                self.signed(function.by()),
+                fit::name(&function.function)
+            );
         }
         hidden(&mut text, functions.len(), shown, ("function", "functions"));
         text

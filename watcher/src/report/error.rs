@@ -1,5 +1,6 @@
 //! What went wrong, in a sentence for people and as JSON for programs.
 
+use crate::process::printable;
 use serde::Serialize;
 
 /// An error and what caused it, outermost first, as one sentence. Many errors repeat their cause: what has been said is
@@ -16,7 +17,8 @@ pub fn sentence<'a>(chain: impl IntoIterator<Item = &'a (dyn std::error::Error +
         }
         sentence += &text;
     }
-    sentence
+    // Names of files may come from anywhere.
+    printable(sentence.as_bytes())
 }
 
 /// A line of JSON (schema `watcher.error/1`). Ends in a newline.

@@ -1,5 +1,6 @@
 //! Profiles as text: folded stacks for flame graphs, and a table of functions as `go tool pprof -top` prints it.
 
+use super::fit;
 use super::pprof::{Frame, Profile};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
@@ -58,12 +59,13 @@ pub fn top(profile: &Profile, value: usize, rows: usize) -> String {
         sum = sum.saturating_add(*flat);
         _ = writeln!(
             text,
-            "{:>10} {:>6} {:>6} {:>10} {:>6}  {name}",
+            "{:>10} {:>6} {:>6} {:>10} {:>6}  {}",
             amount(*flat, unit),
             percent(*flat, total),
             percent(sum, total),
             amount(*cumulative, unit),
             percent(*cumulative, total),
+            fit::name(name),
         );
     }
     text

@@ -1,5 +1,6 @@
 //! A profile as a graph of calls: who calls whom, and how much of what was counted passes from the one to the other.
 
+use super::fit;
 use super::folded::{amount, name, percent};
 use super::pprof::Profile;
 use layout::backends::svg::SVGWriter;
@@ -168,9 +169,10 @@ pub fn tree(profile: &Profile, value: usize, rows: usize) -> String {
         }
         let indent = "  ".repeat(depth.min(MAX_INDENT));
         lines.push(format!(
-            "{:>10} {:>6}  {indent}{name}",
+            "{:>10} {:>6}  {indent}{}",
             amount(branch.counted, unit),
-            percent(branch.counted, root.counted)
+            percent(branch.counted, root.counted),
+            fit::name(name)
         ));
         let mut callees: Vec<(&String, &Branch)> =
             branch.callees.iter().filter(|(_, callee)| callee.counted != 0).collect();

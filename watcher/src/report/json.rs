@@ -8,8 +8,9 @@ use super::pulled::{EndpointObject, Endpoints};
 use super::text::{kind_word, unit_word};
 use crate::explain::{self, Diagnosis, Verdict};
 use crate::health::{self, CheckState};
-use crate::process::Target;
+use crate::process::{Target, printable};
 use serde::Serialize;
+use std::path::Path;
 use std::time::SystemTime;
 
 /// A diagnosis as one object on one line, ending in a newline.
@@ -415,7 +416,7 @@ impl<'a> ProcessObject<'a> {
             pid: process.pid,
             start_time: timestamp(process.started),
             name: &process.name,
-            exe: process.exe.as_ref().map(|exe| exe.to_string_lossy().into_owned()),
+            exe: process.exe.as_deref().map(path),
             go_version: process.go_version.as_deref(),
             module: process.module.as_deref(),
             container: process.container.as_ref().map(|container| container.id.as_str()),
@@ -494,7 +495,7 @@ impl<'a> TargetObject<'a> {
             pid: target.id.pid,
             start_time: timestamp(target.started),
             name: &target.name,
-            exe: target.exe.as_ref().map(|exe| exe.to_string_lossy().into_owned()),
+            exe: target.exe.as_deref().map(path),
             exe_deleted: target.exe_deleted,
             uid: target.uid,
             go_version: go.map(|go| go.version.as_str()),
@@ -534,6 +535,11 @@ impl<'a> CheckObject<'a> {
             needs: (!is_whole).then_some(check.needs.as_str()),
         }
     }
+}
+
+/// A path as people read it.
+fn path(path: &Path) -> String {
+    printable(path.as_os_str().as_encoded_bytes())
 }
 
 /// RFC 3339 in UTC, to the millisecond; `None` for a time that no calendar has.

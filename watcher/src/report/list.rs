@@ -1,5 +1,6 @@
 //! The table of `watcher list`.
 
+use super::fit;
 use super::pulled::Endpoints;
 use crate::explain::words::duration;
 use crate::process::{Container, Target};
@@ -22,7 +23,7 @@ pub fn table(targets: &[&Target], endpoints: &Endpoints, now: SystemTime) -> Str
     table.set_header((0..columns.len()).filter(shown).map(|column| columns[column]));
     for target in targets {
         let row = row(target, endpoints, now);
-        table.add_row((0..row.len()).filter(shown).map(|column| &row[column]));
+        table.add_row((0..row.len()).filter(shown).map(|column| fit::cell(&row[column])));
     }
     for right_aligned in [0, if looked_for { 6 } else { 5 }] {
         if let Some(column) = table.column_mut(right_aligned) {

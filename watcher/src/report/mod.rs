@@ -4,6 +4,7 @@ pub mod diff;
 pub mod doctor;
 pub mod error;
 pub mod fds;
+mod fit;
 pub mod folded;
 pub mod goroutines;
 pub mod graph;

@@ -1,5 +1,6 @@
 //! Single functions with those who call them and those they call, as `go tool pprof -peek` prints them.
 
+use super::fit;
 use super::folded::{amount, percent};
 use super::graph::CallGraph;
 use super::pprof::Profile;
@@ -32,12 +33,13 @@ pub fn text(profile: &Profile, value: usize, text: &str) -> String {
         }
         _ = writeln!(
             page,
-            "{:>10} {:>6} {:>10} {:>6} {:>17} | {function}",
+            "{:>10} {:>6} {:>10} {:>6} {:>17} | {}",
             amount(*flat, &graph.unit),
             percent(*flat, graph.total),
             amount(*cumulative, &graph.unit),
             percent(*cumulative, graph.total),
-            ""
+            "",
+            fit::name(function)
         );
         for (name, counted) in neighbours(&graph, |(caller, callee)| (caller == *function).then_some(callee))
         {
@@ -53,7 +55,8 @@ pub fn text(profile: &Profile, value: usize, text: &str) -> String {
 }
 
 fn call(page: &mut String, graph: &CallGraph, name: &str, counted: i64, of: i64) {
-    _ = writeln!(page, "{:>46} {:>6} |   {name}", amount(counted, &graph.unit), percent(counted, of));
+    let (amount, share) = (amount(counted, &graph.unit), percent(counted, of));
+    _ = writeln!(page, "{amount:>46} {share:>6} |   {}", fit::name(name));
 }
 
 /// The other ends of calls, those with most first.

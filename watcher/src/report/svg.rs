@@ -3,7 +3,7 @@
 //! A frame's colour says whose code it is, so that the line to edit is found by eye.
 
 use crate::owner::{Owner, owner};
-use crate::process::Target;
+use crate::process::{Target, printable};
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{self, Options, TextTruncateDirection};
 use std::collections::HashSet;
@@ -86,10 +86,11 @@ fn drawable(line: &str) -> Option<String> {
     Some(format!("{stack} {value}"))
 }
 
-/// XML has no place for control characters, not even escaped.
+/// XML has no place for control characters, not even escaped. Others that nobody sees come out as their escapes.
 fn harmless(text: &str) -> String {
     let is_refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
-    text.chars().map(|c| if is_refused(c) { '\u{fffd}' } else { c }).collect()
+    let text: String = text.chars().map(|c| if is_refused(c) { '\u{fffd}' } else { c }).collect();
+    printable(text.as_bytes())
 }
 
 /// Whose code a frame is, as colours tell it.

@@ -1,5 +1,6 @@
 //! A diagnosis for people: one screen. What does not fit on it is shortened, and said where to find in full.
 
+use super::fit;
 use crate::explain::words::{as_flag, bytes, counted, duration, percent};
 use crate::explain::{
     Diagnosis, Finding, Kind, Level, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
@@ -276,10 +277,10 @@ fn beside(finding: &Finding) -> String {
 fn who(process: &Process) -> String {
     let mut who = format!("{} (pid {}", process.name, process.pid);
     if let Some(version) = &process.go_version {
-        let _ = write!(who, ", {version}");
+        let _ = write!(who, ", {}", fit::name(version));
     }
     if let Some(module) = &process.module {
-        let _ = write!(who, ", {module}");
+        let _ = write!(who, ", {}", fit::name(module));
     }
     if let Some(container) = &process.container {
         let _ = write!(who, ", container {}", super::list::short_id(&container.id));

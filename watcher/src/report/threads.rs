@@ -1,5 +1,6 @@
 //! The OS threads of one process, each by what Go does on it.
 
+use super::fit;
 use super::list::{plain_table, without_trailing_blanks};
 use super::stack::{self, Frame, FrameObject};
 use crate::explain::words::counted;
@@ -80,7 +81,9 @@ pub fn text(threads: &[Thread]) -> String {
             thread.kernel.as_ref().map_or("-", |(_, state)| state_word(*state)).to_owned(),
             thread.doing.words().to_owned(),
             goroutine,
-            place.map_or_else(dash, |frame| format!("{}  {}", frame.name(), frame.position())),
+            place.map_or_else(dash, |frame| {
+                format!("{}  {}", fit::name(&frame.name()), fit::name(&frame.position()))
+            }),
         ]);
     }
     if let Some(column) = table.column_mut(0) {
@@ -106,9 +109,9 @@ fn state_word(state: ThreadState) -> &'static str {
 pub(super) fn who(process: &Target) -> String {
     let mut who = format!("{} (pid {}", process.name, process.id.pid);
     if let Some(go) = &process.go {
-        _ = write!(who, ", {}", go.version);
+        _ = write!(who, ", {}", fit::name(&go.version));
         if let Some(module) = go.module_path() {
-            _ = write!(who, ", {module}");
+            _ = write!(who, ", {}", fit::name(module));
         }
     }
     who + ")"

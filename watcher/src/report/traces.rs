@@ -1,5 +1,6 @@
 //! Every stack of a profile, as `go tool pprof -traces` prints them: the value, then the frames, innermost first.
 
+use super::fit;
 use super::folded::{amount, name};
 use super::pprof::{LabelValue, Profile, Sample};
 use std::fmt::Write;
@@ -17,14 +18,15 @@ pub fn text(profile: &Profile, value: usize, stacks: usize) -> String {
         _ = writeln!(text, "{RULE}");
         for label in &sample.labels {
             let LabelValue::Text(said) = &label.value else { continue };
-            _ = writeln!(text, "{:>12} {said}", format!("{}:", label.key));
+            _ = writeln!(text, "{:>12} {}", format!("{}:", fit::name(&label.key)), fit::name(said));
         }
         let mut first = amount(of(sample), unit);
         for frame in profile.frames(sample) {
             let place = frame.function.filter(|function| !function.file.is_empty());
-            let place =
-                place.map_or_else(String::new, |function| format!("  {}:{}", function.file, frame.line));
-            _ = writeln!(text, "{first:>11}   {}{place}", name(&frame));
+            let place = place.map_or_else(String::new, |function| {
+                format!("  {}:{}", fit::name(&function.file), frame.line)
+            });
+            _ = writeln!(text, "{first:>11}   {}{place}", fit::name(&name(&frame)));
             first.clear();
         }
     }

@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 /// Larger files of JSON are refused: a million goroutines, each with a stack of its own, fit.
 const MAX_JSON_BYTES: usize = 512 << 20;
+/// Larger files are not read.
+pub const MAX_FILE_BYTES: u64 = MAX_JSON_BYTES as u64;
 
 /// Why a file is no capture: one sentence.
 #[derive(Debug, thiserror::Error)]
