@@ -14,6 +14,7 @@ use crate::report::{
     EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status_of, fds, folded, goroutines, heap, json, list,
     mappings, memory, news, pprof, text, threads,
 };
+use crate::source::ordinary_files;
 use anyhow::{Context, anyhow, bail, ensure};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -82,6 +83,13 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     let mut observer = Observer::start(Selection::AllGo, 8)?;
     let found = observer.discover();
     let targets: Vec<_> = observer.targets().iter().collect();
+    let is_hidden = observer.hides_processes();
+    ensure!(
+        !(is_hidden && targets.is_empty()),
+        "no Go process of yours was found: {}",
+        words::HIDDEN_PROCESSES
+    );
+    let left_out = words::left_out(&observer.left_out());
     let endpoints = pulls::endpoints(&args.pprof, observer.targets())?;
     let output = match args.format {
         Format::Text => list::table(&targets, &endpoints, SystemTime::now()),
@@ -90,6 +98,12 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     written(print(args.output.as_deref(), &output))?;
     if found.denied > 0 {
         hint(&format!("{}: `watcher doctor` says what would help", words::denied(found.denied)));
+    }
+    if is_hidden {
+        hint(words::HIDDEN_PROCESSES);
+    }
+    if let Some(sentence) = left_out {
+        hint(&sentence);
     }
     Ok(EXIT_NO_LEAK)
 }
@@ -216,7 +230,8 @@ fn shown_value(profile: &pprof::Profile) -> String {
 
 fn show_difference(args: &cli::Diff) -> anyhow::Result<u8> {
     let load = |path: &Path| {
-        let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        let bytes = ordinary_files::read(path, diff::MAX_FILE_BYTES)
+            .with_context(|| format!("read {}", path.display()))?;
         diff::load(&bytes).with_context(|| format!("read {}", path.display()))
     };
     let (before, after) = (load(&args.before)?, load(&args.after)?);

@@ -1,6 +1,7 @@
 //! What is true: the settings of one invocation, checked once.
 
 use crate::cli;
+pub use glob::Pattern;
 use std::time::Duration;
 
 /// Which processes are watched.
@@ -11,7 +12,7 @@ pub enum Selection {
     /// One process, Go or not.
     Pid(i32),
     /// Processes whose name or executable's file name matches, Go or not.
-    Name(glob::Pattern),
+    Name(Pattern),
 }
 
 /// Settings that the agent's loop needs.
@@ -129,7 +130,7 @@ pub fn selection(pid: Option<i32>, name: Option<&str>) -> Result<Selection, Conf
     match (pid, name) {
         (Some(pid), _) if pid <= 0 => Err(ConfigError::BadPid(pid)),
         (Some(pid), _) => Ok(Selection::Pid(pid)),
-        (None, Some(pattern)) => glob::Pattern::new(pattern).map(Selection::Name).map_err(|error| {
+        (None, Some(pattern)) => Pattern::new(pattern).map(Selection::Name).map_err(|error| {
             ConfigError::BadPattern { pattern: pattern.to_owned(), why: error.msg.to_owned() }
         }),
         (None, None) => Ok(Selection::AllGo),

@@ -85,6 +85,15 @@ pub struct OwnCost {
     pub kernel_bytes: Option<u64>,
 }
 
+/// Processes of one user for which there was no place among those that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Effective user id; `None` where it could not be read.
+    pub uid: Option<u32>,
+    /// How many.
+    pub processes: u64,
+}
+
 /// What was lost on the way, summed up since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {

@@ -1,7 +1,7 @@
 //! What the agent tells while it runs. Plain values: `agent` makes them, `report` puts them into text or JSON.
 
 use crate::explain::{Diagnosis, Kind, Level, Process, Suspected};
-use crate::health::{Losses, OwnCost};
+use crate::health::{LeftOut, Losses, OwnCost};
 use crate::process::Target;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +24,8 @@ pub enum What {
         targets: Vec<Target>,
         /// Processes of which it is unknown whether they are Go.
         denied: u64,
+        /// Processes for which there was no place.
+        left_out: Vec<LeftOut>,
     },
     /// A process came.
     Came(Arc<Target>),
@@ -34,6 +36,8 @@ pub enum What {
         /// How what leaked in it stood in its last sample; `None` where nothing was known to leak.
         at_the_end: Option<String>,
     },
+    /// A process is watched no longer although it is there: processes of other users needed the place.
+    LeftOut(Arc<Target>),
     /// The verdict on a process is another one than before, or the first.
     Verdict(Box<Diagnosis>),
     /// Something in a process may leak; told once.
@@ -92,7 +96,7 @@ pub struct Filling {
 }
 
 /// How the agent itself is doing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Health {
     /// Processes that are watched.
     pub watched: usize,
@@ -104,6 +108,8 @@ pub struct Health {
     pub sweep_cpu: Duration,
     /// What was lost since the start.
     pub losses: Losses,
+    /// Processes that are not watched now, because there was no place for them.
+    pub left_out: Vec<LeftOut>,
     /// What the agent used since the start.
     pub cost: OwnCost,
     /// How long it has run.

@@ -28,13 +28,12 @@ pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Ker
 }
 
 fn visible_processes(host: &Host) -> Check {
-    use crate::source::host::HidePid;
-    let may_see_all = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
-    let state = match host.hidepid {
-        Some(HidePid::Invisible | HidePid::PtraceableOnly) if !may_see_all => CheckState::Refused {
+    let state = if host.hides_processes() {
+        CheckState::Refused {
             why: "/proc is mounted with hidepid: processes of other users are not even listed.".into(),
-        },
-        _ => CheckState::Works,
+        }
+    } else {
+        CheckState::Works
     };
     Check {
         name: "processes of all users in /proc".into(),

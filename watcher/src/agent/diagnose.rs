@@ -49,8 +49,10 @@ pub async fn diagnose(config: &Config, recording: Option<&Recording>) -> anyhow:
     let present = watched.judged().filter_map(|target| explained(observer, target));
     let mut diagnoses: Vec<Diagnosis> = present.chain(watched.ended.iter().cloned()).collect();
     diagnoses.sort_by_key(|diagnosis| diagnosis.process.pid);
+    let left_out = words::left_out(&observer.left_out());
     let not_recorded = watched.recorder.and_then(|recorder| recorder.finish().err());
-    Ok(Diagnosed { diagnoses, left: watched.left.into_values().collect(), not_recorded })
+    let left = watched.left.into_values().chain(left_out).collect();
+    Ok(Diagnosed { diagnoses, left, not_recorded })
 }
 
 /// The same without judging, for a recording from which verdicts can be had for any moment.
@@ -290,12 +292,18 @@ pub(super) fn refuse_kernel_thread(observer: &Observer, selection: &Selection) -
 
 pub(super) fn nothing_to_watch(observer: &Observer, selection: &Selection, denied: u64) -> String {
     let hidden = match denied {
+        _ if observer.hides_processes() => {
+            format!(" among those that we may see: {}", words::HIDDEN_PROCESSES)
+        }
         0 => String::new(),
         _ => format!(" ({}: `watcher doctor` says what would help)", words::denied(denied)),
     };
     match selection {
         Selection::Pid(pid) if observer.exists(*pid) => {
             format!("process {pid} is there but may not be read: run as root")
+        }
+        Selection::Pid(pid) if observer.hides_processes() => {
+            format!("there is no process {pid} that we can see: {}", words::HIDDEN_PROCESSES)
         }
         Selection::Pid(pid) => format!("there is no process {pid} that we can see"),
         Selection::Name(pattern) => format!("no process is named {:?}{hidden}", pattern.as_str()),

@@ -7,7 +7,7 @@ use super::pulls::{self, Arrival};
 use super::terms::{self, Admission, Claim};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
-use crate::health::{Check, Losses};
+use crate::health::{Check, LeftOut, Losses};
 use crate::judge::standstill::{self, Standstill};
 use crate::judge::{
     self, Bounds, Judgement, Kind, Ladder, Thresholds, Verdict, corroborate, story, suspicion,
@@ -145,6 +145,11 @@ impl Observer {
                 self.endings.keep(Ending { target: left.clone(), judgement, window, ladder });
             }
             self.watches.forget(left.id);
+        }
+        for other in &changes.made_way {
+            self.windows.remove(&other.id);
+            self.ladders.remove(&other.id);
+            self.watches.forget(other.id);
         }
         for came in &changes.came {
             let mut window = Window::new(came.id, self.window_capacity);
@@ -572,6 +577,17 @@ impl Observer {
     pub fn own_rss_bytes(&self) -> Option<u64> {
         let own = self.proc.open(std::process::id().cast_signed()).into_seen()?;
         own.status().into_seen()?.memory.map(|memory| memory.rss_bytes())
+    }
+
+    /// Processes for which there was no place, by user.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let left_out = self.discovery.left_out();
+        left_out.into_iter().map(|(uid, processes)| LeftOut { uid, processes }).collect()
+    }
+
+    /// Whether `/proc` hides processes of other users from us.
+    pub fn hides_processes(&self) -> bool {
+        self.host.hides_processes()
     }
 
     /// What was lost so far.

@@ -73,7 +73,8 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     ears.lifecycle = lifecycle;
     tell_what_was_not_understood(&found);
     let mut tell = |what| hear(News { at: clock::now().wall, what });
-    if !tell(What::Began { targets: observer.targets().to_vec(), denied: found.denied }) {
+    let (targets, left_out) = (observer.targets().to_vec(), observer.left_out());
+    if !tell(What::Began { targets, denied: found.denied, left_out }) {
         return Ok(());
     }
     let mut agent = Agent {
@@ -308,13 +309,23 @@ impl Agent {
             let (verdict, at_the_end) = told.unwrap_or_default();
             news.extend(verdict);
             news.push(What::Left { target: target.clone(), at_the_end });
-            self.suspicions.remove(&target.id);
-            self.filling.remove(&target.id);
-            self.nearing.remove(&target.id);
-            self.round.forget(&[target.id]);
+            self.forget(target.id);
+        }
+        for target in &changes.made_way {
+            self.verdicts.remove(&target.id);
+            news.push(What::LeftOut(target.clone()));
+            self.forget(target.id);
         }
         news.extend(changes.came.iter().cloned().map(What::Came));
         news
+    }
+
+    /// What was told of a process that is watched no longer.
+    fn forget(&mut self, id: ProcessId) {
+        self.suspicions.remove(&id);
+        self.filling.remove(&id);
+        self.nearing.remove(&id);
+        self.round.forget(&[id]);
     }
 
     /// Limits that are nearer than was told.
@@ -339,6 +350,7 @@ impl Agent {
             leaking: self.verdicts.values().filter(|telling| telling.told().verdict == Verdict::Leak).count(),
             sweep_cpu: self.sweep.cpu,
             losses: Losses { late_beats: self.late, ..losses },
+            left_out: observer.map(Observer::left_out).unwrap_or_default(),
             cost: OwnCost {
                 cpu_time: clock::process_cpu_time(),
                 rss_bytes: observer.and_then(Observer::own_rss_bytes),

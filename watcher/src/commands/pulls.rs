@@ -12,6 +12,7 @@ use crate::report::pprof::Profile;
 use crate::report::pulled::{self, Endpoint, Endpoints, Pulled};
 use crate::report::svg::{Caption, flame_graph};
 use crate::report::{EXIT_NO_LEAK, diff, folded, peek, traces};
+use crate::source::ordinary_files;
 use crate::source::pprof::ProfileName;
 use anyhow::{Context, anyhow, bail};
 use std::sync::Arc;
@@ -128,7 +129,8 @@ fn flame(profile: &Profile, value: usize) -> anyhow::Result<Vec<u8>> {
 /// `watcher show`.
 pub(super) fn show(args: &cli::Show) -> anyhow::Result<u8> {
     let path = args.file.display();
-    let bytes = std::fs::read(&args.file).with_context(|| format!("read {path}"))?;
+    let bytes =
+        ordinary_files::read(&args.file, diff::MAX_FILE_BYTES).with_context(|| format!("read {path}"))?;
     let profile = diff::load(&bytes).with_context(|| format!("read {path}"))?;
     let Some(value) = profile.value_index(args.sample_type.as_deref()) else {
         let held: Vec<&str> = profile.sample_types.iter().map(|each| each.kind.as_str()).collect();

@@ -7,7 +7,8 @@ use crate::cli::{self, Format, Limit};
 use crate::config::Config;
 use crate::explain::words::{bytes as size_text, counted};
 use crate::report::{EXIT_NO_LEAK, exit_status_of, json, replay as courses};
-use crate::store::recording::{Override, Reader};
+use crate::source::ordinary_files;
+use crate::store::recording::{Override, Reader, RecordingError};
 use anyhow::{Context, bail, ensure};
 use std::path::Path;
 
@@ -39,7 +40,8 @@ pub(super) fn record(args: &cli::Record) -> anyhow::Result<u8> {
 pub(super) fn replay(args: &cli::Replay) -> anyhow::Result<u8> {
     let path = args.file.display();
     ensure!(args.every.is_none_or(|every| !every.is_zero()), "--every 0 would never come to an end");
-    let reader = Reader::open(&args.file).with_context(|| format!("cannot replay {path}"))?;
+    let file = ordinary_files::open(&args.file).map_err(RecordingError::Read);
+    let reader = file.and_then(Reader::new).with_context(|| format!("cannot replay {path}"))?;
     let settings =
         Settings { pid: args.pid, limits: limits(&args.limit), until: args.until, every: args.every };
     let replayed = replay::replay(reader, &settings).with_context(|| format!("cannot replay {path}"))?;

@@ -6,6 +6,7 @@
 pub mod executables;
 pub mod libraries;
 pub mod lineage;
+mod places;
 
 use crate::config::Selection;
 use crate::process::{GoProgram, Limits, Lineage, ProcessId, Target, printable};
@@ -17,6 +18,7 @@ use crate::task::ThreadState;
 use executables::Executables;
 use libraries::{Libraries, Looks};
 use lineage::Lineages;
+use places::{Place, Places};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub struct Discovery {
     lineages: Lineages,
     known: HashMap<i32, Known>,
     targets: Vec<Target>,
+    places: Places,
 }
 
 /// A process that has been looked at, one of ours or not.
@@ -43,6 +46,10 @@ struct Known {
     executable: Option<FileIdentity>,
     /// It is no Go program, and had loaded no library of Go's when it was looked at last.
     looks: Option<Looks>,
+    /// It would be watched, were there a place for it.
+    is_left_out: bool,
+    /// Its effective user id, where it is one of ours.
+    uid: Option<u32>,
 }
 
 /// What a scan found.
@@ -52,7 +59,9 @@ pub struct Changes {
     pub came: Vec<Arc<Target>>,
     /// Processes that are watched no longer: they exited, or execute another program now.
     pub left: Vec<Arc<Target>>,
-    /// Processes that would be watched, were there not [`MAX_TARGETS`] already.
+    /// Processes that are watched no longer although they are there: other users' needed the places.
+    pub made_way: Vec<Arc<Target>>,
+    /// Processes that would be watched from now on, or were until now, were there not [`MAX_TARGETS`] already.
     pub unwatched: u64,
     /// Processes whose executable we may not read: whether they are Go is unknown.
     pub denied: u64,
@@ -63,6 +72,11 @@ pub struct Changes {
 impl Discovery {
     /// Nothing is watched before the first scan.
     pub fn new(selection: Selection) -> Self {
+        Discovery::with_places(selection, MAX_TARGETS)
+    }
+
+    /// The same with room for no more than `most` processes.
+    pub fn with_places(selection: Selection, most: usize) -> Self {
         Discovery {
             selection,
             executables: Executables::default(),
@@ -70,7 +84,17 @@ impl Discovery {
             lineages: Lineages::default(),
             known: HashMap::new(),
             targets: Vec::new(),
+            places: Places::new(most),
         }
+    }
+
+    /// Processes that would be watched, were there a place for them, by effective user id.
+    pub fn left_out(&self) -> BTreeMap<Option<u32>, u64> {
+        let mut left_out = BTreeMap::new();
+        for known in self.known.values().filter(|known| known.is_left_out) {
+            *left_out.entry(known.uid).or_default() += 1;
+        }
+        left_out
     }
 
     /// The processes that are watched, those that came first first.
@@ -134,34 +158,65 @@ impl Discovery {
             let is_asked_for = matches!(self.selection, Selection::Pid(asked) if asked == pid);
             let mut may_have_loaded =
                 || known.looks.as_mut().is_some_and(|looks| looks.is_due() || is_asked_for);
-            if is_same && !(may_have_loaded() && self.libraries.of(&process, is_asked_for).is_some()) {
+            let has_a_place_now = known.is_left_out && self.places.has_one_for(known.uid);
+            if is_same
+                && !has_a_place_now
+                && !(may_have_loaded() && self.libraries.of(&process, is_asked_for).is_some())
+            {
                 return;
             }
             self.forget(pid, changes);
         }
         let go = executable.and_then(|identity| self.go(&process, identity, changes));
         let looks = (go.is_none() && executable.is_some()).then(Looks::default);
+        let (mut is_left_out, mut uid) = (false, None);
         if let Some(mut target) = self.examine(host, &process, stat, id, go) {
             target.lineage.build = build(executable, target.go.as_deref());
-            self.watch(target, changes);
+            uid = target.uid;
+            is_left_out = !self.watch(target, changes);
         }
-        self.known.insert(pid, Known { id, executable, looks });
+        self.known.insert(pid, Known { id, executable, looks, is_left_out, uid });
     }
 
-    fn watch(&mut self, mut target: Target, changes: &mut Changes) {
-        if self.targets.len() >= MAX_TARGETS {
-            changes.unwatched += 1;
-            return;
+    /// Whether there is a place for it.
+    fn watch(&mut self, mut target: Target, changes: &mut Changes) -> bool {
+        match self.places.for_one_of(target.uid) {
+            Place::Free => {}
+            Place::InsteadOfOneOf(uid) => self.let_one_make_way(uid, changes),
+            Place::None => {
+                changes.unwatched += 1;
+                return false;
+            }
         }
+        self.places.take(target.uid);
         target.lineage = self.lineages.join(&target);
         changes.came.push(Arc::new(target.clone()));
         self.targets.push(target);
+        true
+    }
+
+    /// The one of this user that came last is watched no longer.
+    fn let_one_make_way(&mut self, uid: Option<u32>, changes: &mut Changes) {
+        let Some(index) = self.targets.iter().rposition(|target| target.uid == uid) else { return };
+        let target = self.targets.remove(index);
+        self.places.give_back(uid);
+        self.lineages.leave(&target);
+        if let Some(known) = self.known.get_mut(&target.id.pid).filter(|known| known.id == target.id) {
+            known.is_left_out = true;
+        }
+        changes.unwatched += 1;
+        // It may have come in this very scan.
+        match changes.came.iter().position(|came| came.id == target.id) {
+            Some(index) => drop(changes.came.remove(index)),
+            None => changes.made_way.push(Arc::new(target)),
+        }
     }
 
     fn forget(&mut self, pid: i32, changes: &mut Changes) {
         let Some(known) = self.known.remove(&pid) else { return };
         if let Some(index) = self.targets.iter().position(|target| target.id == known.id) {
             let target = self.targets.remove(index);
+            self.places.give_back(target.uid);
             self.lineages.leave(&target);
             changes.left.push(Arc::new(target));
         }

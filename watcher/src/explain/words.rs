@@ -2,6 +2,7 @@
 
 pub use super::finding::{peer_name, state_name, type_name};
 
+use crate::health::LeftOut;
 use crate::judge::Unit;
 use std::time::SystemTime;
 
@@ -131,6 +132,29 @@ pub fn denied(processes: u64) -> String {
         1 => "1 process may not be read, so what it is is not known".to_owned(),
         _ => format!("{} processes may not be read, so what they are is not known", count(processes as f64)),
     }
+}
+
+/// Where others' processes are not even listed.
+pub const HIDDEN_PROCESSES: &str = "/proc is mounted with hidepid, which hides processes of other users: run as root, or with CAP_SYS_PTRACE";
+
+/// That there was no place for some users' processes, without a full stop; `None` where there was for all.
+pub fn left_out(left_out: &[LeftOut]) -> Option<String> {
+    /// Whose processes are named, those with most first.
+    const NAMED: usize = 3;
+    let mut users: Vec<&LeftOut> = left_out.iter().collect();
+    users.sort_by_key(|user| std::cmp::Reverse(user.processes));
+    let named = users.iter().take(NAMED).map(|LeftOut { uid, processes }| {
+        let of =
+            uid.map_or_else(|| "of a user that could not be read".to_owned(), |uid| format!("of user {uid}"));
+        format!("{} {of}", counted(usize::try_from(*processes).unwrap_or(usize::MAX), "process", "processes"))
+    });
+    let mut said: Vec<String> = named.collect();
+    if users.len() > NAMED {
+        let rest: u64 = users.iter().skip(NAMED).map(|user| user.processes).sum();
+        said.push(format!("{} of {} other users", count(rest as f64), users.len() - NAMED));
+    }
+    (!said.is_empty())
+        .then(|| format!("not watched, because there is no place for more: {}", said.join(", ")))
 }
 
 /// `1 came`, `1,234 came`: for what is counted without a noun.

@@ -2,8 +2,9 @@
 
 use super::levels::LevelObject;
 use super::pulled::Endpoints;
-use super::{json, list, text};
+use super::{fit, json, list, text};
 use crate::explain::words::{self, bytes, count, counted, duration};
+use crate::health::LeftOut;
 use crate::news::{Filling, Health, Nearing, News, Suspicion, What};
 use crate::process::Target;
 use serde::Serialize;
@@ -13,11 +14,14 @@ use std::time::SystemTime;
 pub fn text(news: &News, layout: text::Layout) -> String {
     let at = clock_time(news.at);
     match &news.what {
-        What::Began { targets, denied } => began(targets, *denied, news.at),
+        What::Began { targets, denied, left_out } => began(targets, *denied, left_out, news.at),
         What::Came(target) => format!("{at}  came: {}\n", described(target)),
         What::Left { target, at_the_end } => {
             let how = at_the_end.as_ref().map(|how| format!(" {how}"));
             format!("{at}  left{}: {}\n", how.unwrap_or_default(), described(target))
+        }
+        What::LeftOut(target) => {
+            format!("{at}  watched no longer, since others need the place: {}\n", described(target))
         }
         What::Suspected(suspicion) => format!("{at}  {}\n", suspected(suspicion)),
         What::Filling(it) => format!("{at}  filling: {} (pid {}): {}\n", it.name, it.pid, it.text),
@@ -27,20 +31,21 @@ pub fn text(news: &News, layout: text::Layout) -> String {
     }
 }
 
-fn began(targets: &[Target], denied: u64, now: SystemTime) -> String {
+fn began(targets: &[Target], denied: u64, left_out: &[LeftOut], now: SystemTime) -> String {
     let table = list::table(&targets.iter().collect::<Vec<_>>(), &Endpoints::default(), now);
     let unknown = match denied {
         0 => String::new(),
         n => format!("{}: `watcher doctor` says what would help.\n", words::denied(n)),
     };
-    format!("{table}{unknown}Watching. What changes is told below; Ctrl-C ends it.\n")
+    let left_out = words::left_out(left_out).map(|sentence| format!("{sentence}.\n")).unwrap_or_default();
+    format!("{table}{unknown}{left_out}Watching. What changes is told below; Ctrl-C ends it.\n")
 }
 
 fn described(target: &Target) -> String {
-    let module = target
-        .go
-        .as_ref()
-        .map(|go| format!(", {} {}", go.version, go.module_path().unwrap_or("without module information")));
+    let module = target.go.as_ref().map(|go| {
+        let module = go.module_path().unwrap_or("without module information");
+        format!(", {} {}", fit::name(&go.version), fit::name(module))
+    });
     let restarts = match target.lineage.restarts {
         0 => String::new(),
         n => format!(", {}", counted(n as usize, "restart", "restarts")),
@@ -91,13 +96,14 @@ fn health_line(health: &Health) -> String {
             health.losses.lifecycle_events, health.losses.late_beats, health.losses.unwatched_processes
         ),
     };
+    let left_out = words::left_out(&health.left_out).map(|said| format!("; {said}")).unwrap_or_default();
     let in_ledgers = match health.in_ledgers {
         0 => String::new(),
         n => format!(", {} of them in the ledgers", count(n as f64)),
     };
     format!(
         "{} watched{in_ledgers}, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core \
-         over {}{memory}{lost}",
+         over {}{memory}{lost}{left_out}",
         counted(health.watched, "process", "processes"),
         health.leaking,
         health.sweep_cpu.as_secs_f64() * 1000.0,
@@ -125,6 +131,7 @@ pub fn json(news: &News) -> serde_json::Result<String> {
             let about = LeftObject { process: json::target(target), at_the_end: at_the_end.as_deref() };
             line(at, "left", about)
         }
+        What::LeftOut(target) => line(at, "left_out", json::target(target)),
         What::Suspected(suspicion) => {
             let Suspicion { process, suspected, decided_by } = &**suspicion;
             line(at, "suspected", json::suspicion(process, suspected, *decided_by))
@@ -217,6 +224,15 @@ struct HealthObject {
     lost_lifecycle_events: u64,
     late_beats: u64,
     unwatched_processes: u64,
+    /// Those that are not watched now, by user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOutObject>,
+}
+
+#[derive(Serialize)]
+struct LeftOutObject {
+    uid: Option<u32>,
+    processes: u64,
 }
 
 impl HealthObject {
@@ -233,6 +249,11 @@ impl HealthObject {
             lost_lifecycle_events: health.losses.lifecycle_events,
             late_beats: health.losses.late_beats,
             unwatched_processes: health.losses.unwatched_processes,
+            left_out: health
+                .left_out
+                .iter()
+                .map(|LeftOut { uid, processes }| LeftOutObject { uid: *uid, processes: *processes })
+                .collect(),
         }
     }
 }
@@ -259,6 +280,7 @@ mod tests {
             leaking: 1,
             sweep_cpu: Duration::from_micros(4200),
             losses: Losses { late_beats: 2, ..Losses::default() },
+            left_out: Vec::new(),
             cost: OwnCost {
                 cpu_time: Duration::from_millis(900),
                 rss_bytes: Some(20 << 20),
@@ -294,7 +316,7 @@ mod tests {
 
     #[test]
     fn programs_read_objects() {
-        let begun = What::Began { targets: vec![target()], denied: 3 };
+        let begun = What::Began { targets: vec![target()], denied: 3, left_out: Vec::new() };
         let lines = [begun, nearing(), health()].map(|what| json(&news(what)).expect("serializes")).concat();
         expect![[r#"
             {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"watched","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}}

@@ -66,6 +66,12 @@ impl Teller {
                 self.short_lived += 1;
                 String::new()
             }
+            What::LeftOut(target) if self.forget_held(target.id) => String::new(),
+            What::LeftOut(target) => {
+                let named = self.name(|(_, id)| id.pid == target.id.pid);
+                self.verdicts.remove(&target.id.pid);
+                named + &news::text(news, self.layout)
+            }
             What::Left { target, .. } => {
                 let named = self.name(|(_, id)| id.pid == target.id.pid);
                 self.verdicts.remove(&target.id.pid);

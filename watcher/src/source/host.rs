@@ -59,6 +59,12 @@ impl Host {
         }
     }
 
+    /// Whether processes of other users are not even listed in `/proc`, so that none of them is found.
+    pub fn hides_processes(&self) -> bool {
+        let may_see_all = self.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
+        matches!(self.hidepid, Some(HidePid::Invisible | HidePid::PtraceableOnly)) && !may_see_all
+    }
+
     /// Tasks that the host can hold: whichever of `pid_max` and `threads_max` is reached first.
     pub fn tasks_max(&self) -> Option<u64> {
         match (self.pid_max, self.threads_max) {

@@ -9,9 +9,11 @@ pub mod host;
 pub mod kernel;
 pub mod memory;
 pub mod native_symbols;
+pub mod ordinary_files;
 pub mod ports;
 pub mod pprof;
 pub mod proc;
+pub mod shortage;
 pub mod sockdiag;
 pub mod userns;
 

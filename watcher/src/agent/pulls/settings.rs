@@ -2,13 +2,13 @@
 
 use crate::cli;
 use crate::process::{Target, printable};
+use crate::source::ordinary_files;
 use crate::source::pprof::{Access, Bounds, Configured, Place, Tls};
 use anyhow::{Context, bail, ensure};
 use glob::Pattern;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +79,9 @@ impl Settings {
         let mut settings = match &asked.pprof_settings {
             Some(path) => {
                 let what = || format!("read the settings of pulls in {}", path.display());
-                let length = fs::metadata(path).with_context(what)?.len();
-                ensure!(length <= MAX_FILE_BYTES, "{} is too large for settings", path.display());
-                Settings::parse(&fs::read_to_string(path).with_context(what)?).with_context(what)?
+                let bytes = ordinary_files::read(path, MAX_FILE_BYTES).with_context(what)?;
+                let text = String::from_utf8(bytes).context("it is no text").with_context(what)?;
+                Settings::parse(&text).with_context(what)?
             }
             None => Settings::default(),
         };
@@ -207,7 +207,8 @@ fn named(table: EndpointTable) -> anyhow::Result<Named> {
 fn tls(roots: &Path, server_name: String) -> anyhow::Result<Tls> {
     let mut store = RootCertStore::empty();
     let unreadable = || format!("read the certificates in {}", roots.display());
-    for certificate in CertificateDer::pem_file_iter(roots).with_context(unreadable)? {
+    let file = ordinary_files::read(roots, MAX_FILE_BYTES).with_context(unreadable)?;
+    for certificate in CertificateDer::pem_slice_iter(&file) {
         store.add(certificate.with_context(unreadable)?).with_context(unreadable)?;
     }
     ensure!(!store.is_empty(), "{} holds no certificate", roots.display());

@@ -2,6 +2,7 @@
 
 use super::dial::Connection;
 use super::fault::Fault;
+use super::metered::Metered;
 use crate::process::printable;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -113,6 +114,7 @@ async fn exchange(
 ) -> Result<(), Fault> {
     let Question { path, host, access, bounds: Bounds { bytes: limit, .. } } = question;
     let broken = |error: hyper::Error, got: usize| Fault::BrokenOff { got, why: why(&error) };
+    let (stream, allowed) = Metered::new(stream);
     let (mut sender, driver) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error, 0))?;
     // Dropped with us, and with it the connection.
@@ -130,6 +132,7 @@ async fn exchange(
         request.headers_mut().insert(name, value.clone());
     }
     let mut response = sender.send_request(request).await.map_err(|error| broken(error, 0))?;
+    allowed.add_body(limit);
     let status = response.status();
     if status != StatusCode::OK {
         return Err(refusal(status, response.headers(), access));

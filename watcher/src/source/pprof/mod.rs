@@ -11,6 +11,7 @@ mod fault;
 mod find;
 mod inside;
 mod listeners;
+mod metered;
 mod profile;
 
 pub use body::describe;

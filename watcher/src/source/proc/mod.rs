@@ -54,9 +54,19 @@ impl ProcRoot {
     /// `/proc` of this host.
     ///
     /// # Errors
-    /// Where nothing is mounted there.
+    /// Where nothing is mounted there, or something else: an empty directory has no processes, which would be taken
+    /// for a host that has none.
     pub fn host() -> io::Result<Self> {
-        ProcRoot::at(Path::new("/proc"))
+        let path = Path::new("/proc");
+        let root = ProcRoot::at(path)?;
+        let is_procfs = fstatfs(&root.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC);
+        if is_procfs {
+            Ok(root)
+        } else {
+            Err(io::Error::other(
+                "no procfs is mounted there, and nothing is known of any process without it",
+            ))
+        }
     }
 
     /// The one below `path`.

@@ -82,6 +82,21 @@ fn an_answer_without_end_is_cut_off() {
     assert!(matches!(headers, Err(Fault::BrokenOff { got: 0, .. })), "{headers:?}");
 }
 
+/// Each of these is a whole head, and none is the last.
+#[test]
+fn announcements_without_end_are_cut_off() {
+    let pieces = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(400);
+    let endless = ask(move |stream| send_for_ever(stream, b"", &pieces, Duration::ZERO));
+    let Err(Fault::BrokenOff { got: 0, why }) = endless else { panic!("{endless:?}") };
+    assert!(why.contains("bytes came without an end"), "{why}");
+    let a_few = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(3);
+    let answered = ask(move |mut stream| {
+        stream.write_all(&a_few).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").unwrap();
+    });
+    assert_eq!(answered.unwrap(), b"abc");
+}
+
 #[test]
 fn refusals_and_redirects_are_told_and_not_followed() {
     for (answer, fault) in [
