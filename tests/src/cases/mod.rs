@@ -1,6 +1,7 @@
 //! The cases, by what they are about. A file here is a list of cases and what they do.
 
 pub mod births;
+pub mod blemishes;
 pub mod calibration;
 pub mod causes;
 pub mod churn;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Case> {
         symbols::cases(),
         task_ledger::cases(),
         births::cases(),
+        blemishes::cases(),
         calibration::cases(),
         churn::cases(),
         retention::cases(),

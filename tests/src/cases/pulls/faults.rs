@@ -30,10 +30,11 @@ struct Row {
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
 #[rustfmt::skip]
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row { name: "hangs", answer: |_| Ok(Vec::new()), arguments: &["-ending", "wait"], told: "no whole answer came within 2 s: 0 bytes did" },
     Row { name: "trickles", answer: |_| Ok([OK, &[0x1f; 5000]].concat()), arguments: &["-pieces", "3", "-pause", "20ms"], told: "no whole answer came within 2 s" },
     Row { name: "never_ends", answer: |_| Ok([OK, &[0; 1 << 20]].concat()), arguments: &["-ending", "again"], told: "the answer is larger than 16777216 bytes" },
+    Row { name: "announces_for_ever", answer: |_| Ok(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), arguments: &["-ending", "again"], told: "bytes came without an end" },
     Row { name: "gzip_bomb", answer: |_| packed("head -c 1500000000 /dev/zero"), arguments: &[], told: "has more than 67108864 bytes" },
     Row { name: "html", answer: |_| Ok([OK, b"<!DOCTYPE html><html><body>Welcome</body></html>"].concat()), arguments: &[], told: "the answer is no profile: it is a page of HTML" },
     Row { name: "truncated", answer: truncated, arguments: &[], told: "the answer is no profile: unpack the profile" },
