@@ -186,7 +186,7 @@ impl Comparison {
                 text,
                 "{:>12}  {}  {from_to}",
                 self.signed(function.by()),
-                fit::name(&function.function)
+                fit::name(function.function)
             );
         }
         hidden(&mut text, functions.len(), shown, ("function", "functions"));

@@ -91,12 +91,21 @@ impl Hierarchies {
     /// Whether the processes of this cgroup are frozen, by the cgroup itself or by one above it; `None` where that
     /// cannot be read.
     pub fn is_frozen(&self, paths: &[CgroupPath]) -> Option<bool> {
-        let place = self.place(paths, "freezer")?;
-        // `kernel/cgroup/cgroup.c`, cgroup_events_show; `kernel/cgroup/legacy_freezer.c`, freezer_read.
-        let (file, frozen) =
-            if place.unified { ("cgroup.events", "frozen 1") } else { ("freezer.state", "FROZEN") };
-        let text = std::fs::read_to_string(place.dir.join(file)).ok()?;
-        Some(text.lines().any(|line| line == frozen))
+        // Version 2 freezes without a controller, so that it can do it also where version 1 has one for that.
+        let unified = paths.iter().find(|path| path.is_unified());
+        let places = [
+            self.place(paths, "freezer").filter(|place| !place.unified),
+            unified.and_then(|path| self.place(std::slice::from_ref(path), "freezer")),
+        ];
+        let mut known = None;
+        for place in places.into_iter().flatten() {
+            // `kernel/cgroup/cgroup.c`, cgroup_events_show; `kernel/cgroup/legacy_freezer.c`, freezer_read.
+            let (file, frozen) =
+                if place.unified { ("cgroup.events", "frozen 1") } else { ("freezer.state", "FROZEN") };
+            let Ok(text) = std::fs::read_to_string(place.dir.join(file)) else { continue };
+            known = Some(known.unwrap_or(false) || text.lines().any(|line| line == frozen));
+        }
+        known
     }
 
     fn place(&self, paths: &[CgroupPath], controller: &str) -> Option<Place> {

@@ -220,4 +220,17 @@ fn a_frozen_cgroup_is_told_from_one_that_runs() {
             Hierarchies::from_mountinfo(mounts.replace("ROOT", dir.path().to_str().unwrap()).as_bytes());
         assert_eq!(hierarchies.is_frozen(&paths(&[line])), expected, "{line:?}");
     }
+    // Both are there on a host that is on its way from the one to the other, and either can freeze.
+    let both = format!("{v1}{V2}").replace("ROOT", dir.path().to_str().unwrap());
+    let hierarchies = Hierarchies::from_mountinfo(both.as_bytes());
+    for (v1, v2, expected) in [
+        ("/lively", "/lively", Some(false)),
+        ("/still", "/lively", Some(true)),
+        ("/lively", "/still", Some(true)),
+        ("/", "/still", Some(true)),
+        ("/", "/", None),
+    ] {
+        let frozen = hierarchies.is_frozen(&paths(&[("freezer", v1), ("", v2)]));
+        assert_eq!(frozen, expected, "{v1} {v2}");
+    }
 }
