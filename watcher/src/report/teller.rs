@@ -136,7 +136,7 @@ impl Teller {
         match what {
             What::Began { targets, .. } => self.watched.extend(targets.iter().map(|target| target.id)),
             What::Came(target) => _ = self.watched.insert(target.id),
-            What::Left { target, .. } => _ = self.watched.remove(&target.id),
+            What::Left { target, .. } | What::LeftOut(target) => _ = self.watched.remove(&target.id),
             What::Verdict(_) | What::Suspected(_) | What::Filling(_) | What::Level(_) | What::Health(_) => {}
         }
     }
