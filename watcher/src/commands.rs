@@ -15,6 +15,7 @@ use crate::report::{
     mappings, memory, news, pprof, text, threads,
 };
 use crate::source::ordinary_files;
+use crate::source::own_limits::raise_descriptor_limit;
 use anyhow::{Context, anyhow, bail, ensure};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -29,6 +30,7 @@ mod recordings;
 /// # Errors
 /// Where it could not do what was asked, in one sentence.
 pub fn run(command: &Command) -> anyhow::Result<u8> {
+    raise_descriptor_limit();
     if let Some(output) = command.output() {
         refuse_unwritable(output)?;
     }

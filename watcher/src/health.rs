@@ -99,8 +99,24 @@ pub struct LeftOut {
 pub struct Losses {
     /// Starts and ends of processes that the kernel could not hand over.
     pub lifecycle_events: u64,
-    /// Beats that began late because the one before took too long.
+    /// Beats that began more than a quarter of the interval after they were due.
     pub late_beats: u64,
+    /// Beats that were due and not taken at all: watcher itself stood still, or a beat took longer than the interval.
+    pub missed_beats: u64,
+    /// Looks at single processes that came to nothing for want of descriptors or memory, or since a device failed.
+    pub failed_looks: u64,
+    /// Processes whose files a scan had no time for: a later one looks at them.
+    pub put_off_processes: u64,
     /// Processes that could not be watched because [`crate::agent`] watches no more than its bound.
     pub unwatched_processes: u64,
+}
+
+impl Losses {
+    /// Whether anything is missing that was not missing in `before`.
+    pub fn is_more_than(&self, before: &Losses) -> bool {
+        self.lifecycle_events > before.lifecycle_events
+            || self.missed_beats > before.missed_beats
+            || self.failed_looks > before.failed_looks
+            || self.put_off_processes > before.put_off_processes
+    }
 }

@@ -3,7 +3,6 @@
 //! Plain values; nothing here reads the system.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -87,7 +86,8 @@ pub struct Target {
     pub lineage: Lineage,
 }
 
-/// Build information of a Go executable (`debug/buildinfo` in Go's standard library).
+/// Build information of a Go executable (`debug/buildinfo` in Go's standard library): what of it is used, each text cut
+/// where it is longer than any real one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoProgram {
     /// Toolchain version, such as `go1.26.6`.
@@ -96,13 +96,12 @@ pub struct GoProgram {
     pub package: Option<String>,
     /// Main module; `None` for programs built without modules.
     pub module: Option<Module>,
-    /// Modules compiled in besides the main one, as module path and version.
+    /// The begin of `vcs.revision`, where the build noted it.
     #[serde(skip)]
-    pub dependencies: Vec<Module>,
-    /// Build settings by key: `CGO_ENABLED`, `-ldflags`, `vcs.revision`, … Never written anywhere: `-ldflags` is used
-    /// to compile keys in.
+    pub revision: Option<String>,
+    /// Differs where the build settings do. They are not kept: `-ldflags` is used to compile keys in.
     #[serde(skip)]
-    pub settings: BTreeMap<String, String>,
+    pub settings_digest: u64,
     /// The shared library that it is, where a program of another language has loaded it; `None` for an executable.
     #[serde(default)]
     pub library: Option<Library>,

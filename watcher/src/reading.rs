@@ -21,6 +21,9 @@ pub enum Reading<T> {
     Denied,
     /// This kernel, or this process, does not offer it, or what it offered could not be understood.
     Unsupported,
+    /// We could not, for want of descriptors or memory, or since a device failed: it says nothing of the process, and
+    /// another time it may work.
+    Failed,
 }
 
 impl<T> Reading<T> {
@@ -28,7 +31,7 @@ impl<T> Reading<T> {
     pub fn seen(&self) -> Option<&T> {
         match self {
             Reading::Seen(value) => Some(value),
-            Reading::Gone | Reading::Denied | Reading::Unsupported => None,
+            _ => None,
         }
     }
 
@@ -36,7 +39,23 @@ impl<T> Reading<T> {
     pub fn into_seen(self) -> Option<T> {
         match self {
             Reading::Seen(value) => Some(value),
-            Reading::Gone | Reading::Denied | Reading::Unsupported => None,
+            _ => None,
+        }
+    }
+
+    /// Whether it says nothing of what was to be read, only of us.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Reading::Failed)
+    }
+
+    /// The same of a reference to the value.
+    pub fn as_ref(&self) -> Reading<&T> {
+        match self {
+            Reading::Seen(value) => Reading::Seen(value),
+            Reading::Gone => Reading::Gone,
+            Reading::Denied => Reading::Denied,
+            Reading::Unsupported => Reading::Unsupported,
+            Reading::Failed => Reading::Failed,
         }
     }
 
@@ -52,11 +71,13 @@ impl<T> Reading<T> {
             Reading::Gone => Reading::Gone,
             Reading::Denied => Reading::Denied,
             Reading::Unsupported => Reading::Unsupported,
+            Reading::Failed => Reading::Failed,
         }
     }
 
     /// What an I/O error means for a reading: ENOENT and ESRCH mean that the process left, EACCES and EPERM
-    /// that we may not; everything else that we cannot.
+    /// that we may not; want of descriptors or memory, and a device that fails, that we could not this time; everything
+    /// else that it is not to be had.
     ///
     /// ENOENT means `Gone` only for paths that every process has. Where the kernel may lack the file itself,
     /// the caller says `Unsupported`.
@@ -64,6 +85,7 @@ impl<T> Reading<T> {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ESRCH) => Reading::Gone,
             Some(libc::EACCES | libc::EPERM) => Reading::Denied,
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EIO) => Reading::Failed,
             _ => match error.kind() {
                 io::ErrorKind::NotFound => Reading::Gone,
                 io::ErrorKind::PermissionDenied => Reading::Denied,
@@ -204,7 +226,10 @@ mod tests {
             (libc::EACCES, Reading::Denied),
             (libc::EPERM, Reading::Denied),
             (libc::EINVAL, Reading::Unsupported),
-            (libc::EIO, Reading::Unsupported),
+            (libc::EMFILE, Reading::Failed),
+            (libc::ENFILE, Reading::Failed),
+            (libc::ENOMEM, Reading::Failed),
+            (libc::EIO, Reading::Failed),
         ] {
             assert_eq!(
                 Reading::<u64>::from_error(&io::Error::from_raw_os_error(errno)),

@@ -79,7 +79,7 @@ fn tried_on_all(proc: &ProcRoot, host: &Host, read: impl Fn(&ProcessDir) -> Read
             Reading::Seen(()) => readable += 1,
             Reading::Denied => denied += 1,
             // Kernel threads and processes that are leaving have neither executable nor memory.
-            Reading::Gone | Reading::Unsupported => {}
+            Reading::Gone | Reading::Unsupported | Reading::Failed => {}
         }
     }
     let holds_ptrace = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
@@ -124,6 +124,9 @@ fn cgroups(proc: &ProcRoot, hierarchies: &Hierarchies) -> Check {
                 .into(),
         },
         Reading::Denied => CheckState::Refused { why: "The files of our own cgroup may not be read.".into() },
+        Reading::Failed => {
+            CheckState::NotTried { why: "watcher itself lacks file descriptors or memory.".into() }
+        }
         Reading::Gone | Reading::Unsupported => {
             CheckState::Absent { why: "No memory or pids controller is mounted here.".into() }
         }

@@ -1,5 +1,6 @@
 //! `watcher diagnose`: watch for a while, then one verdict per process.
 
+use super::beats::Beats;
 use super::endings::{Ending, Judged};
 use super::observer::Observer;
 use super::progress::Progress;
@@ -14,7 +15,7 @@ use crate::store::recording::WriterError;
 use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 /// Time that captures may take in one beat, and at the end of the window: a hundred thousand goroutines take about
 /// a tenth of a second.
@@ -115,8 +116,7 @@ async fn watch(
         observer.judge_endings(Judged::Everybody);
     }
     let mut between = Between::new(captures_every.is_none() && present.len() <= terms::AT_ONCE);
-    let mut beats = tokio::time::interval(config.interval);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut beats = Beats::new(config.interval);
     let began = Instant::now();
     let mut halfway = false;
     let mut captures = 0;
@@ -125,10 +125,10 @@ async fn watch(
     // Before anything else of ours looks at what these processes hold.
     (observer, ()) = blocking(observer, move |observer| observer.glance(&ids)).await?;
     loop {
-        tokio::select! {
-            _ = beats.tick() => {}
+        let beat = tokio::select! {
+            due = beats.next() => due,
             () = &mut interrupted => break,
-        }
+        };
         let pids: Vec<i32> = present.iter().map(|id| id.pid).collect();
         // What came in the first half and is still there at the end has come to stay.
         let middle = !halfway && began.elapsed() >= wanted / 2;
@@ -140,6 +140,7 @@ async fn watch(
         let (changes, endings, took);
         (observer, (changes, endings, took)) = blocking(observer, move |observer| {
             let changes = observer.look_at(&pids);
+            observer.note_due(beat);
             observer.beat();
             if only_once {
                 return (changes, observer.take_endings(), None);

@@ -1,5 +1,6 @@
 //! The loop, and the commands that are made of it: the only module that knows every stage.
 
+mod beats;
 pub mod bench;
 mod bounds;
 pub mod checks;

@@ -1,5 +1,6 @@
 //! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
 
+use super::beats::Due;
 use super::bounds;
 use super::endings::{Ending, Endings, Judged};
 use super::ledgers::{Subject, Watches};
@@ -49,6 +50,7 @@ pub struct Observer {
     window_capacity: usize,
     reach: Option<Duration>,
     losses: Losses,
+    missed: u64,
     endings: Endings,
 }
 
@@ -80,6 +82,7 @@ impl Observer {
             window_capacity,
             reach: None,
             losses: Losses::default(),
+            missed: 0,
             endings: Endings::default(),
         })
     }
@@ -114,10 +117,12 @@ impl Observer {
 
     /// Looks at every process of the host.
     pub fn discover(&mut self) -> Changes {
-        // From /proc and not from the kernel's pass over tasks, in which processes can be missing that a
-        // sandbox hides from programs in the kernel.
-        let pids = self.proc.pids().unwrap_or_default();
-        let changes = self.discovery.scan(&self.proc, &self.host, &pids);
+        // Not from the kernel's pass over tasks: a sandbox can hide processes from programs in the kernel.
+        let changes = match self.proc.pids() {
+            Ok(pids) => self.discovery.scan(&self.proc, &self.host, &pids),
+            // Nobody has left for that.
+            Err(_) => Changes { failed: 1, ..Changes::default() },
+        };
         self.adopt(&changes);
         changes
     }
@@ -125,6 +130,7 @@ impl Observer {
     /// Looks at some processes, of which the kernel told something.
     pub fn look_at(&mut self, pids: &[i32]) -> Changes {
         let mut changes = Changes::default();
+        self.discovery.begin_round();
         for &pid in pids {
             self.discovery.look_at(&self.proc, &self.host, pid, &mut changes);
         }
@@ -134,6 +140,8 @@ impl Observer {
 
     fn adopt(&mut self, changes: &Changes) {
         self.losses.unwatched_processes += changes.unwatched;
+        self.losses.put_off_processes += changes.put_off;
+        self.losses.failed_looks += changes.failed;
         for left in &changes.left {
             let judgement =
                 self.endings.wants(|| !self.suspects(left.id).is_empty()).then(|| self.judge(left)).flatten();
@@ -161,11 +169,20 @@ impl Observer {
         }
     }
 
+    /// Takes note of how the next beat stands to when it was due.
+    pub(super) fn note_due(&mut self, due: Due) {
+        self.losses.late_beats += u64::from(due.is_late);
+        self.losses.missed_beats += due.missed;
+        self.missed += due.missed;
+    }
+
     /// Takes one sample of each process that is watched.
     pub fn beat(&mut self) -> SweepReport {
         self.host_usage = HostUsage::read(self.proc.path());
         let kernel: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
-        let sweep = self.sweeper.sweep(self.discovery.targets(), kernel);
+        let mut sweep = self.sweeper.sweep(self.discovery.targets(), kernel);
+        let missed_beats = std::mem::take(&mut self.missed);
+        sweep.samples.iter_mut().for_each(|sample| sample.missed_beats = missed_beats);
         self.take_in(sweep)
     }
 
@@ -186,6 +203,7 @@ impl Observer {
     }
 
     fn take_in(&mut self, sweep: Sweep) -> SweepReport {
+        self.losses.failed_looks += sweep.report.failed;
         for (id, limits) in sweep.limits {
             self.discovery.set_limits(id, limits);
         }
@@ -480,7 +498,7 @@ impl Observer {
     fn life(&self, target: &Target, window: &Window) -> Option<Life> {
         let go = target.go.as_ref();
         let version = go.and_then(|go| go.module.as_ref()).map(|module| module.version.as_str());
-        let revision = go.and_then(|go| go.settings.get("vcs.revision")).map(|it| it.get(..12).unwrap_or(it));
+        let revision = go.and_then(|go| go.revision.as_deref()).map(|it| it.get(..12).unwrap_or(it));
         let born = Born {
             build: target.lineage.build,
             build_name: version.filter(|it| *it != "(devel)").or(revision).map(str::to_owned),

@@ -1,5 +1,6 @@
 //! `watcher run`: the loop that goes on until it is told to stop.
 
+use super::beats::{Beats, Due};
 use super::diagnose::{nothing_to_watch, refuse_kernel_thread};
 use super::endings::{Ending, Judged};
 use super::looks::{self, Looked, Rush};
@@ -22,12 +23,12 @@ use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
 use anyhow::bail;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::Instant;
 
 /// Everything that can happen.
 enum Event {
     /// It is time for the next sample of every process.
-    BeatDue,
+    BeatDue(Due),
     /// It is time for the next sample of those that cannot wait for that.
     RushDue,
     /// The kernel tells of a process.
@@ -46,6 +47,8 @@ const SETTLING: Duration = Duration::from_millis(300);
 const RECENT: Duration = Duration::from_secs(3_600);
 /// How often the agent tells how it is doing.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
+/// ... and how soon after it told that last where something was lost since.
+const LOSSES_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Watches the selected processes and tells `hear` what happens, until interrupted, until the configured time is
 /// over, or until `hear` says that nobody listens any more (`false`).
@@ -89,9 +92,8 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         interval: config.interval,
         beats: 0,
         sweep: SweepReport::default(),
-        late: 0,
     };
-    let mut health_told = began;
+    let (mut health_told, mut losses_told) = (began, Losses::default());
     loop {
         let event = tokio::select! {
             biased;
@@ -113,18 +115,18 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
                 agent.look_at(pids).await?
             }
             Event::RushDue => agent.rush().await?,
-            Event::BeatDue => {
-                let due = Instant::now();
-                let news = agent.beat().await?;
-                agent.late += u64::from(due.elapsed() > config.interval);
-                news
-            }
+            Event::BeatDue(due) => agent.beat(due).await?,
         };
         if !news.into_iter().all(&mut tell) {
             return Ok(());
         }
-        if health_told.elapsed() >= HEALTH_INTERVAL {
-            health_told = Instant::now();
+        let losses = agent.losses();
+        let is_time = match losses.is_more_than(&losses_told) {
+            true => LOSSES_INTERVAL,
+            false => HEALTH_INTERVAL,
+        };
+        if health_told.elapsed() >= is_time {
+            (health_told, losses_told) = (Instant::now(), losses);
             if !tell(What::Health(agent.health(began.elapsed()))) {
                 return Ok(());
             }
@@ -134,7 +136,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
 
 /// What the loop listens to.
 struct Ears {
-    beats: Interval,
+    beats: Beats,
     lifecycle: Option<Lifecycle>,
     unsettled: BTreeSet<i32>,
     look_at: Option<Instant>,
@@ -143,8 +145,6 @@ struct Ears {
 
 impl Ears {
     fn new(config: &Config) -> Self {
-        let mut beats = tokio::time::interval(config.interval);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let duration = config.duration;
         let interrupted = interruption();
         let stop = Box::pin(async move {
@@ -159,7 +159,13 @@ impl Ears {
                 () = over => {}
             }
         });
-        Ears { beats, lifecycle: None, unsettled: BTreeSet::new(), look_at: None, stop }
+        Ears {
+            beats: Beats::new(config.interval),
+            lifecycle: None,
+            unsettled: BTreeSet::new(),
+            look_at: None,
+            stop,
+        }
     }
 
     async fn next(&mut self, rush_due: Option<Instant>) -> Event {
@@ -185,7 +191,7 @@ impl Ears {
         let event = tokio::select! {
             biased;
             () = &mut self.stop => Event::Stop,
-            _ = self.beats.tick() => Event::BeatDue,
+            due = self.beats.next() => Event::BeatDue(due),
             () = rush => Event::RushDue,
             () = look => Event::LookDue,
             event = from_kernel => Event::FromKernel(event),
@@ -218,7 +224,6 @@ struct Agent {
     interval: Duration,
     beats: u64,
     sweep: SweepReport,
-    late: u64,
 }
 
 impl Agent {
@@ -238,10 +243,14 @@ impl Agent {
         Ok(self.news_of(&changes, &endings))
     }
 
-    async fn beat(&mut self) -> anyhow::Result<Vec<What>> {
+    async fn beat(&mut self, due: Due) -> anyhow::Result<Vec<What>> {
         self.beats += 1;
         let (beat, interval) = (self.beats, self.interval);
-        let looked = self.lend(move |observer| looks::beat(observer, beat, interval)).await?;
+        let work = move |observer: &mut Observer| {
+            observer.note_due(due);
+            looks::beat(observer, beat, interval)
+        };
+        let looked = self.lend(work).await?;
         self.sweep = looked.sweep.unwrap_or(self.sweep);
         let news = self.hear(looked);
         if let Some(observer) = &self.observer {
@@ -341,15 +350,18 @@ impl Agent {
         near.map(|nearing| What::Level(Box::new(nearing))).collect()
     }
 
+    fn losses(&self) -> Losses {
+        self.observer.as_ref().map(Observer::losses).unwrap_or_default()
+    }
+
     fn health(&self, uptime: Duration) -> Health {
         let observer = self.observer.as_ref();
-        let losses = observer.map(Observer::losses).unwrap_or_default();
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
             in_ledgers: observer.map_or(0, |observer| observer.kept_in_ledgers().0),
             leaking: self.verdicts.values().filter(|telling| telling.told().verdict == Verdict::Leak).count(),
             sweep_cpu: self.sweep.cpu,
-            losses: Losses { late_beats: self.late, ..losses },
+            losses: self.losses(),
             left_out: observer.map(Observer::left_out).unwrap_or_default(),
             cost: OwnCost {
                 cpu_time: clock::process_cpu_time(),

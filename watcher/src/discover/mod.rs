@@ -3,6 +3,7 @@
 //! A scan costs one `stat` of the executable per process; what the executable is, is read once per file. Programs of
 //! other languages that have loaded a library of Go's are Go processes too; see [`libraries`].
 
+pub mod allowance;
 pub mod executables;
 pub mod libraries;
 pub mod lineage;
@@ -15,16 +16,23 @@ use crate::source::cgroup;
 use crate::source::host::Host;
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir, Stat};
 use crate::task::ThreadState;
-use executables::Executables;
-use libraries::{Libraries, Looks};
+use allowance::Allowance;
+use executables::{Executables, Unread};
+use libraries::{Libraries, Looks, Unfinished};
 use lineage::Lineages;
 use places::{Place, Places};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// More processes than this are not watched: their windows would take more memory than the agent may use.
 pub const MAX_TARGETS: usize = 2048;
+
+/// What the first scan may take for files that are not known: nobody is watched yet.
+const FIRST_SCAN: Duration = Duration::from_secs(5);
+/// What another may.
+const ANOTHER_SCAN: Duration = Duration::from_millis(500);
 
 /// The processes that are watched.
 #[derive(Debug)]
@@ -36,6 +44,9 @@ pub struct Discovery {
     known: HashMap<i32, Known>,
     targets: Vec<Target>,
     places: Places,
+    allowance: Allowance,
+    /// Processes that were put off and have been for the longest time: they come first.
+    waiting: Vec<i32>,
 }
 
 /// A process that has been looked at, one of ours or not.
@@ -65,6 +76,10 @@ pub struct Changes {
     pub unwatched: u64,
     /// Processes whose executable we may not read: whether they are Go is unknown.
     pub denied: u64,
+    /// Processes for whose files there was no time: a later scan looks at them.
+    pub put_off: u64,
+    /// Processes that could not be looked at, see [`Reading::Failed`]: what is known of them stays.
+    pub failed: u64,
     /// Processes whose executable could not be understood, and why, once per executable.
     pub not_understood: BTreeMap<String, String>,
 }
@@ -85,6 +100,8 @@ impl Discovery {
             known: HashMap::new(),
             targets: Vec::new(),
             places: Places::new(most),
+            allowance: Allowance::of_scan(FIRST_SCAN),
+            waiting: Vec::new(),
         }
     }
 
@@ -117,11 +134,21 @@ impl Discovery {
         for pid in absent {
             self.forget(pid, &mut changes);
         }
-        for &pid in pids {
+        let waiting = std::mem::take(&mut self.waiting);
+        let before: HashSet<i32> = waiting.iter().copied().collect();
+        let waiting = waiting.iter().filter(|pid| present.contains(pid));
+        for &pid in waiting.chain(pids.iter().filter(|pid| !before.contains(pid))) {
             self.look_at(proc, host, pid, &mut changes);
         }
-        self.executables.forget_unused();
+        let in_use = self.known.values().filter_map(|known| known.executable).collect();
+        self.executables.forget_unused(&in_use);
+        self.begin_round();
         changes
+    }
+
+    /// From here on files that are not known may be read again, for as long as a scan may take.
+    pub fn begin_round(&mut self) {
+        self.allowance = Allowance::of_scan(ANOTHER_SCAN);
     }
 
     /// Looks at one process: it is said to have come, executed another program, or left.
@@ -133,8 +160,19 @@ impl Discovery {
                 changes.denied += 1;
                 return;
             }
+            Reading::Failed => {
+                changes.failed += 1;
+                return;
+            }
         };
-        let Reading::Seen(stat) = process.stat() else { return self.forget(pid, changes) };
+        let stat = match process.stat() {
+            Reading::Seen(stat) => stat,
+            Reading::Failed => {
+                changes.failed += 1;
+                return;
+            }
+            _ => return self.forget(pid, changes),
+        };
         if stat.state == ThreadState::Dead {
             // A zombie has left, though its pid is not free yet; a leader that ended before its threads has not, but
             // nothing can be learnt from its directory any more.
@@ -145,8 +183,13 @@ impl Discovery {
         }
         let id = ProcessId { pid, start_ticks: stat.start_ticks };
         let executable = process.executable_identity();
-        if matches!(executable, Reading::Denied) {
-            changes.denied += 1;
+        match executable {
+            Reading::Denied => changes.denied += 1,
+            Reading::Failed => {
+                changes.failed += 1;
+                return;
+            }
+            _ => {}
         }
         if matches!(executable, Reading::Gone) && !stat.kernel_thread {
             // It was alive a moment ago and has released its memory since: it is about to be a zombie.
@@ -159,21 +202,47 @@ impl Discovery {
             let mut may_have_loaded =
                 || known.looks.as_mut().is_some_and(|looks| looks.is_due() || is_asked_for);
             let has_a_place_now = known.is_left_out && self.places.has_one_for(known.uid);
-            if is_same
-                && !has_a_place_now
-                && !(may_have_loaded() && self.libraries.of(&process, is_asked_for).is_some())
-            {
-                return;
+            if is_same && !has_a_place_now {
+                if !may_have_loaded() {
+                    return;
+                }
+                match self.libraries.of(&process, is_asked_for, &self.allowance) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return,
+                    Err(Unfinished) => {
+                        known.looks.iter_mut().for_each(Looks::again);
+                        return;
+                    }
+                }
             }
             self.forget(pid, changes);
         }
-        let go = executable.and_then(|identity| self.go(&process, identity, changes));
+        let go = match executable.map(|identity| self.go(&process, identity, changes)).transpose() {
+            Ok(go) => go.flatten(),
+            // It is not known, so that the next scan looks at it as if it had just come.
+            Err(Unread::Failed) => {
+                changes.failed += 1;
+                return;
+            }
+            Err(_) => {
+                changes.put_off += 1;
+                self.waiting.push(pid);
+                return;
+            }
+        };
         let looks = (go.is_none() && executable.is_some()).then(Looks::default);
         let (mut is_left_out, mut uid) = (false, None);
-        if let Some(mut target) = self.examine(host, &process, stat, id, go) {
-            target.lineage.build = build(executable, target.go.as_deref());
-            uid = target.uid;
-            is_left_out = !self.watch(target, changes);
+        match self.examine(host, &process, stat, id, go) {
+            Reading::Seen(Some(mut target)) => {
+                target.lineage.build = build(executable, target.go.as_deref());
+                uid = target.uid;
+                is_left_out = !self.watch(target, changes);
+            }
+            Reading::Failed => {
+                changes.failed += 1;
+                return;
+            }
+            _ => {}
         }
         self.known.insert(pid, Known { id, executable, looks, is_left_out, uid });
     }
@@ -222,7 +291,8 @@ impl Discovery {
         }
     }
 
-    /// Reads what does not change while the program runs; `None` where the process is none of ours.
+    /// Reads what does not change while the program runs; `None` where the process is none of ours. `Failed` where we
+    /// could not read all of it: it would never be read again.
     fn examine(
         &self,
         host: &Host,
@@ -230,8 +300,10 @@ impl Discovery {
         stat: Stat,
         id: ProcessId,
         go: Option<Arc<GoProgram>>,
-    ) -> Option<Target> {
-        let exe = process.exe().into_seen();
+    ) -> Reading<Option<Target>> {
+        let exe = process.exe();
+        let has_failed = exe.has_failed();
+        let exe = exe.into_seen();
         let file_name = exe.as_ref().and_then(|exe| exe.path.file_name()).map(|name| name.to_string_lossy());
         let selected = match &self.selection {
             Selection::AllGo => go.is_some(),
@@ -241,26 +313,37 @@ impl Discovery {
             }
         };
         if !selected {
-            return None;
+            return if has_failed { Reading::Failed } else { Reading::Seen(None) };
         }
-        let cgroups = process.cgroups().into_seen().unwrap_or_default();
-        let limits = process.limits().into_seen().unwrap_or_default();
-        Some(Target {
+        let (cgroups, limits, status) = (process.cgroups(), process.limits(), process.status());
+        let (args, network_namespace) = (process.args(), process.network_namespace());
+        if has_failed
+            || cgroups.has_failed()
+            || limits.has_failed()
+            || status.has_failed()
+            || args.has_failed()
+            || network_namespace.has_failed()
+        {
+            return Reading::Failed;
+        }
+        let cgroups = cgroups.into_seen().unwrap_or_default();
+        let limits = limits.into_seen().unwrap_or_default();
+        Reading::Seen(Some(Target {
             id,
             parent_pid: stat.parent_pid,
             name: stat.name,
             exe_deleted: exe.as_ref().is_some_and(|exe| exe.deleted),
             exe: exe.map(|exe| exe.path),
-            args: process.args().into_seen().unwrap_or_default(),
-            uid: process.status().into_seen().map(|status| status.uid),
+            args: args.into_seen().unwrap_or_default(),
+            uid: status.into_seen().map(|status| status.uid),
             started: host.started(id.start_ticks),
             go,
             container: cgroup::container(&cgroups),
             cgroup: cgroup::principal_path(&cgroups).map(|path| printable(path.as_bytes())),
-            network_namespace: process.network_namespace().into_seen(),
+            network_namespace: network_namespace.into_seen(),
             limits: Limits { mappings: host.max_map_count, ..limits },
             lineage: Lineage::default(),
-        })
+        }))
     }
 
     /// The Go program that it is, or the Go library that it has loaded.
@@ -269,21 +352,12 @@ impl Discovery {
         process: &ProcessDir,
         identity: FileIdentity,
         changes: &mut Changes,
-    ) -> Option<Arc<GoProgram>> {
+    ) -> Result<Option<Arc<GoProgram>>, Unread> {
         let is_asked_for = matches!(self.selection, Selection::Pid(asked) if asked == process.pid());
-        let program = self.program(process, identity, changes);
-        program.or_else(|| self.libraries.of(process, is_asked_for))
-    }
-
-    fn program(
-        &mut self,
-        process: &ProcessDir,
-        identity: FileIdentity,
-        changes: &mut Changes,
-    ) -> Option<Arc<GoProgram>> {
-        match self.executables.program(identity, || process.executable()) {
-            Ok(program) => program,
-            Err(why) => {
+        let unlimited = is_asked_for.then(Allowance::unlimited);
+        let allowance = unlimited.as_ref().unwrap_or(&self.allowance);
+        let program = match self.executables.program(identity, || process.executable(), allowance) {
+            Err(Unread::NotUnderstood(why)) => {
                 let exe = process.exe().into_seen().map_or_else(
                     || process.pid().to_string(),
                     |exe| printable(exe.path.as_os_str().as_encoded_bytes()),
@@ -291,6 +365,11 @@ impl Discovery {
                 changes.not_understood.insert(exe, why);
                 None
             }
+            other => other?,
+        };
+        match program {
+            Some(program) => Ok(Some(program)),
+            None => self.libraries.of(process, is_asked_for, allowance).map_err(|Unfinished| Unread::PutOff),
         }
     }
 }
@@ -300,7 +379,7 @@ fn build(executable: Option<FileIdentity>, go: Option<&GoProgram>) -> u64 {
     let mut hasher = DefaultHasher::new();
     executable.map(|identity| identity.content()).hash(&mut hasher);
     if let Some(go) = go {
-        (&go.version, &go.settings, go.module.as_ref().map(|module| &module.version)).hash(&mut hasher);
+        (&go.version, go.settings_digest, go.module.as_ref().map(|module| &module.version)).hash(&mut hasher);
     }
     hasher.finish()
 }

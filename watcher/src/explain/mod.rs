@@ -255,7 +255,7 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
 
 /// The runtime is attached to after the first samples: what lacks those alone was seen.
 fn is_unread(gap: &Gap) -> bool {
-    gap.denied > 0 || gap.unsupported * 10 > gap.samples
+    gap.denied > 0 || gap.failed > 0 || gap.unsupported * 10 > gap.samples
 }
 
 /// By what was measured mapping by mapping, or else by totals.

@@ -23,8 +23,13 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
         What::Memory => "resident memory",
         What::Cgroup => "cgroup usage and limits",
         What::Runtime => RUNTIME,
+        What::Beats => "samples",
     };
     let reason = match gap.denied {
+        0 if gap.what == What::Beats => "were not taken: watcher itself stood still, or was too slow",
+        0 if gap.failed > gap.unsupported => {
+            "watcher itself lacked file descriptors or memory, or a device failed"
+        }
         0 if gap.what == What::Runtime => {
             "the Go runtime was not found in the process's memory: other than Go 1.18 to 1.27 on x86-64, or just \
              starting"
@@ -32,8 +37,10 @@ pub(super) fn of_gap(gap: &Gap) -> Unseen {
         0 => "this kernel or this process does not offer it",
         _ => "the kernel denied it; root, or the capabilities that `watcher doctor` names, would bring it",
     };
-    let failed = gap.denied + gap.unsupported;
-    let why = if failed == gap.samples {
+    let failed = gap.denied + gap.unsupported + gap.failed;
+    let why = if gap.what == What::Beats {
+        format!("{failed} of {} that were due {reason}", gap.samples)
+    } else if failed == gap.samples {
         reason.to_owned()
     } else {
         format!("in {failed} of {} samples {reason}", gap.samples)

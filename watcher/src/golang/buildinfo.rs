@@ -9,6 +9,9 @@ use super::bytes::{u64_at, uvarint};
 use super::image::{Image, ImageError, read_up_to};
 use super::modinfo;
 use crate::process::{GoProgram, printable};
+use std::cell::Cell;
+use std::io;
+use std::ops::Range;
 
 const MAGIC: &[u8; 14] = b"\xff Go buildinf:";
 /// `buildInfoAlign`: the linker aligns the blob in memory.
@@ -18,10 +21,16 @@ const HEADER_BYTES: usize = 32;
 const INLINE_STRINGS: u8 = 2;
 const BIG_ENDIAN_POINTERS: u8 = 1;
 const CHUNK_BYTES: usize = 256 * 1024;
-const MAX_VERSION_BYTES: u64 = 1024;
+/// Development builds have some hundred, with the experiments that they were built with.
+const MAX_VERSION_BYTES: u64 = 256;
+/// Programs with a thousand dependencies have some hundred KiB.
 const MAX_MODULE_INFO_BYTES: u64 = 1024 * 1024;
 /// Data segments of Go programs have a few MiB; the blob lies near their begin.
 const MAX_SCANNED_BYTES: u64 = 64 * 1024 * 1024;
+/// The magic is there once, and again in programs that read build information themselves.
+const MAX_MAGICS: usize = 32;
+/// All that is read of blobs, beside the search: one of the longest, and what was none.
+const MAX_BLOB_BYTES: u64 = MAX_MODULE_INFO_BYTES + 64 * 1024;
 
 /// Why an executable's build information could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +71,17 @@ pub fn read(file: &(impl ReadAt + ?Sized)) -> Result<Option<GoProgram>, BuildInf
 /// As [`read`].
 pub fn read_image(file: &(impl ReadAt + ?Sized), image: &Image) -> Result<Option<GoProgram>, BuildInfoError> {
     let mut searched_bytes = 0;
+    let mut searched: Vec<Range<u64>> = Vec::new();
     let mut malformed = None;
+    let mut magics = 0;
+    let blobs = Capped { file, left: Cell::new(MAX_BLOB_BYTES) };
     for segment in image.segments.iter().filter(|segment| segment.writable && !segment.executable) {
+        let bytes = segment.file_offset..segment.file_offset.saturating_add(segment.file_bytes);
+        // No linker lets two of them share bytes, and each would cost the same search.
+        if searched.iter().any(|before| before.start < bytes.end && bytes.start < before.end) {
+            continue;
+        }
+        searched.push(bytes);
         let mut inside = segment.address.wrapping_neg() % ALIGNMENT;
         while inside < segment.file_bytes {
             if searched_bytes >= MAX_SCANNED_BYTES {
@@ -75,7 +93,11 @@ pub fn read_image(file: &(impl ReadAt + ?Sized), image: &Image) -> Result<Option
             // The magic is aligned and chunks are multiples of the alignment: it never straddles two of them.
             for (index, _) in chunk.chunks(16).enumerate().filter(|(_, bytes)| bytes.starts_with(MAGIC)) {
                 let address = segment.address.saturating_add(inside).saturating_add(index as u64 * ALIGNMENT);
-                match read_blob(file, image, address) {
+                magics += 1;
+                if magics > MAX_MAGICS {
+                    return Err(BuildInfoError::Malformed { what: "its magic is there too often" });
+                }
+                match read_blob(&blobs, image, address) {
                     Ok(program) => return Ok(Some(program)),
                     Err(BuildInfoError::Image(error)) => return Err(error.into()),
                     Err(error) => malformed = malformed.or(Some(error)),
@@ -91,15 +113,34 @@ pub fn read_image(file: &(impl ReadAt + ?Sized), image: &Image) -> Result<Option
     malformed.map_or(Ok(None), Err)
 }
 
+/// A file of which no more is read than so many bytes.
+struct Capped<'a, F: ?Sized> {
+    file: &'a F,
+    left: Cell<u64>,
+}
+
+impl<F: ReadAt + ?Sized> ReadAt for Capped<'_, F> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get().checked_sub(buffer.len() as u64);
+        self.left.set(left.ok_or(io::ErrorKind::QuotaExceeded)?);
+        self.file.read_at(offset, buffer)
+    }
+}
+
 fn read_blob(
     file: &(impl ReadAt + ?Sized),
     image: &Image,
     address: u64,
 ) -> Result<GoProgram, BuildInfoError> {
     let header = read_address(file, image, address, HEADER_BYTES as u64)?;
+    // Whatever has no version is none: what is said of its modules is not read.
+    let has_version = |version: &[u8]| {
+        if version.is_empty() { Err(BuildInfoError::Malformed { what: "empty version" }) } else { Ok(()) }
+    };
     let (version, module_info) = if header[15] & INLINE_STRINGS != 0 {
         let (version, after) =
             read_counted(file, image, address.saturating_add(HEADER_BYTES as u64), MAX_VERSION_BYTES)?;
+        has_version(&version)?;
         let (module_info, _) = read_counted(file, image, after, MAX_MODULE_INFO_BYTES)?;
         (version, module_info)
     } else {
@@ -107,12 +148,10 @@ fn read_blob(
             return Err(BuildInfoError::Malformed { what: "pointers of another architecture" });
         }
         let version = read_string(file, image, u64_at(&header, 16), MAX_VERSION_BYTES)?;
+        has_version(&version)?;
         let module_info = read_string(file, image, u64_at(&header, 24), MAX_MODULE_INFO_BYTES)?;
         (version, module_info)
     };
-    if version.is_empty() {
-        return Err(BuildInfoError::Malformed { what: "empty version" });
-    }
     let mut program = GoProgram { version: printable(&version), ..GoProgram::default() };
     modinfo::parse(&module_info, &mut program);
     Ok(program)
@@ -184,13 +223,14 @@ fn file_range(image: &Image, address: u64) -> Result<(u64, u64), BuildInfoError>
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{Elf, build_info, framed};
-    use super::{BuildInfoError, CHUNK_BYTES, read};
+    use super::{BuildInfoError, CHUNK_BYTES, ReadAt, read};
     use crate::process::Module;
     use proptest::prelude::*;
+    use std::cell::Cell;
 
     const MODULES: &str = "path\texample.com/x/cmd/x\nmod\texample.com/x\t(devel)\t\n\
         dep\tgolang.org/x/sys\tv0.28.0\th1:abc=\ndep\texample.com/y\tv1.0.0\n=>\t../y\t\t\n\
-        build\tCGO_ENABLED=0\nbuild\t-ldflags=\"-s -w\"\n";
+        build\tCGO_ENABLED=0\nbuild\tvcs.revision=0123abcd\n";
 
     fn program(blob: &[u8]) -> Result<Option<super::GoProgram>, BuildInfoError> {
         read(&Elf::new().data(0x52_0000, blob).build()[..])
@@ -204,12 +244,7 @@ mod tests {
         let module =
             |path: &str, version: &str| Module { path: path.to_owned(), version: version.to_owned() };
         assert_eq!(program.module, Some(module("example.com/x", "(devel)")));
-        assert_eq!(
-            program.dependencies,
-            [module("golang.org/x/sys", "v0.28.0"), module("example.com/y", "v1.0.0")]
-        );
-        assert_eq!(program.settings["-ldflags"], "-s -w");
-        assert_eq!(program.settings["CGO_ENABLED"], "0");
+        assert_eq!(program.revision.as_deref(), Some("0123abcd"));
     }
 
     #[test]
@@ -263,6 +298,67 @@ mod tests {
         let mut decoy = b"\xff Go buildinf:\x08\x00".to_vec();
         decoy.resize(48, 0xff);
         assert!(program(&[decoy, good].concat()).unwrap().is_some());
+    }
+
+    /// Counts what is read of it.
+    struct Counted {
+        file: Vec<u8>,
+        bytes: Cell<u64>,
+        calls: Cell<u64>,
+    }
+
+    impl ReadAt for Counted {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.bytes.set(self.bytes.get() + buffer.len() as u64);
+            self.calls.set(self.calls.get() + 1);
+            self.file.read_at(offset, buffer)
+        }
+    }
+
+    /// Bytes and calls that it took to say what the file is.
+    fn cost(file: Vec<u8>) -> (u64, u64) {
+        let counted = Counted { file, bytes: Cell::new(0), calls: Cell::new(0) };
+        let _ = read(&counted);
+        (counted.bytes.get(), counted.calls.get())
+    }
+
+    #[test]
+    fn magics_without_end_cost_one_search() {
+        const MIB: usize = 1 << 20;
+        let magic = b"\xff Go buildinf:\x08\x02";
+        // A version, and modules that reach to the end of the file and beyond.
+        let mut promising = [&magic[..], &[0; 16], &[1, b'x', 0xff, 0xff, 0x3f]].concat();
+        promising.resize(48, 0);
+        for unit in [magic.to_vec(), b"\xff Go buildinf:\x08\x00".to_vec(), promising] {
+            for length in [MIB, 4 * MIB] {
+                let content: Vec<u8> = unit.iter().copied().cycle().take(length).collect();
+                let whole = Elf::new().data(0x52_0000, &content).build();
+                let cut_short = whole[..whole.len() - 100].to_vec();
+                for file in [whole, cut_short] {
+                    let size = file.len() as u64;
+                    let (bytes, calls) = cost(file);
+                    assert!(bytes <= 2 * size + MIB as u64, "{bytes} bytes read of {size}");
+                    assert!(calls < 300, "{calls} calls");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn segments_that_share_their_bytes_are_searched_once() {
+        let mut elf = Elf::new().data(0x52_0000, &vec![0; 1 << 20]);
+        for number in 0..64 {
+            elf = elf.data(0x1000_0000 + number * 0x100_0000, b"");
+        }
+        let mut file = elf.build();
+        let (first, rest) = file[64..].split_at_mut(56);
+        for header in rest.chunks_exact_mut(56).take(64) {
+            header[8..16].copy_from_slice(&first[8..16]);
+            header[32..48].copy_from_slice(&first[32..48]);
+        }
+        let size = file.len() as u64;
+        let (bytes, _) = cost(file);
+        assert!(bytes <= 2 * size + (1 << 20), "{bytes} bytes read of {size}");
     }
 
     #[test]

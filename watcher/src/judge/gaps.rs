@@ -13,7 +13,9 @@ pub struct Gap {
     pub denied: usize,
     /// Samples in which this kernel or process did not offer it.
     pub unsupported: usize,
-    /// Samples of the window.
+    /// Samples in which we could not read it, for want of descriptors or memory.
+    pub failed: usize,
+    /// Samples of the window; of [`What::Beats`] all that were due.
     pub samples: usize,
 }
 
@@ -40,6 +42,8 @@ pub enum What {
     Cgroup,
     /// The Go runtime's own totals.
     Runtime,
+    /// Whole beats: watcher itself stood still.
+    Beats,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -47,6 +51,7 @@ enum Outcome {
     Fine,
     Denied,
     Unsupported,
+    Failed,
 }
 
 /// All gaps of a window, one for each reading that has any.
@@ -63,15 +68,25 @@ pub fn of(window: &Window) -> Vec<Gap> {
         (What::Cgroup, |sample| outcome(&sample.cgroup)),
         (What::Runtime, |sample| outcome(&sample.runtime)),
     ];
+    let missed = usize::try_from(window.missed_beats()).unwrap_or(usize::MAX);
+    let beats = Gap {
+        what: What::Beats,
+        denied: 0,
+        unsupported: 0,
+        failed: missed,
+        samples: window.len().saturating_add(missed),
+    };
     let count = |of: OutcomeOf, wanted| window.samples().filter(|sample| of(sample) == wanted).count();
     rows.iter()
         .map(|(what, of)| Gap {
             what: *what,
             denied: count(*of, Outcome::Denied),
             unsupported: count(*of, Outcome::Unsupported),
+            failed: count(*of, Outcome::Failed),
             samples: window.len(),
         })
-        .filter(|gap| gap.denied + gap.unsupported > 0)
+        .chain([beats])
+        .filter(|gap| gap.denied + gap.unsupported + gap.failed > 0)
         .collect()
 }
 
@@ -84,6 +99,7 @@ fn outcome<T>(stamped: &Stamped<T>) -> Outcome {
         Reading::Seen(_) | Reading::Gone => Outcome::Fine,
         Reading::Denied => Outcome::Denied,
         Reading::Unsupported => Outcome::Unsupported,
+        Reading::Failed => Outcome::Failed,
     }
 }
 
@@ -96,6 +112,17 @@ mod tests {
     use crate::store::Window;
 
     #[test]
+    fn beats_that_were_missed_are_a_gap_of_the_windows_that_were_open() {
+        let mut window = Window::new(PROCESS, 16);
+        for (second, missed_beats) in [(0.0, 7), (1.0, 0), (17.0, 15), (18.0, 0), (21.0, 2)] {
+            let beat = Beat { runtime: Some(GoCounters::default()), ..Beat::default() };
+            assert!(window.push(crate::sample::Sample { missed_beats, ..sample(second, &beat) }));
+        }
+        let expected = Gap { what: What::Beats, denied: 0, unsupported: 0, failed: 17, samples: 22 };
+        assert_eq!(of(&window), [expected]);
+    }
+
+    #[test]
     fn what_failed_is_counted_and_what_left_is_not() {
         let mut window = Window::new(PROCESS, 16);
         for second in 0..10_u32 {
@@ -105,11 +132,15 @@ mod tests {
             if second >= 3 {
                 sample.threads.reading = Reading::Denied;
             }
+            if second >= 8 {
+                sample.threads.reading = Reading::Failed;
+            }
             if second >= 9 {
                 sample.threads.reading = Reading::Unsupported;
             }
             assert!(window.push(sample));
         }
-        assert_eq!(of(&window), [Gap { what: What::Threads, denied: 6, unsupported: 1, samples: 10 }]);
+        let expected = Gap { what: What::Threads, denied: 5, unsupported: 1, failed: 1, samples: 10 };
+        assert_eq!(of(&window), [expected]);
     }
 }

@@ -316,6 +316,7 @@ pub fn sample(second: f64, beat: &Beat) -> Sample {
     Sample {
         process: PROCESS,
         at,
+        missed_beats: 0,
         memory: seen(
             at,
             Memory { anon_bytes: beat.anon_bytes, file_bytes: beat.file_bytes, ..Memory::default() },

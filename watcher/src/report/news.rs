@@ -88,14 +88,18 @@ fn health_line(health: &Health) -> String {
     let share = 100.0 * health.cost.cpu_time.as_secs_f64() / health.uptime.as_secs_f64().max(1.0);
     let memory =
         health.cost.rss_bytes.map_or_else(String::new, |rss| format!(", {} resident", bytes(rss as f64)));
-    let lost = health.losses.lifecycle_events + health.losses.late_beats + health.losses.unwatched_processes;
-    let lost = match lost {
-        0 => String::new(),
-        _ => format!(
-            "; lost: {} starts or ends of processes, {} late beats, {} processes beyond the bound",
-            health.losses.lifecycle_events, health.losses.late_beats, health.losses.unwatched_processes
-        ),
-    };
+    let losses = [
+        (health.losses.lifecycle_events, "starts or ends of processes"),
+        (health.losses.late_beats, "late beats"),
+        (health.losses.missed_beats, "beats missed"),
+        (health.losses.unwatched_processes, "processes beyond the bound"),
+        (health.losses.failed_looks, "looks at a process that failed, for want of descriptors or memory"),
+        (health.losses.put_off_processes, "processes put off to a later scan"),
+    ];
+    let losses = losses.iter().filter(|(number, _)| *number > 0);
+    let losses: Vec<String> =
+        losses.map(|(number, what)| format!("{} {what}", count(*number as f64))).collect();
+    let lost = if losses.is_empty() { String::new() } else { format!("; lost: {}", losses.join(", ")) };
     let left_out = words::left_out(&health.left_out).map(|said| format!("; {said}")).unwrap_or_default();
     let in_ledgers = match health.in_ledgers {
         0 => String::new(),
@@ -223,6 +227,9 @@ struct HealthObject {
     uptime_seconds: f64,
     lost_lifecycle_events: u64,
     late_beats: u64,
+    missed_beats: u64,
+    failed_looks: u64,
+    put_off_processes: u64,
     unwatched_processes: u64,
     /// Those that are not watched now, by user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -248,6 +255,9 @@ impl HealthObject {
             uptime_seconds: health.uptime.as_secs_f64(),
             lost_lifecycle_events: health.losses.lifecycle_events,
             late_beats: health.losses.late_beats,
+            missed_beats: health.losses.missed_beats,
+            failed_looks: health.losses.failed_looks,
+            put_off_processes: health.losses.put_off_processes,
             unwatched_processes: health.losses.unwatched_processes,
             left_out: health
                 .left_out
@@ -310,7 +320,7 @@ mod tests {
               nearly full: poller (pid 812): 60,004 of 65,536 descriptors are open, 92 %: 60,000 of type file
               came: poller (pid 812, go1.26.6 example.com/poller)
               left: poller (pid 812, go1.26.6 example.com/poller)
-              12 processes watched, 3 of them in the ledgers, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core over 10 min, 20 MiB resident; lost: 0 starts or ends of processes, 2 late beats, 0 processes beyond the bound
+              12 processes watched, 3 of them in the ledgers, 1 leaking; last sweep 4.2 ms of CPU; watcher itself: 0.15 % of a core over 10 min, 20 MiB resident; lost: 2 late beats
         "#]].assert_eq(&lines);
     }
 
@@ -321,7 +331,7 @@ mod tests {
         expect![[r#"
             {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"watched","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","exe":"/usr/bin/poller","exe_deleted":false,"uid":1000,"go_version":"go1.26.6","module":"example.com/poller","module_version":"v1.4.0","package":null,"container":null,"container_runtime":null,"restarts":0}}
             {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"level","about":{"pid":812,"start_time":"2026-09-21T11:26:40Z","name":"poller","passed":0.9,"text":"60,004 of 65,536 descriptors are open, 92 %","level":{"limit":"RLIMIT_NOFILE","unit":"fds","value":60004,"of":65536,"share":0.916,"own":null,"near":true,"held_by":[{"what":"of type file","function":null,"file":null,"line":null,"count":60000,"share":1.0}]}}}
-            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"health","about":{"watched":12,"in_ledgers":3,"leaking":1,"sweep_cpu_seconds":0.0042,"own_cpu_seconds":0.9,"own_rss_bytes":20971520,"own_kernel_bytes":300000,"uptime_seconds":600.0,"lost_lifecycle_events":0,"late_beats":2,"unwatched_processes":0}}
+            {"schema":"watcher.event/1","time":"2026-09-21T14:13:20Z","event":"health","about":{"watched":12,"in_ledgers":3,"leaking":1,"sweep_cpu_seconds":0.0042,"own_cpu_seconds":0.9,"own_rss_bytes":20971520,"own_kernel_bytes":300000,"uptime_seconds":600.0,"lost_lifecycle_events":0,"late_beats":2,"missed_beats":0,"failed_looks":0,"put_off_processes":0,"unwatched_processes":0}}
         "#]].assert_eq(&lines);
     }
 }

@@ -126,7 +126,11 @@ fn scan(
     let mut scan = book.scan(table, &noted, |fd| leaves_out(raw.one_in, fd));
     if scan.open.iter().any(|(_, opening)| *opening == Opening::Missed) {
         // What was opened and closed again within that instant is in neither reading. It is gone now.
-        let Reading::Seen(again) = open(tables, id) else { return Reading::Gone };
+        let again = match open(tables, id) {
+            Reading::Seen(again) => again,
+            Reading::Failed => return Reading::Failed,
+            _ => return Reading::Gone,
+        };
         let there: HashSet<(i32, u64)> = again.iter().map(|it| (it.fd, it.inode)).collect();
         scan.open.retain(|(it, opening)| *opening != Opening::Missed || there.contains(&(it.fd, it.inode)));
     }

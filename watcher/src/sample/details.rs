@@ -143,7 +143,10 @@ impl Details {
         if refused && via == Via::KernelIterator {
             return false;
         }
-        self.keep(beat, index, at, via, reading.map(|()| collector), report);
+        // What was read before stays, with its moment, and it stays due.
+        if !reading.has_failed() {
+            self.keep(beat, index, at, via, reading.map(|()| collector), report);
+        }
         true
     }
 

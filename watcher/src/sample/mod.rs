@@ -57,6 +57,9 @@ pub struct Sample {
     pub process: ProcessId,
     /// When the sweep came to this process.
     pub at: Moment,
+    /// Beats that were due since the one before and were not taken: watcher itself stood still, or was too slow.
+    #[serde(default, skip_serializing_if = "is_none_missed")]
+    pub missed_beats: u64,
     /// RSS by kind, swap, page tables.
     pub memory: Stamped<memory::Memory>,
     /// Number of mappings (VMAs).
@@ -80,6 +83,10 @@ pub struct Sample {
     /// What it takes of limits that it shares with others, and what most of a nearly full table is.
     #[serde(default = "not_read")]
     pub quotas: Arc<Stamped<quotas::Quotas>>,
+}
+
+fn is_none_missed(beats: &u64) -> bool {
+    *beats == 0
 }
 
 fn not_read() -> Arc<Stamped<quotas::Quotas>> {

@@ -182,7 +182,10 @@ impl Runtimes {
         };
         self.spent += clock::thread_cpu_time().saturating_sub(began);
         let state = attached.map_or_else(State::Failed, State::Attached);
-        let known = Known { state, attempts: attempts + 1, retry_at: self.beat + BEATS_BEFORE_RETRY };
+        // That we could not says nothing of the process, and is no attempt.
+        let was_tried = !matches!(&state, State::Failed(failure) if failure.reading.has_failed());
+        let attempts = attempts + u32::from(was_tried);
+        let known = Known { state, attempts, retry_at: self.beat + BEATS_BEFORE_RETRY };
         self.known.insert(id, known);
     }
 }
@@ -229,6 +232,10 @@ fn attach(
             let why = "its memory may not be read; root or CAP_SYS_PTRACE would bring it, unless a seccomp filter or a \
                        security module forbids it";
             return Err(Failure { reading: Reading::Denied, why: why.to_owned() });
+        }
+        Reading::Failed => {
+            let why = "watcher itself lacked file descriptors or memory";
+            return Err(Failure { reading: Reading::Failed, why: why.to_owned() });
         }
         Reading::Unsupported => {
             let why = "its executable or its auxiliary vector could not be understood";

@@ -77,6 +77,8 @@ pub struct SweepReport {
     pub processes: u64,
     /// Targets that had left.
     pub gone: u64,
+    /// Targets that could not be read, see [`Reading::Failed`].
+    pub failed: u64,
     /// Targets of which at least one reading was denied.
     pub denied: u64,
     /// Tasks, or where `/proc` served them processes, that the pass over the host's tasks visited.
@@ -179,6 +181,7 @@ impl Sweeper {
                 reading => nothing(target.id, &reading.map(drop)),
             };
             report.gone += u64::from(sample.descriptors.reading == Reading::Gone);
+            report.failed += u64::from(sample.memory.reading.has_failed());
             report.denied += u64::from(has_denied(&sample));
             samples.push(sample);
         }
@@ -284,6 +287,7 @@ impl Sweeper {
         Sample {
             process: id,
             at,
+            missed_beats: 0,
             memory: stamped(at, status.and_then(|status| memory_of(&status, stat))),
             mappings,
             threads,
@@ -337,6 +341,7 @@ fn nothing(process: ProcessId, why: &Reading<()>) -> Sample {
     Sample {
         process,
         at,
+        missed_beats: 0,
         memory: empty(at, why),
         mappings: empty(at, why),
         threads: empty(at, why),

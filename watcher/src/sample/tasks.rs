@@ -72,15 +72,20 @@ impl TaskPass {
         let mut visited = 0;
         let targets: HashSet<i32> = targets.iter().map(|target| target.id.pid).collect();
         // Where the processes cannot be listed nobody's children are known, which is not to have none.
-        let children = root.pids().ok().map(|pids| {
+        let children = root.pids().ok().and_then(|pids| {
             let mut children = children::Counter::of(targets.iter().copied());
             for pid in pids.iter().filter(|pid| !targets.contains(pid)) {
-                if let Reading::Seen(stat) = root.stat(*pid) {
-                    visited += 1;
-                    children.add_process(stat.parent_pid, stat.state, stat.threads);
+                match root.stat(*pid) {
+                    Reading::Seen(stat) => {
+                        visited += 1;
+                        children.add_process(stat.parent_pid, stat.state, stat.threads);
+                    }
+                    // Fewer than there are would be counted.
+                    Reading::Failed => return None,
+                    _ => {}
                 }
             }
-            children
+            Some(children)
         });
         TaskPass { at, via: Via::Procfs, visited, processes: HashMap::new(), children }
     }

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod memory;
 pub mod native_symbols;
 pub mod ordinary_files;
+pub mod own_limits;
 pub mod ports;
 pub mod pprof;
 pub mod proc;

@@ -48,7 +48,8 @@ pub fn dump(namespace: Namespace) -> Reading<Sockets> {
             match answer {
                 Ok(Ok(sockets)) => sockets.into(),
                 Ok(Err(_)) => Reading::Unsupported,
-                Err(error) => Reading::from_error(&error),
+                // There is no thread to be had.
+                Err(_) => Reading::Failed,
             }
         }
     }
@@ -104,7 +105,8 @@ fn dump_here() -> io::Result<Sockets> {
     }
     add_unix_sockets(unix, &mut sockets);
     match refusal {
-        Some(error) if !answered => Err(error),
+        // What is missing of all would look like absence.
+        Some(error) if !answered || Reading::<()>::from_error(&error).has_failed() => Err(error),
         _ => Ok(sockets),
     }
 }

@@ -31,7 +31,12 @@ pub struct Window {
     reader: Reader,
     history: History,
     reach: Option<Duration>,
+    /// When a sample came after missed beats, and after how many; the newest last.
+    missed: VecDeque<(Moment, u64)>,
 }
+
+/// Gaps that a window keeps apart; the oldest become one.
+const MAX_GAPS: usize = 32;
 
 /// One number over time, for the moments at which it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +61,7 @@ impl Window {
             reader: Reader::default(),
             history: History::default(),
             reach: None,
+            missed: VecDeque::new(),
         }
     }
 
@@ -73,6 +79,10 @@ impl Window {
         self.forget_before(sample.at);
         if self.samples.len() >= self.capacity {
             self.thin();
+        }
+        // What was missed before the first one is nobody's gap.
+        if sample.missed_beats > 0 && !self.samples.is_empty() {
+            self.note_missed(sample.at, sample.missed_beats);
         }
         self.history.push(sample.at, &self.reader.read(&sample));
         self.detail_bytes += new_detail_bytes(self.samples.back(), &sample);
@@ -103,12 +113,28 @@ impl Window {
         &mut self.captures
     }
 
+    /// Beats that were due between its first sample and its last, and were not taken.
+    pub fn missed_beats(&self) -> u64 {
+        self.missed.iter().fold(0, |sum: u64, (_, beats)| sum.saturating_add(*beats))
+    }
+
+    fn note_missed(&mut self, at: Moment, beats: u64) {
+        self.missed.push_back((at, beats));
+        if self.missed.len() > MAX_GAPS
+            && let Some((_, oldest)) = self.missed.pop_front()
+            && let Some((_, next)) = self.missed.front_mut()
+        {
+            *next = next.saturating_add(oldest);
+        }
+    }
+
     fn forget_before(&mut self, now: Moment) {
         let Some(reach) = self.reach.map(|reach| reach.as_secs_f64()) else { return };
         let kept = self.samples.len();
         while self.samples.front().is_some_and(|first| now.seconds_since(&first.at) > reach) {
             self.samples.pop_front();
         }
+        self.missed.retain(|(at, _)| now.seconds_since(at) <= reach);
         if self.samples.len() < kept {
             self.measure_details();
         }

@@ -39,6 +39,7 @@ fn seen(anatomy: Reading<Anatomy>, process: &Target) -> Result<Anatomy, ViewErro
         Reading::Gone => Err(ViewError::Left { who }),
         Reading::Denied => Err(ViewError::Denied { who }),
         Reading::Unsupported => Err(ViewError::NoMappings { who }),
+        Reading::Failed => Err(ViewError::Lacking { who }),
     }
 }
 

@@ -66,6 +66,14 @@ pub enum ViewError {
         /// Which process.
         who: String,
     },
+    /// We could not, see [`Reading::Failed`].
+    #[error(
+        "{who} cannot be read at this moment: watcher itself lacks file descriptors or memory, or a device failed"
+    )]
+    Lacking {
+        /// Which process.
+        who: String,
+    },
     /// Its executable is none of Go's.
     #[error("{who} is no Go program")]
     NotGo {
@@ -177,6 +185,10 @@ impl Subject {
         Discovery::new(Selection::Pid(pid)).look_at(&proc, &host, pid, &mut changes);
         let Some(target) = changes.came.pop() else {
             return Err(match proc.stat(pid) {
+                Reading::Seen(_) if changes.failed > 0 => {
+                    ViewError::Lacking { who: format!("process {pid}") }
+                }
+                Reading::Failed => ViewError::Lacking { who: format!("process {pid}") },
                 Reading::Seen(_) => ViewError::Exited(pid),
                 _ => ViewError::NoProcess(pid),
             });
@@ -193,7 +205,11 @@ impl Subject {
         if let Some(why) = changes.not_understood.into_values().next() {
             return Err(ViewError::Executable { who, why: format!(": {why}") });
         }
-        let Reading::Seen(process) = proc.open(pid) else { return Err(ViewError::Left { who }) };
+        let process = match proc.open(pid) {
+            Reading::Seen(process) => process,
+            Reading::Failed => return Err(ViewError::Lacking { who }),
+            _ => return Err(ViewError::Left { who }),
+        };
         let executable = process.executable_identity().into_seen();
         let vector = auxiliary_vector(proc.path(), pid).into_seen();
         let subject = Subject { target, process, executable, vector, proc, may_trace };
@@ -204,11 +220,14 @@ impl Subject {
     /// Makes sure that it is still the same process, and that it runs the same program.
     fn verify(&self) -> Result<(), ViewError> {
         let who = || who(&self.target);
-        if self.process.id().into_seen() != Some(self.target.id) {
-            return Err(ViewError::Left { who: who() });
+        match self.process.id() {
+            Reading::Failed => return Err(ViewError::Lacking { who: who() }),
+            id if id.seen() != Some(&self.target.id) => return Err(ViewError::Left { who: who() }),
+            _ => {}
         }
         match self.process.executable_identity() {
             Reading::Gone => return Err(self.gone()),
+            Reading::Failed => return Err(ViewError::Lacking { who: who() }),
             identity if identity.seen() != self.executable.as_ref() => {
                 return Err(ViewError::Replaced { who: who() });
             }
@@ -248,6 +267,7 @@ impl Subject {
         let unreadable = |reading: Reading<()>| match reading {
             Reading::Denied => denied(who.clone(), self.may_trace),
             Reading::Gone => self.gone(),
+            Reading::Failed => ViewError::Lacking { who: who.clone() },
             _ => ViewError::Executable { who: who.clone(), why: String::new() },
         };
         let code = match go_code::find(self.proc.path(), self.target.id, &self.process, go) {

@@ -92,6 +92,7 @@ pub(super) fn unread<T>(reading: &Reading<T>, who: String) -> ViewError {
     match reading {
         Reading::Gone => ViewError::Left { who },
         Reading::Denied => ViewError::Denied { who },
+        Reading::Failed => ViewError::Lacking { who },
         _ => ViewError::NoLedger { who },
     }
 }

@@ -222,7 +222,7 @@ impl Counting {
                         *sum += watches;
                     }
                 }
-                Reading::Gone | Reading::Denied | Reading::Unsupported => {}
+                _ => {}
             }
         }
         false

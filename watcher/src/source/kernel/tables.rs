@@ -122,6 +122,7 @@ fn finish(table: &'static str, pass: io::Result<()>) -> Reading<()> {
             tracing::warn!(table, %error, "pass over a kernel table failed");
             match error.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => Reading::Denied,
+                _ if Reading::<()>::from_error(&error).has_failed() => Reading::Failed,
                 _ => Reading::Unsupported,
             }
         }

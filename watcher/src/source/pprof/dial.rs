@@ -114,6 +114,7 @@ fn connect_to(process: &ProcessDir, place: &Place) -> Result<Connection, Fault> 
                     let why = "its path is no longer there".to_owned();
                     return Err(Fault::Unreachable { why });
                 }
+                Reading::Failed => return Err(Fault::Lacking),
                 _ => return Err(Fault::Denied { what: "its root directory" }),
             };
             // By its descriptor: the path may be longer than an address can hold, and lies in another root.

@@ -14,6 +14,9 @@ pub enum Fault {
         /// What we need of it.
         what: &'static str,
     },
+    /// We could not look, see [`crate::reading::Reading::Failed`].
+    #[error("watcher itself lacks file descriptors or memory")]
+    Lacking,
     /// Nothing could be connected to.
     #[error("it cannot be connected to: {why}")]
     Unreachable {

@@ -210,6 +210,7 @@ async fn is_own(process: &Arc<ProcessDir>, endpoint: &Endpoint) -> Result<(), Fa
             Err(Fault::OfAnother(format!("it says that it was started as {:?}", printable(told.as_bytes()))))
         }
         Reading::Gone => Err(Fault::Gone),
+        Reading::Failed => Err(Fault::Lacking),
         _ => Err(Fault::Denied { what: "its command line" }),
     }
 }

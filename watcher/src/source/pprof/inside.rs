@@ -19,6 +19,7 @@ pub fn in_network_namespace<T: Send>(
     let theirs = match process.network_namespace() {
         Reading::Seen(inode) => inode,
         Reading::Gone => return Err(Fault::Gone),
+        Reading::Failed => return Err(Fault::Lacking),
         Reading::Denied | Reading::Unsupported => return Err(denied),
     };
     let own = std::fs::metadata("/proc/thread-self/ns/net").map(|file| file.ino());
@@ -28,6 +29,7 @@ pub fn in_network_namespace<T: Send>(
     let namespace = match process.open_network_namespace() {
         Reading::Seen(file) => file,
         Reading::Gone => return Err(Fault::Gone),
+        Reading::Failed => return Err(Fault::Lacking),
         Reading::Denied | Reading::Unsupported => return Err(denied),
     };
     // A namespace is entered by a thread, and this one ends with the work: no other is ever moved.

@@ -81,6 +81,7 @@ pub fn listeners(process: &ProcessDir) -> Result<Vec<Listener>, Fault> {
     match reading {
         Reading::Seen(()) => {}
         Reading::Gone => return Err(Fault::Gone),
+        Reading::Failed => return Err(Fault::Lacking),
         Reading::Denied | Reading::Unsupported => return Err(Fault::Denied { what: "its descriptors" }),
     }
     let all = in_network_namespace(process, listening_here)?

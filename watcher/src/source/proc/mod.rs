@@ -109,9 +109,7 @@ impl ProcRoot {
     /// Tasks of all processes with this effective user id; `None` where the list of processes cannot be read. One
     /// that leaves meanwhile counts nothing, nor does one that `hidepid` hides.
     pub fn tasks_of_user(&self, uid: u32) -> Option<u64> {
-        let pids = self.pids().ok()?;
-        let status = |pid| self.open(pid).into_seen()?.status().into_seen();
-        Some(pids.into_iter().filter_map(status).filter(|it| it.uid == uid).map(|it| it.threads).sum())
+        Some(self.tasks_by_user()?.get(&uid).copied().unwrap_or(0))
     }
 
     /// Tasks of all processes by effective user id, counted as [`ProcRoot::tasks_of_user`] counts those of one.
@@ -119,8 +117,11 @@ impl ProcRoot {
         let mut tasks = HashMap::new();
         for pid in self.pids().ok()? {
             let status = self.open(pid).and_then(|process| process.status());
-            if let Reading::Seen(status) = status {
-                *tasks.entry(status.uid).or_default() += status.threads;
+            match status {
+                Reading::Seen(status) => *tasks.entry(status.uid).or_default() += status.threads,
+                // Fewer than there are would be told.
+                Reading::Failed => return None,
+                _ => {}
             }
         }
         Some(tasks)

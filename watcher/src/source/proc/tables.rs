@@ -15,9 +15,9 @@ use std::collections::HashMap;
 pub struct ProcTables {
     root: ProcRoot,
     own_namespace: Option<u64>,
-    /// Sockets by network namespace, as they were at the first question of this pass. `None` where the namespace
-    /// could not be asked.
-    sockets: HashMap<u64, Option<Sockets>>,
+    /// Sockets by network namespace, as they were at the first question of this pass. Not `Seen` where the
+    /// namespace could not be asked.
+    sockets: HashMap<u64, Reading<Sockets>>,
 }
 
 impl ProcTables {
@@ -50,7 +50,11 @@ impl ProcTables {
         if unresolved.is_empty() {
             return visited;
         }
-        let sockets = self.sockets_of(process);
+        let sockets = match self.sockets_of(process) {
+            Reading::Seen(sockets) => Some(sockets),
+            Reading::Failed => return Reading::Failed,
+            _ => None,
+        };
         for mut descriptor in unresolved {
             descriptor.socket = sockets.and_then(|sockets| sockets.get(&descriptor.inode)).cloned();
             each(descriptor);
@@ -58,16 +62,17 @@ impl ProcTables {
         visited
     }
 
-    fn sockets_of(&mut self, process: &ProcessDir) -> Option<&Sockets> {
-        let inode = process.network_namespace().into_seen()?;
+    fn sockets_of(&mut self, process: &ProcessDir) -> Reading<&Sockets> {
+        let inode = match process.network_namespace() {
+            Reading::Seen(inode) => inode,
+            other => return other.and_then(|_| Reading::Unsupported),
+        };
         let own = self.own_namespace == Some(inode);
         let dump = || {
-            let namespace = if own {
-                Namespace::Own
-            } else {
-                Namespace::Other(process.open_network_namespace().into_seen()?)
-            };
-            sockdiag::dump(namespace).into_seen()
+            if own {
+                return sockdiag::dump(Namespace::Own);
+            }
+            process.open_network_namespace().and_then(|other| sockdiag::dump(Namespace::Other(other)))
         };
         self.sockets.entry(inode).or_insert_with(dump).as_ref()
     }
@@ -104,10 +109,16 @@ impl ProcTables {
         let mut refused = None;
         let mut visited = false;
         for pid in pids {
-            let Reading::Seen(process) = self.root.open(pid) else { continue };
+            let process = match self.root.open(pid) {
+                Reading::Seen(process) => process,
+                Reading::Failed => return Reading::Failed,
+                _ => continue,
+            };
             match visit(self, &process) {
                 Reading::Seen(()) => visited = true,
                 Reading::Gone => {}
+                // What is missing would look like absence.
+                Reading::Failed => return Reading::Failed,
                 reading => refused = refused.or(Some(reading)),
             }
         }

@@ -311,10 +311,7 @@ fn secrets_and_what_confuses_terminals_are_not_written() {
     target.args = vec!["--password=hunter2".to_owned()];
     target.cgroup = Some("/user.slice/hunter2".to_owned());
     target.name = "two\nlines\u{202e}".to_owned();
-    let go = GoProgram {
-        settings: [("-ldflags".to_owned(), "-X main.key=hunter2".to_owned())].into(),
-        ..GoProgram::default()
-    };
+    let go = GoProgram { revision: Some("hunter2".to_owned()), ..GoProgram::default() };
     target.go = Some(Arc::new(go));
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("recording");
