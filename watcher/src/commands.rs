@@ -16,14 +16,17 @@ use crate::report::{
 };
 use crate::source::ordinary_files;
 use crate::source::own_limits::raise_descriptor_limit;
+use crate::store::place::create_named;
 use anyhow::{Context, anyhow, bail, ensure};
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 mod pulls;
 mod recordings;
+
+/// Of a new output file, as far as the umask lets it.
+const OUTPUT_MODE: u32 = 0o666;
 
 /// Runs one command to its end and gives its exit status.
 ///
@@ -370,7 +373,7 @@ fn layout(output: Option<&Path>) -> text::Layout {
 
 fn print(output: Option<&Path>, text: &str) -> io::Result<()> {
     match output {
-        Some(path) => File::create(path)?.write_all(text.as_bytes()),
+        Some(path) => create_named(path, OUTPUT_MODE)?.write_all(text.as_bytes()),
         None => {
             let mut stdout = io::stdout().lock();
             stdout.write_all(text.as_bytes())?;
@@ -382,7 +385,9 @@ fn print(output: Option<&Path>, text: &str) -> io::Result<()> {
 /// Writes what was asked for to where it was asked for.
 fn give(output: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
     match output {
-        Some(path) => std::fs::write(path, bytes).with_context(|| format!("write {}", path.display())),
+        Some(path) => create_named(path, OUTPUT_MODE)
+            .and_then(|mut file| file.write_all(bytes))
+            .with_context(|| format!("write {}", path.display())),
         None => {
             let mut stdout = io::stdout().lock();
             written(stdout.write_all(bytes).and_then(|()| stdout.flush()))

@@ -16,26 +16,45 @@ use crate::source::ordinary_files;
 use crate::source::pprof::ProfileName;
 use anyhow::{Context, anyhow, bail};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
+/// What looking for the endpoints of all processes may take together.
+const LOOKED_FOR: Duration = Duration::from_secs(6);
+/// Processes that are looked at together then: those that do not answer must not take all turns.
+const LOOKS_AT_ONCE: usize = 128;
 /// Rows of the table below a pull.
 const ROWS: usize = 10;
 
 /// Where the endpoints of these processes are; those that may not be asked have a reason.
 pub(super) fn endpoints(args: &cli::Pprof, targets: &[Target]) -> anyhow::Result<Endpoints> {
-    let puller = Arc::new(Puller::new(Settings::load(args)?));
-    let found = runtime()?.block_on(all(targets.iter().cloned().map(|target| {
+    let mut settings = Settings::load(args)?;
+    settings.at_once = settings.at_once.max(LOOKS_AT_ONCE);
+    let puller = Arc::new(Puller::new(settings));
+    let runtime = runtime()?;
+    let deadline = Instant::now() + LOOKED_FOR;
+    let found = runtime.block_on(all(targets.iter().cloned().map(|target| {
         let puller = Arc::clone(&puller);
         async move {
-            let endpoint = match puller.endpoint(&target).await {
-                Ok(found) => Endpoint { address: Some(found.endpoint.address()), why: None },
-                Err(missing) => Endpoint { address: None, why: Some(missing.to_string()) },
+            let endpoint = match timeout_at(deadline, puller.endpoint(&target)).await {
+                Ok(Ok(found)) => Endpoint { address: Some(found.endpoint.address()), why: None },
+                Ok(Err(missing)) => Endpoint { address: None, why: Some(missing.to_string()) },
+                Err(_) => Endpoint { address: None, why: Some(not_in_time()) },
             };
             (target.id, endpoint)
         }
     })));
+    // A thread that waits for a silent socket is not waited for.
+    runtime.shutdown_background();
     Ok(found.into_iter().collect())
+}
+
+fn not_in_time() -> String {
+    format!(
+        "no endpoint was found within {} s, which is all that `watcher list` takes for those of all processes",
+        LOOKED_FOR.as_secs()
+    )
 }
 
 /// What each comes to, in the order in which they end. One that panics is left out.

@@ -5,6 +5,7 @@ pub mod captures;
 mod compact;
 pub mod history;
 pub mod lives;
+pub mod place;
 pub mod pulls;
 pub mod recording;
 pub mod window;

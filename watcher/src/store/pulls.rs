@@ -1,11 +1,10 @@
 //! Pulled profiles in a directory that holds no more than it may: the oldest go first.
 
+use super::place::OwnDirectory;
 use crate::process::printable;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 const ENDING: &str = ".pb.gz";
 /// What is being written, and what a crash left behind.
@@ -33,43 +32,34 @@ impl PullDirectory {
     /// program.
     ///
     /// # Errors
-    /// What the system says; a profile that is larger than all that may be kept is refused.
+    /// What the system says; a profile that is larger than all that may be kept is refused, and so is a directory that
+    /// is not ours alone (see [`OwnDirectory`]).
     pub fn keep(&self, name: &FileName<'_>, packed: &[u8]) -> io::Result<PathBuf> {
         if packed.len() as u64 > self.most_bytes {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        self.make_room(packed.len() as u64)?;
-        let path = self.path.join(format!("{}{ENDING}", name.text()));
-        let unfinished = self.path.join(format!("{}{UNFINISHED}", name.text()));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        write_all(&mut file, packed).inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
-        fs::rename(&unfinished, &path)?;
-        Ok(path)
+        let directory = OwnDirectory::open(&self.path)?;
+        self.make_room(&directory, packed.len() as u64)?;
+        let (whole, unfinished) =
+            (format!("{}{ENDING}", name.text()), format!("{}{UNFINISHED}", name.text()));
+        // What a crash left behind under this name.
+        directory.remove(&unfinished)?;
+        let mut file = directory.create(&unfinished)?;
+        write_all(&mut file, packed).inspect_err(|_| drop(directory.remove(&unfinished)))?;
+        directory.rename(&unfinished, &whole)?;
+        Ok(self.path.join(whole))
     }
 
     /// Removes the oldest until `bytes` more fit.
-    fn make_room(&self, bytes: u64) -> io::Result<()> {
-        let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let is_ours = |name: &str| name.ends_with(ENDING) || name.ends_with(UNFINISHED);
-            let metadata = entry.metadata()?;
-            if metadata.is_file() && entry.file_name().to_str().is_some_and(is_ours) {
-                kept.push((metadata.modified()?, metadata.len(), entry.path()));
-            }
-        }
-        kept.sort();
-        let mut total: u64 = kept.iter().map(|(_, length, _)| length).sum();
-        for (_, length, path) in kept {
+    fn make_room(&self, directory: &OwnDirectory, bytes: u64) -> io::Result<()> {
+        let kept = directory.files(FileName::is_of_our_form)?;
+        let mut total: u64 = kept.iter().map(|file| file.bytes).sum();
+        for file in kept {
             if total.saturating_add(bytes) <= self.most_bytes {
                 break;
             }
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => total -= length,
-            }
+            directory.remove(&file.name)?;
+            total -= file.bytes;
         }
         Ok(())
     }
@@ -101,6 +91,22 @@ impl FileName<'_> {
         let name = name.trim_start_matches('.');
         format!("{name}-{}-{}-{}", self.pid, self.taken, self.profile)
     }
+
+    /// Whether a file with this name is one that was kept here, or was about to be. No other is ever removed.
+    fn is_of_our_form(name: &str) -> bool {
+        let Some(text) = name.strip_suffix(ENDING).or_else(|| name.strip_suffix(UNFINISHED)) else {
+            return false;
+        };
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mut parts = text.rsplitn(4, '-');
+        let (profile, taken, pid) = (parts.next(), parts.next(), parts.next());
+        parts.next().is_some()
+            && pid.is_some_and(is_number)
+            && taken.is_some_and(|taken| taken.len() == 14 && is_number(taken))
+            && profile.is_some_and(|profile| {
+                !profile.is_empty() && profile.bytes().all(|byte| byte.is_ascii_lowercase())
+            })
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +136,46 @@ mod tests {
         assert!(directory.path().join("notes.txt").exists());
         assert!(directory.keep(&name("store", 5), &[7; 251]).is_err());
         assert!(paths[3].exists());
+    }
+
+    #[test]
+    fn only_names_of_our_form_are_removed() {
+        let ours = format!("{}.pb.gz", name("a-b", 7).text());
+        for (file, is_ours) in [
+            (&*ours, true),
+            ("x-7-20261120173000-heap.pb.gz.part", true),
+            ("-7-20261120173000-heap.pb.gz", true),
+            ("heap.pb.gz", false),
+            ("baseline-2026-heap.pb.gz", false),
+            ("x-7-2026112017300-heap.pb.gz", false),
+            ("x-y-20261120173000-heap.pb.gz", false),
+            ("x-7-20261120173000-.pb.gz", false),
+            ("x-7-20261120173000-heap.pb", false),
+        ] {
+            assert_eq!(FileName::is_of_our_form(file), is_ours, "{file}");
+        }
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("baseline.pb.gz"), [0; 1000]).unwrap();
+        let directory = PullDirectory::new(place.path().to_owned(), 100);
+        let first = directory.keep(&name("store", 1), &[7; 100]).unwrap();
+        directory.keep(&name("store", 2), &[7; 100]).unwrap();
+        assert!(place.path().join("baseline.pb.gz").exists() && !first.exists());
+    }
+
+    #[test]
+    fn what_was_planted_is_not_written_over() {
+        let place = tempfile::tempdir().unwrap();
+        let precious = place.path().join("precious");
+        fs::write(&precious, "mine").unwrap();
+        let kept = place.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        for ending in ["pb.gz", "pb.gz.part"] {
+            let name = format!("{}.{ending}", name("store", 1).text());
+            std::os::unix::fs::symlink(&precious, kept.join(name)).unwrap();
+        }
+        let path = PullDirectory::new(kept, 1000).keep(&name("store", 1), &[7; 100]).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"mine");
+        assert_eq!(fs::symlink_metadata(path).unwrap().len(), 100);
     }
 
     #[test]

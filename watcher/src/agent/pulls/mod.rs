@@ -1,11 +1,13 @@
 //! Pulls of profiles from the endpoints of watched processes: bounded, one process never waiting for another that
 //! hangs, and kept as files.
 
+mod check;
 pub mod digest;
 pub mod round;
 pub mod search;
 pub mod settings;
 
+use check::Asked;
 pub use round::{Arrival, Round, note};
 pub use search::{Endpoints, Found, Missing};
 pub use settings::Settings;
@@ -184,17 +186,9 @@ fn understand(
 ) -> Result<Pull, Fault> {
     let mut profile =
         pprof::decode(&answer.body, limits).map_err(|error| Fault::NotPprof(error.to_string()))?;
-    if profile.sample_types.is_empty() {
-        return Err(Fault::NotPprof("it counts nothing".to_owned()));
-    }
-    // Where the program's code lies tells one process from most others, and a proxy's answer from its own.
-    if let (Some(theirs), Reading::Seen(code)) = (profile.mappings.first(), found.process.first_code())
-        && (theirs.start, theirs.end) != (code.start, code.end)
-        // Profiles that do not know their mappings say so (`runtime/pprof/proto_other.go` and old versions).
-        && theirs.start != 0
-    {
-        return Err(Fault::OfAnother("its code lies elsewhere in memory".to_owned()));
-    }
+    let code = found.process.first_code();
+    let (at, took) = (answer.at.wall, answer.took);
+    check::expect_answer(&profile, &Asked { name: wanted.name, at, took, code: code.seen() })?;
     // Whoever was asked must still be the one; a pid that came back has another start time.
     if found.process.id() != Reading::Seen(target.id) {
         return Err(Fault::Gone);

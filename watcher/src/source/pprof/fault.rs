@@ -80,6 +80,15 @@ pub enum Fault {
     /// A profile of another process: a proxy passed the question on, perhaps.
     #[error("the answer is another process's: {0}")]
     OfAnother(String),
+    /// A profile that is not the one that was asked for.
+    #[error("the answer is another profile than was asked for: {0}")]
+    OtherProfile(String),
+    /// A profile from before the question: a cache answered, or another process.
+    #[error("the answer was taken {seconds} s before it was asked for")]
+    Stale {
+        /// How long before.
+        seconds: u64,
+    },
 }
 
 fn seconds(time: &Duration) -> String {

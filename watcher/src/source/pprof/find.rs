@@ -167,6 +167,11 @@ async fn greet(process: &Arc<ProcessDir>, place: &Place) -> Result<(), Fault> {
 async fn confirm(process: &Arc<ProcessDir>, mut candidate: Endpoint) -> Result<Endpoint, Fault> {
     let prefix = candidate.prefix.clone();
     let page = candidate.ask(process, &prefix, PROBE).await;
+    if let Err(fault) = &page
+        && !fault.may_be_elsewhere()
+    {
+        return Err(fault.clone());
+    }
     candidate.offers = page.as_ref().ok().and_then(|body| index(body));
     if candidate.offers.is_none() {
         // Some register single profiles and no index. The cheaper one first.

@@ -3,13 +3,13 @@
 use super::{Ending, Entry, Header, HostUse};
 use crate::process::printable;
 use crate::reading::Moment;
+use crate::store::place::create_named;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A recording that is being written.
@@ -59,8 +59,8 @@ impl Writer {
     /// # Errors
     /// Where the file cannot be made or written to.
     pub fn create(path: &Path, header: &Header, most_bytes: u64) -> Result<Writer, WriterError> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let file = file.map_err(|error| WriterError::Create { path: path.to_owned(), error })?;
+        let file = create_named(path, 0o600)
+            .map_err(|error| WriterError::Create { path: path.to_owned(), error })?;
         let encoder = GzEncoder::new(Counted { inner: file, bytes: 0 }, Compression::new(6));
         let mut writer = Writer { encoder, path: path.to_owned(), most_bytes };
         writer.line(header)?;
