@@ -20,6 +20,9 @@ var (
 	pause  = flag.Duration("pause", 0, "time between two pieces")
 	ending = flag.String("ending", "close", "what comes behind the words: close, wait or again")
 	room   = flag.Bool("room", true, "show the front room")
+	honest = flag.Bool("honest", false, "show all rooms")
+	silent = flag.Int("silent", 0, "doors at which nobody ever answers, and no other")
+	doors  []net.Listener
 )
 
 func main() {
@@ -32,10 +35,20 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	for len(doors) < *silent {
+		door, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			log.Fatal(err)
+		}
+		doors = append(doors, door)
+	}
 	service.Say(map[string]string{"address": listener.Addr().String()})
+	if *silent > 0 {
+		select {}
+	}
 	log.Fatal(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case *room && r.URL.Path == "/debug/pprof/":
+		case *honest && r.URL.Path != "/debug/pprof/cmdline", *room && r.URL.Path == "/debug/pprof/":
 			pprof.Index(w, r)
 		case *room && r.URL.Path == "/debug/pprof/cmdline":
 			pprof.Cmdline(w, r)

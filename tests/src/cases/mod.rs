@@ -2,6 +2,7 @@
 
 pub mod births;
 pub mod blemishes;
+pub mod bounds;
 pub mod calibration;
 pub mod causes;
 pub mod churn;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Case> {
         task_ledger::cases(),
         births::cases(),
         blemishes::cases(),
+        bounds::cases(),
         calibration::cases(),
         churn::cases(),
         retention::cases(),

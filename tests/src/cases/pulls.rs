@@ -4,6 +4,8 @@
 mod doors;
 mod faults;
 mod figures;
+mod lies;
+mod places;
 
 use crate::agent;
 use crate::build::{Variant, build};
@@ -39,6 +41,8 @@ pub fn cases() -> Vec<Case> {
     cases.extend(doors::cases());
     cases.extend(faults::cases());
     cases.extend(figures::cases());
+    cases.extend(lies::cases());
+    cases.extend(places::cases());
     cases
 }
 
