@@ -1,6 +1,5 @@
 //! The eyes of the agent: processes discovered, samples taken, windows filled. It blocks while it looks.
 
-use super::beats::Due;
 use super::bounds;
 use super::endings::{Ending, Endings, Judged};
 use super::ledgers::{Subject, Watches};
@@ -8,7 +7,7 @@ use super::pulls::{self, Arrival};
 use super::terms::{self, Admission, Claim};
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
-use crate::health::{Check, LeftOut, Losses};
+use crate::health::{Check, Losses};
 use crate::judge::standstill::{self, Standstill};
 use crate::judge::{
     self, Bounds, Judgement, Kind, Ladder, Thresholds, Verdict, corroborate, story, suspicion,
@@ -31,6 +30,8 @@ use crate::store::recording::{HostFacts, HostUse};
 use anyhow::Context;
 use std::collections::HashMap;
 use std::time::Duration;
+
+mod own;
 
 /// Everything that looks, and what it has seen.
 #[derive(Debug)]
@@ -167,13 +168,6 @@ impl Observer {
             self.windows.insert(came.id, window);
             self.ladders.insert(came.id, Ladder::new(came.id.pid.unsigned_abs()));
         }
-    }
-
-    /// Takes note of how the next beat stands to when it was due.
-    pub(super) fn note_due(&mut self, due: Due) {
-        self.losses.late_beats += u64::from(due.is_late);
-        self.losses.missed_beats += due.missed;
-        self.missed += due.missed;
     }
 
     /// Takes one sample of each process that is watched.
@@ -583,33 +577,5 @@ impl Observer {
     /// Begins to be told of starts and ends of processes; `None` where the kernel does not tell.
     pub fn take_lifecycle(&mut self) -> Option<Lifecycle> {
         self.kernel.take_lifecycle()
-    }
-
-    /// Memory of our programs and maps in the kernel, those of the ledgers included.
-    pub fn kernel_bytes(&self) -> Option<u64> {
-        let ledgers = self.watches.memory_bytes().unwrap_or(0);
-        self.kernel.memory_bytes().map(|bytes| bytes + ledgers)
-    }
-
-    /// Our own resident set.
-    pub fn own_rss_bytes(&self) -> Option<u64> {
-        let own = self.proc.open(std::process::id().cast_signed()).into_seen()?;
-        own.status().into_seen()?.memory.map(|memory| memory.rss_bytes())
-    }
-
-    /// Processes for which there was no place, by user.
-    pub fn left_out(&self) -> Vec<LeftOut> {
-        let left_out = self.discovery.left_out();
-        left_out.into_iter().map(|(uid, processes)| LeftOut { uid, processes }).collect()
-    }
-
-    /// Whether `/proc` hides processes of other users from us.
-    pub fn hides_processes(&self) -> bool {
-        self.host.hides_processes()
-    }
-
-    /// What was lost so far.
-    pub fn losses(&self) -> Losses {
-        Losses { lifecycle_events: self.kernel.lost_events().unwrap_or(0), ..self.losses }
     }
 }
