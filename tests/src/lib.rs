@@ -46,6 +46,7 @@ pub mod scene;
 pub mod servers;
 pub mod slow;
 pub mod toolchain;
+pub mod torment;
 pub mod turns;
 pub mod under_load;
 pub mod vm;

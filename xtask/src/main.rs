@@ -10,6 +10,7 @@ mod servers;
 mod simulate;
 mod test;
 mod tidy;
+mod torment;
 mod vm;
 mod workspace;
 
@@ -45,6 +46,8 @@ enum Command {
     Test(test::Test),
     /// Check what compilers do not: forbidden imports, long files, things left undone.
     Tidy,
+    /// Torment the agent with everything that other users can do to it.
+    Torment(torment::Torment),
     /// Run the tests of the kernel half on other kernels, in virtual machines.
     Vm(vm::Vm),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Simulate(simulate) => simulate.carry_out(),
         Command::Test(test) => test.carry_out(),
         Command::Tidy => tidy::carry_out(),
+        Command::Torment(torment) => torment.carry_out(),
         Command::Vm(vm) => vm.carry_out(),
     };
     match outcome {

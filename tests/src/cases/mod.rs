@@ -36,6 +36,7 @@ pub mod servers;
 pub mod strange;
 pub mod symbols;
 pub mod task_ledger;
+pub mod torment;
 pub mod views;
 pub mod waiting;
 pub mod watching;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Case> {
         strange::cases(),
         symbols::cases(),
         task_ledger::cases(),
+        torment::cases(),
         births::cases(),
         blemishes::cases(),
         bounds::cases(),
