@@ -37,12 +37,18 @@ pub struct Watching {
 impl Watching {
     /// Begins to watch a program.
     pub fn begin(running: &Running, kinds: impl Into<Kinds>) -> Result<Watching> {
+        Watching::without(running, kinds, &[])
+    }
+
+    /// The same as if the kernel refused these programs.
+    pub fn without(running: &Running, kinds: impl Into<Kinds>, refused: &[&str]) -> Result<Watching> {
         let mut attached = Attached::to(running.pid())?;
         let root = ProcRoot::host()?;
         let process = root.open(i32::try_from(running.pid())?).into_seen().context("open the process")?;
         let id = process.id().into_seen().context("identify the process")?;
         let mut kernel = Kernel::load();
         let mut ledgers = Ledgers::new(&kernel);
+        refused.iter().for_each(|program| ledgers.refuse(program));
         let view = attached.runtime.kernel_view(&attached.file, &attached.memory);
         let view = view.context("find the way to the goroutine")?;
         let kinds = kinds.into();

@@ -1,10 +1,12 @@
 //! Who opened the descriptors that are open.
 //!
-//! There are two sets of programs for it. [`trampolines`] sit where the kernel changes a table of descriptors: the
-//! map then equals the table whatever was done to it. [`calls`] sit where system calls return; what enters or leaves
-//! the table otherwise has to be found by comparing. [`sweep`] serves both: it compares right here after what closes
+//! There are three sets of programs for it. [`trampolines`] sit where the kernel changes a table of descriptors: the
+//! map then equals the table whatever was done to it. [`allocations`] sits where the kernel makes open files, and costs
+//! no system call anything that makes none. [`calls`] sit where system calls return; what enters or leaves
+//! the table otherwise has to be found by comparing. [`sweep`] serves the first and the last: it compares right here after what closes
 //! many descriptors at once.
 
+pub mod allocations;
 mod calls;
 mod sweep;
 mod trampolines;

@@ -118,7 +118,7 @@ macro_rules! structures {
     ($($name:ident)*) => {$(pub enum $name {})*};
 }
 
-structures! { Task Registers Signal Mm Files FileTable File Inode SuperBlock Dentry Socket Sock UnixAddress }
+structures! { Cache Task Registers Signal Mm Files FileTable File Inode SuperBlock Dentry Socket Sock UnixAddress }
 
 macro_rules! members {
     ($($name:ident: $owner:ty => $value:ty,)*) => {$(
@@ -151,6 +151,10 @@ members! {
     REGISTERS_SECOND: Registers => u64,
     REGISTERS_THIRD: Registers => u64,
     REGISTERS_FOURTH: Registers => u64,
+    REGISTERS_PLACE: Registers => u64,
+    REGISTERS_FRAME: Registers => u64,
+    REGISTERS_STACK: Registers => u64,
+    REGISTERS_GOROUTINE: Registers => u64,
     SIGNAL_LIVE: Signal => u32,
     MM_MAP_COUNT: Mm => u32,
     MM_BREAK: Mm => u64,
@@ -159,6 +163,10 @@ members! {
     FILE_POSITION: File => u64,
     FILE_READ_TO: File => u64,
     FILE_FLAGS: File => u32,
+    FILE_MODE: File => u32,
+    FILE_PRIVATE: File => Pointer<Socket>,
+    CACHE_NAME: Cache => *const u8,
+    CACHE_USERS: Cache => u32,
     INODE_NUMBER: Inode => u64,
     INODE_CHANGED_SECONDS: Inode => u64,
     INODE_CHANGED_NANOS: Inode => u32,
@@ -174,6 +182,9 @@ members! {
     SOCK_STATE: Sock => u8,
     SOCK_TYPE: Sock => u16,
     SOCK_PROTOCOL: Sock => u16,
+    SOCK_BACKLOG: Sock => u32,
+    SOCK_QUEUED: Sock => u32,
+    MPTCP_FIRST: Sock => Pointer<Sock>,
     SOCK_LOCAL_V4: Sock => u32,
     SOCK_PEER_V4: Sock => u32,
     SOCK_LOCAL_V6: Sock => [u8; 16],

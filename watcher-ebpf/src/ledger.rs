@@ -71,9 +71,15 @@ impl Watching {
     /// Counts something that stands for `weight` of its kind.
     #[inline(always)]
     pub fn tally_of(&self, ledger: u32, weight: u32, count: impl Fn(&'static Tally) -> *const u64) {
+        self.tally_of_amount(ledger, u64::from(weight), count);
+    }
+
+    /// Adds to a count, or with a number that wraps around takes away.
+    #[inline(always)]
+    pub fn tally_of_amount(&self, ledger: u32, amount: u64, count: impl Fn(&'static Tally) -> *const u64) {
         if let Some(tally) = TALLIES.get_ptr(TallyKey { tgid: self.tgid, ledger }) {
             // SAFETY: the entry stays valid until this program ends.
-            add(count(unsafe { &*tally }), u64::from(weight));
+            add(count(unsafe { &*tally }), amount);
         }
     }
 }

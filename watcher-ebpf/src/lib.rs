@@ -37,13 +37,16 @@ plain! {
     UnixTail: 124 bytes,
     LifecycleRecord: 32 bytes,
     GoView: 48 bytes,
-    Watched: 80 bytes,
+    Watched: 88 bytes,
     Origin: 40 bytes,
     StackRecord: 1568 bytes,
     TallyKey: 8 bytes,
     Tally: 32 bytes,
     DescriptorKey: 8 bytes,
     DescriptorEntry: 72 bytes,
+    FileEntry: 64 bytes,
+    Allocation: 24 bytes,
+    OpenRecord: 96 bytes,
     MappingKey: 16 bytes,
     MappingEntry: 64 bytes,
     TaskEntry: 64 bytes,
@@ -59,11 +62,13 @@ plain! {
 
 mod ages;
 mod creations;
+mod files;
 mod probe_records;
 mod records;
 
 pub use ages::*;
 pub use creations::*;
+pub use files::*;
 pub use probe_records::*;
 pub use records::*;
 

@@ -29,8 +29,10 @@ pub struct Watched {
     pub sample_mask: u32,
     /// Where its goroutines are found.
     pub view: GoView,
-    /// Zero.
-    pub reserved: u64,
+    /// When its descriptors were listed last, in nanoseconds of CLOCK_BOOTTIME,
+    pub scanned_ns: u64,
+    /// and the longest time in nanoseconds that ever passed between two such lists.
+    pub scan_gap_ns: u64,
 }
 
 /// How to get from a thread to its goroutine: offsets in bytes.

@@ -1,21 +1,25 @@
 //! Call stacks, kept once however often they come, with what each has created.
 //!
-//! Go keeps frame pointers, so the kernel's own walk gives the whole stack of a goroutine. A thread in C code, or on
+//! Go keeps frame pointers, so following them gives the whole stack of a goroutine. A thread in C code, or on
 //! a stack of the runtime's own, is different: C may keep no frame pointers and the walk ends there. Then the walk
 //! goes on from where the goroutine left its own stack. Which of the two to believe is user space's affair.
 
-use crate::kernel::{TASK_FS_BASE, probe_user};
+mod goroutine;
+mod slow;
+mod walk;
+
+use crate::kernel::{REGISTERS_FRAME, REGISTERS_PLACE, registers};
 use crate::ledger::{ON_DEMAND, Watching, add, lose};
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_NOEXIST};
-use aya_ebpf::helpers::generated::bpf_get_stack;
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use core::ffi::c_void;
-use core::ptr::write_volatile;
+use core::ptr::{read_volatile, write_volatile};
+use goroutine::{G_WORDS, Goroutine};
+use walk::{Copied, HAS_LOOPS, Start, get, get_number, put_number};
 use watcher_ebpf::{
-    BUSY_STACKS, FAILED_STACKS, GoView, LOST_STACKS, NO_FIELD, Origin, RESUMED_FRAMES, StackRecord,
-    WALKED_FRAMES,
+    BUSY_STACKS, FAILED_STACKS, LOST_STACKS, Origin, StackRecord,
 };
 
 /// By hash. 4,096 distinct stacks at once have room, and the hash table is not full then.
@@ -28,8 +32,13 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 #[repr(C)]
 struct Scratch {
-    /// A program on this CPU is at it. Another may interrupt it there.
+    /// Which thread's program on this CPU is at it, and 0 for none. Another may interrupt it there, and where kernels
+    /// let programs be preempted, take its turn.
     busy: u64,
+    /// The beginning of the `g` that is looked at.
+    g: [u64; G_WORDS],
+    goroutine: Goroutine,
+    copied: Copied,
     record: StackRecord,
 }
 
@@ -51,17 +60,8 @@ pub fn origin_of<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32, weig
 /// A function of its own also for the kernel: it is long, and many programs call it, some more than once.
 #[inline(never)]
 fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin, weight: u32) {
-    let goroutine = Goroutine::find(watching);
-    if goroutine.id != 0 {
-        let view = &watching.watched.view;
-        origin.goroutine = goroutine.id;
-        origin.created_at = goroutine.field(view.g_gopc);
-        if view.g_parent != NO_FIELD {
-            origin.parent = goroutine.field(view.g_parent);
-        }
-    }
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
-        origin.stack = taken(ctx, watching, ledger, &goroutine, scratch);
+        take(ctx, watching, ledger, origin, scratch);
     }
     again(watching, ledger, origin, weight);
 }
@@ -98,86 +98,91 @@ pub fn ended_of(watching: &Watching, ledger: u32, origin: &Origin, lived_ns: u64
     }
 }
 
-/// The key of the current stack, which was counted; 0 where it was not kept.
+/// One creation less of this stack: it turned out to have failed.
 #[inline(always)]
-fn taken(
-    ctx: *mut c_void,
-    watching: &Watching,
-    ledger: u32,
-    goroutine: &Goroutine,
-    scratch: *mut Scratch,
-) -> u64 {
-    // SAFETY: the slot of this CPU, which programs share by means of this flag.
-    let busy = unsafe { &mut (*scratch).busy };
-    if *busy != 0 {
-        lose(BUSY_STACKS);
-        return 0;
+pub fn failed(watching: &Watching, ledger: u32, origin: &Origin) {
+    match STACKS.get_ptr(origin.stack) {
+        // SAFETY: the entry stays valid until this program ends.
+        Some(record) => add(unsafe { &raw const (*record).created }, u64::MAX),
+        None => watching.tally_of_amount(ledger, u64::MAX, |tally| &raw const tally.created),
     }
-    *busy = 1;
-    // SAFETY: ours while the flag is set.
-    let record = unsafe { &mut (*scratch).record };
-    let key = walk(ctx, watching, ledger, goroutine, record);
-    let key = if key == 0 { 0 } else { keep(key, record) };
-    *busy = 0;
-    key
 }
+
+/// Finds the goroutine and takes and keeps the stack; without a stack where that was not possible.
+#[inline(always)]
+fn take(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin, scratch: *mut Scratch) {
+    // SAFETY: the slot of this CPU, which programs share by means of this mark.
+    let busy = unsafe { &raw mut (*scratch).busy };
+    let mine = u64::from(origin.tid) | TAKEN;
+    // SAFETY: as above.
+    if unsafe { read_volatile(busy) } != 0 {
+        lose(BUSY_STACKS);
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { write_volatile(busy, mine) };
+    // SAFETY: ours while the mark is set.
+    let held = unsafe { &mut *scratch };
+    held.goroutine.find(watching, &mut held.g);
+    if get(&raw const held.goroutine.id) != 0 {
+        held.goroutine.tell(watching, &held.g, origin);
+    }
+    let key = walk(ctx, watching, ledger, held);
+    // SAFETY: as above.
+    if key != 0 && unsafe { read_volatile(busy) } == mine {
+        origin.stack = keep(key, &mut held.record);
+    } else {
+        lose(if key == 0 { FAILED_STACKS } else { BUSY_STACKS });
+    }
+    // SAFETY: as above.
+    unsafe { write_volatile(busy, 0) };
+}
+
+/// Thread ids have no such bit.
+const TAKEN: u64 = 1 << 63;
 
 /// Takes the stack; its key, or 0 where it could not be walked.
 ///
 /// Numbers that a loop ends with go through the record in memory. There the verifier forgets what it knows of them,
 /// and what follows the loop is checked once instead of once for each number of rounds.
 #[inline(always)]
-fn walk(
-    ctx: *mut c_void,
-    watching: &Watching,
-    ledger: u32,
-    goroutine: &Goroutine,
-    record: &mut StackRecord,
-) -> u64 {
+fn walk(ctx: *mut c_void, watching: &Watching, ledger: u32, scratch: &mut Scratch) -> u64 {
+    let record = &mut scratch.record;
     record.tgid = watching.tgid;
     record.ledger = ledger;
-    record.resumed_count = 0;
-    if goroutine.has_left_its_stack != 0 {
-        resume(&watching.watched.view, goroutine, record);
+    put_number(&raw mut record.resumed_count, 0);
+    put_number(&raw mut record.walked_count, 0);
+    let view = &watching.watched.view;
+    let mut hash = mix(FNV_BASIS, u64::from(record.tgid) << 32 | u64::from(record.ledger));
+    // Programs of which nothing is known may be of 32 bits.
+    if HAS_LOOPS.load() == 0 || view.is_known == 0 {
+        hash = slow::walked(ctx, hash, record);
+    } else {
+        let has_left = get(&raw const scratch.goroutine.has_left_its_stack) != 0;
+        let registers = registers(watching.task);
+        let here = Start {
+            pc: REGISTERS_PLACE.of(registers),
+            frame: REGISTERS_FRAME.of(registers),
+            top: if has_left { 0 } else { get(&raw const scratch.goroutine.stack_top) },
+        };
+        hash = walk::walked(scratch, &here, hash);
     }
-    let walked = &raw mut record.walked;
-    // SAFETY: `walked` has room for that many bytes.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx,
-            walked.cast(),
-            size_of::<[u64; WALKED_FRAMES]>() as u32,
-            u64::from(BPF_F_USER_STACK),
-        )
-    };
-    if bytes <= 0 {
-        lose(FAILED_STACKS);
+    if get_number(&raw const scratch.record.walked_count) == 0 {
         return 0;
     }
-    forget(&mut record.walked_count, bytes as u32 / size_of::<u64>() as u32);
-    hash(record)
-}
-
-/// The key of a stack: never 0, which means that there is none.
-#[inline(always)]
-fn hash(record: &StackRecord) -> u64 {
-    let mut hash = mix(FNV_BASIS, u64::from(record.tgid) << 32 | u64::from(record.ledger));
-    let walked = (&raw const record.walked).cast::<u64>();
-    for index in 0..WALKED_FRAMES {
-        if index as u32 >= record.walked_count {
-            break;
-        }
-        // SAFETY: the index is in bounds.
-        hash = mix(hash, unsafe { *walked.wrapping_add(index) });
+    if get(&raw const scratch.goroutine.has_left_its_stack) != 0 {
+        let left = Start {
+            pc: scratch.goroutine.field(&scratch.g, view.g_sched_pc),
+            frame: scratch.goroutine.field(&scratch.g, view.g_sched_bp),
+            top: get(&raw const scratch.goroutine.stack_top),
+        };
+        hash = if HAS_LOOPS.load() == 0 {
+            slow::resumed(&left, hash, &mut scratch.record)
+        } else {
+            walk::resumed(scratch, &left, hash)
+        };
     }
-    let resumed = (&raw const record.resumed).cast::<u64>();
-    for index in 0..RESUMED_FRAMES {
-        if index as u32 >= record.resumed_count {
-            break;
-        }
-        // SAFETY: the index is in bounds.
-        hash = mix(hash, unsafe { *resumed.wrapping_add(index) });
-    }
+    // Never 0, which means that there is none.
     hash | 1
 }
 
@@ -188,36 +193,6 @@ const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 fn mix(hash: u64, word: u64) -> u64 {
     let hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
     hash ^ hash >> 29
-}
-
-/// Walks the stack that the goroutine has left, from where it left it.
-#[inline(always)]
-fn resume(view: &GoView, goroutine: &Goroutine, record: &mut StackRecord) {
-    let resumed = (&raw mut record.resumed).cast::<u64>();
-    let mut pc = goroutine.field(view.g_sched_pc);
-    let mut frame = goroutine.field(view.g_sched_bp);
-    for index in 0..RESUMED_FRAMES {
-        if pc == 0 {
-            break;
-        }
-        // SAFETY: the index is in bounds.
-        unsafe { *resumed.wrapping_add(index) = pc };
-        forget(&mut record.resumed_count, index as u32 + 1);
-        // The outermost frame has no other below it. Stacks grow down: anything else is nonsense.
-        if frame == 0 {
-            break;
-        }
-        let Some([outer, return_address]) = probe_user::<[u64; 2]>(frame) else { break };
-        pc = return_address;
-        frame = if outer > frame { outer } else { 0 };
-    }
-}
-
-/// Writes a number that the verifier shall know nothing of.
-#[inline(always)]
-fn forget(place: &mut u32, number: u32) {
-    // SAFETY: a place in a map.
-    unsafe { write_volatile(place, number) };
 }
 
 /// Keeps this stack unless it is kept already; its key, or 0 where there is no room for it.
@@ -246,50 +221,3 @@ fn keep(key: u64, record: &mut StackRecord) -> u64 {
 
 /// `-EEXIST`, as the helper returns it.
 const EXISTS: i32 = -17;
-
-/// The goroutine on whose behalf the current thread runs. Plain numbers and no options: where there is none, the
-/// compiler would leave the rest undefined, and the verifier does not let undefined numbers pass.
-struct Goroutine {
-    address: u64,
-    /// 0 where there is none.
-    id: u64,
-    /// It runs on the thread's own stack.
-    has_left_its_stack: u64,
-}
-
-impl Goroutine {
-    #[inline(always)]
-    fn find(watching: &Watching) -> Self {
-        const NONE: Goroutine = Goroutine { address: 0, id: 0, has_left_its_stack: 0 };
-        let view = &watching.watched.view;
-        if view.is_known == 0 {
-            return NONE;
-        }
-        let place = TASK_FS_BASE.of(watching.task).wrapping_add_signed(i64::from(view.g_from_fs_base));
-        let here = word(place);
-        if here == 0 {
-            return NONE;
-        }
-        let id = word(here.wrapping_add(u64::from(view.g_goid)));
-        if id != 0 {
-            return Goroutine { address: here, id, has_left_its_stack: 0 };
-        }
-        // Those that belong to the thread itself have no id.
-        let thread = word(here.wrapping_add(u64::from(view.g_m)));
-        let address = word(thread.wrapping_add(u64::from(view.m_curg)));
-        let id = word(address.wrapping_add(u64::from(view.g_goid)));
-        Goroutine { address, id, has_left_its_stack: u64::from(id != 0) }
-    }
-
-    /// A field of its `g`; 0 where it cannot be read.
-    #[inline(always)]
-    fn field(&self, offset: u32) -> u64 {
-        word(self.address.wrapping_add(u64::from(offset)))
-    }
-}
-
-/// A word of the current process; 0 where it cannot be read.
-#[inline(always)]
-fn word(address: u64) -> u64 {
-    probe_user(address).unwrap_or(0)
-}

@@ -7,6 +7,7 @@
 //! runs it again for the same object at the next read. Hence the programs keep no state.
 
 mod ages;
+mod opened;
 mod socket;
 
 use crate::kernel::{
@@ -107,32 +108,52 @@ pub fn tasks(ctx: &IterTask) -> i32 {
     0
 }
 
-/// One record per open descriptor.
+/// One open descriptor of a pass over them.
 ///
 /// The kernel passes over threads that share their leader's table. A thread that has a table of its own is left
 /// out, as `/proc/PID/fd` leaves it out. Once the leader has exited, its table is reached through each of the
 /// other threads; the reader takes one of them.
+struct Visit {
+    seq: Sequence,
+    tgid: u32,
+    tid: u32,
+    fd: u32,
+    /// [`DESCRIPTOR_OF_THREAD`].
+    flags: u32,
+    file: Pointer<File>,
+}
+
+impl Visit {
+    /// `None` after the last one, and for what is left out.
+    #[inline(always)]
+    fn of(ctx: &IterTaskFile) -> Option<Self> {
+        let (task, file) = (Pointer::from_ptr(ctx.task), Pointer::from_ptr(ctx.file));
+        if task.is_null() || file.is_null() {
+            return None;
+        }
+        let (tgid, tid) = (TASK_TGID.of(task), TASK_PID.of(task));
+        let of_thread = tgid != tid;
+        if of_thread && !TASK_FILES.of(TASK_GROUP_LEADER.of(task)).is_null() {
+            return None;
+        }
+        // SAFETY: the kernel passes a valid `meta` to every run.
+        let seq = Sequence(unsafe { (*ctx.meta).seq });
+        Some(Visit { seq, tgid, tid, fd: ctx.fd, flags: flag(of_thread, DESCRIPTOR_OF_THREAD), file })
+    }
+}
+
+/// One record per open descriptor.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub fn descriptors(ctx: &IterTaskFile) -> i32 {
-    let (task, file) = (Pointer::from_ptr(ctx.task), Pointer::from_ptr(ctx.file));
-    if task.is_null() || file.is_null() {
-        return 0;
-    }
-    let (tgid, tid) = (TASK_TGID.of(task), TASK_PID.of(task));
-    let of_thread = tgid != tid;
-    if of_thread && !TASK_FILES.of(TASK_GROUP_LEADER.of(task)).is_null() {
-        return 0;
-    }
-    // SAFETY: the kernel passes a valid `meta` to every run.
-    let seq = Sequence(unsafe { (*ctx.meta).seq });
+    let Some(Visit { seq, tgid, tid, fd, flags, file }) = Visit::of(ctx) else { return 0 };
     let inode = FILE_INODE.of(file);
     let mut record = DescriptorRecord {
         header: Header { size: 0, kind: DESCRIPTOR },
         tgid,
         tid,
-        fd: ctx.fd,
-        flags: flag(of_thread, DESCRIPTOR_OF_THREAD),
+        fd,
+        flags,
         inode: INODE_NUMBER.of(inode),
         magic: SUPER_BLOCK_MAGIC.of(INODE_SUPER_BLOCK.of(inode)) as u32,
         mode: u32::from(INODE_MODE.of(inode)),

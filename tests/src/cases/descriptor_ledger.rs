@@ -61,10 +61,20 @@ pub fn cases() -> Vec<Case> {
         ROWS.iter().map(move |row| {
             let variant = row.variant.name().replace('-', "_");
             let name = format!("descriptor_ledger::go1_{minor}_{variant}_{}", row.way);
-            Case::new(name, needs(*minor, row.variant), move || both_ways(*minor, row))
+            Case::new(name, needs(*minor, row.variant), move || both_ways(*minor, row, &[]))
         })
     });
-    matrix.collect()
+    // The same where the kernel refuses to tell of allocations.
+    let by_calls = Toolchain::newest().into_iter().flat_map(|newest| {
+        ROWS.iter().map(move |row| {
+            let variant = row.variant.name().replace('-', "_");
+            let name = format!("descriptor_ledger::by_calls_{variant}_{}", row.way);
+            Case::new(name, needs(newest.minor, row.variant), move || {
+                both_ways(newest.minor, row, &["file_allocated"])
+            })
+        })
+    });
+    matrix.chain(by_calls).collect()
 }
 
 /// What these cases build.
@@ -96,10 +106,10 @@ impl Wicket {
     }
 }
 
-fn both_ways(minor: u32, row: &Row) -> Result<()> {
+fn both_ways(minor: u32, row: &Row, refused: &[&str]) -> Result<()> {
     for style in [Style::Round, Style::Square] {
         let wicket = Wicket::start(minor, row, style)?;
-        let mut watching = Watching::begin(&wicket.running, [Kind::Descriptors])?;
+        let mut watching = Watching::without(&wicket.running, [Kind::Descriptors], refused)?;
         wicket.begin()?;
         let kept = if style == Style::Round && !row.is_brief { PIECES } else { 0 };
         let read = |watching: &mut Watching| watching.descriptors().map(|opened| opened.ledger);

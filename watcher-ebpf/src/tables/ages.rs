@@ -2,15 +2,15 @@
 //!
 //! A pass of its own beside that over descriptors: ages are asked for once, descriptors at every beat.
 
-use super::{IterTaskFile, S_IFMT, S_IFSOCK, Sequence, flag};
+use super::{IterTaskFile, S_IFMT, S_IFSOCK, Visit, flag};
 use crate::kernel::{
     FILE_FLAGS, FILE_INODE, FILE_POSITION, FILE_READ_TO, INODE_ACCESSED_NANOS, INODE_ACCESSED_SECONDS, INODE_CHANGED_NANOS, INODE_CHANGED_SECONDS, INODE_MODE,
     INODE_NUMBER, INODE_SUPER_BLOCK, MPTCP_ANSWERED, MPTCP_RECEIVED, MPTCP_SENT, Pointer, SOCK_FAMILY, SOCK_PROTOCOL, SOCK_TYPE,
-    SOCKET_SOCK, SUPER_BLOCK_MAGIC, Sock, TASK_FILES, TASK_GROUP_LEADER, TASK_PID, TASK_TGID, TCP_ANSWERED, TCP_DATA_RECEIVED,
+    SOCKET_SOCK, SUPER_BLOCK_MAGIC, Sock, TCP_ANSWERED, TCP_DATA_RECEIVED,
     TCP_DATA_SENT, TCP_RECEIVED, TCP_SENT,
 };
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_sock_from_file};
-use watcher_ebpf::{AGE_OF_MPTCP, AGE_OF_PIPE, AGE_OF_TCP, AGE_UNTOUCHED, AgeRecord, DESCRIPTOR_AGE, DESCRIPTOR_OF_THREAD, Header};
+use watcher_ebpf::{AGE_OF_MPTCP, AGE_OF_PIPE, AGE_OF_TCP, AGE_UNTOUCHED, AgeRecord, DESCRIPTOR_AGE, Header};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -25,17 +25,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub fn descriptor_ages(ctx: &IterTaskFile) -> i32 {
-    let (task, file) = (Pointer::from_ptr(ctx.task), Pointer::from_ptr(ctx.file));
-    if task.is_null() || file.is_null() {
-        return 0;
-    }
-    let (tgid, tid) = (TASK_TGID.of(task), TASK_PID.of(task));
-    let of_thread = tgid != tid;
-    if of_thread && !TASK_FILES.of(TASK_GROUP_LEADER.of(task)).is_null() {
-        return 0;
-    }
-    // SAFETY: the kernel passes a valid `meta` to every run.
-    let seq = Sequence(unsafe { (*ctx.meta).seq });
+    let Some(Visit { seq, tgid, tid, fd, flags, file }) = Visit::of(ctx) else { return 0 };
     let inode = FILE_INODE.of(file);
     let (seconds, nanos) = (INODE_CHANGED_SECONDS.of(inode), INODE_CHANGED_NANOS.of(inode));
     let untouched = INODE_ACCESSED_SECONDS.of(inode) == seconds && INODE_ACCESSED_NANOS.of(inode) == nanos;
@@ -44,8 +34,8 @@ pub fn descriptor_ages(ctx: &IterTaskFile) -> i32 {
         header: Header { size: size_of::<AgeRecord>() as u32, kind: DESCRIPTOR_AGE },
         tgid,
         tid,
-        fd: ctx.fd,
-        flags: flag(of_thread, DESCRIPTOR_OF_THREAD)
+        fd,
+        flags: flags
             | flag(untouched, AGE_UNTOUCHED)
             | flag(is_pipe, AGE_OF_PIPE),
         inode: INODE_NUMBER.of(inode),

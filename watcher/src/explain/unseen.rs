@@ -174,16 +174,32 @@ fn stacks(ledger: LedgerName) -> &'static str {
 const BY_CALLS: &str =
     "they are seen at system calls, since this kernel allows no programs at its own functions";
 
+/// The same where it allows programs at the allocation of files.
+const BY_ALLOCATIONS: &str = "they are followed by the kernel's allocations of open files, since this kernel allows no \
+                              programs at its own functions: when they are closed is known from scan to scan";
+
 /// What of a ledger has no stack, and why.
 fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String {
     let mut why = Vec::new();
     if route == Route::SystemCalls && ledger == LedgerName::Descriptors {
         why.push(BY_CALLS.to_owned());
     }
+    if route == Route::Allocations {
+        why.push(BY_ALLOCATIONS.to_owned());
+    }
     if accounts.missed > 0 {
+        let came = words::came(accounts.missed);
+        why.push(match route {
+            Route::Allocations => format!(
+                "{came} otherwise, as those that another process sends and copies of older ones: by whom is not known"
+            ),
+            _ => format!("{came} by none of them, as those that another process sends: by whom is not known"),
+        });
+    }
+    if accounts.copies > 0 {
         why.push(format!(
-            "{} by none of them, as those that another process sends: by whom is not known",
-            words::came(accounts.missed)
+            "{} share a file with another one, as copies do: they are with whoever opened the file",
+            count(accounts.copies as f64)
         ));
     }
     if accounts.without_stack > 0 {
@@ -200,7 +216,7 @@ fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::{BY_CALLS, Doubt, LedgerName, Route, Structure, Why, of_doubt, some_stacks};
+    use super::{BY_ALLOCATIONS, BY_CALLS, Doubt, LedgerName, Route, Structure, Why, of_doubt, some_stacks};
     use crate::sample::ledger::Accounts;
 
     #[test]
@@ -240,6 +256,16 @@ mod tests {
                 Accounts { missed: 3, ..nothing },
                 format!(
                     "{refused}; 3 came by none of them, as those that another process sends: by whom is not known"
+                ),
+            ),
+            (
+                LedgerName::Descriptors,
+                Route::Allocations,
+                Accounts { missed: 2, copies: 5, ..nothing },
+                format!(
+                    "{BY_ALLOCATIONS}; 2 came otherwise, as those that another process sends and copies of older ones: \
+                     by whom is not known; 5 share a file with another one, as copies do: they are with whoever opened \
+                     the file"
                 ),
             ),
             (

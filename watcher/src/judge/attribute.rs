@@ -268,7 +268,8 @@ fn lacking_stacks(captures: &Captures) -> Vec<Lacking> {
         let all =
             accounts.missed == 0 && accounts.without_stack == 0 && accounts.lost == 0 && accounts.one_in <= 1;
         // Memory is mapped by system calls alone, and tasks are made by them: only descriptors come other ways too.
-        if !all || (route == Route::SystemCalls && ledger == LedgerName::Descriptors) {
+        let is_told = matches!(route, Route::SystemCalls | Route::Allocations);
+        if !all || (is_told && ledger == LedgerName::Descriptors) {
             lacking.push(Lacking::SomeStacks { ledger, route, accounts });
         }
     }

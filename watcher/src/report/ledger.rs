@@ -165,6 +165,7 @@ pub(super) fn watched(watch: &Watch, nouns: &Nouns) -> String {
         duration(watch.watched.as_secs_f64()),
         match route {
             Route::Exact => "exactly",
+            Route::Allocations => "by the kernel's allocations of open files",
             Route::SystemCalls => "by its system calls",
             Route::Runtime => "by probes in its runtime",
         },
@@ -204,6 +205,14 @@ pub(super) fn caveats(watch: &Watch, nouns: &Nouns) -> Vec<String> {
         ),
     );
     say(accounts.without_stack, format!("Of {} no stack was kept.", counted(accounts.without_stack)));
+    say(
+        accounts.copies,
+        format!(
+            "{} {} a file with another one, as copies do: they are listed with whoever opened the file.",
+            counted(accounts.copies),
+            if accounts.copies == 1 { "shares" } else { "share" }
+        ),
+    );
     say(
         accounts.corrected,
         format!(
@@ -338,7 +347,7 @@ impl<'a> CreatorObject<'a> {
 #[derive(Serialize)]
 pub(super) struct AccountsObject<'a> {
     watched_seconds: f64,
-    /// `exact`, `system_calls` or `runtime`; null where it could not be watched.
+    /// `exact`, `allocations`, `system_calls` or `runtime`; null where it could not be watched.
     route: Option<&'static str>,
     outstanding: u64,
     created: u64,
@@ -346,6 +355,7 @@ pub(super) struct AccountsObject<'a> {
     before: u64,
     missed: u64,
     without_stack: u64,
+    copies: u64,
     corrected: u64,
     lost_events: u64,
     sampled_one_in: u32,
@@ -364,6 +374,7 @@ impl<'a> AccountsObject<'a> {
             before: accounts.before,
             missed: accounts.missed,
             without_stack: accounts.without_stack,
+            copies: accounts.copies,
             corrected: accounts.corrected,
             lost_events: accounts.lost,
             sampled_one_in: accounts.one_in.max(1),
@@ -376,6 +387,7 @@ impl<'a> AccountsObject<'a> {
 fn route_word(route: Route) -> &'static str {
     match route {
         Route::Exact => "exact",
+        Route::Allocations => "allocations",
         Route::SystemCalls => "system_calls",
         Route::Runtime => "runtime",
     }

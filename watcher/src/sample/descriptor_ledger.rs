@@ -3,7 +3,7 @@
 use super::code::{Frame, Frames};
 use super::connections::{self, ConnectionKey};
 use super::descriptor_book::{DescriptorBook, Noted, OpenedDescriptor, Opening, Scan};
-use super::ledger::{Accounts, Descriptors, Ledger, Site};
+use super::ledger::{Accounts, Descriptors, Ledger, Route, Site};
 use super::named::{Named, Names, Sites};
 use super::sitters::Sitters;
 use super::starters::{Chains, Starter, Starters};
@@ -152,6 +152,13 @@ fn adapt(
     raw: &RawLedger<RawDescriptor>,
     now: Duration,
 ) {
+    if let Err(error) = ledgers.note_scan(id, now) {
+        tracing::warn!(%error, pid = id.pid, "how long descriptors lived is told with less precision");
+    }
+    // There one costs little, and no number is known yet by which some could be left out.
+    if raw.route == Route::Allocations {
+        return;
+    }
     let entered: u64 = raw.sites.values().map(|site| site.created).sum();
     // Sites count for those that were left out; what was left out is counted by itself as well, exactly.
     let created =
@@ -218,6 +225,7 @@ fn join(
     let states = book.states(at, scan.open.iter().map(|(descriptor, _)| descriptor));
     let mut keys = connection_keys(&scan.open, listens);
     let mut accounts = accounts(book, raw, &scan);
+    let mut files = HashSet::new();
     let mut sites = Sites::new();
     let mut left: HashMap<Option<StackId>, u64> = HashMap::new();
     let mut starters: HashMap<StackId, HashMap<Option<usize>, u64>> = HashMap::new();
@@ -225,7 +233,11 @@ fn join(
         let Opening::Noted(noted) = opening else { continue };
         let (stack, statement) = texts.opener(noted);
         let weight = u64::from(noted.weight);
-        *left.entry(stack).or_default() += weight;
+        if noted.file.is_none_or(|file| files.insert(file)) {
+            *left.entry(stack).or_default() += weight;
+        } else {
+            accounts.copies += weight;
+        }
         if let Some(stack) = stack {
             *starters.entry(stack).or_default().entry(statement).or_default() += weight;
         }
@@ -257,6 +269,10 @@ fn join(
         let longest_ended = known.longest_ended.filter(|_| ended > 0);
         let gone = Site { created: ended, ended, longest_ended, ..nothing(texts, (Some(*stack), statement)) };
         sites.add(gone, add);
+    }
+    if raw.route == Route::Allocations {
+        // Ends are noticed late; that what was made and is open no longer has ended is known now.
+        accounts.ended = accounts.created.saturating_sub(files.len() as u64);
     }
     let mut sites = sites.finish(|site| site.outstanding);
     for site in &mut sites {
@@ -300,6 +316,7 @@ fn accounts(book: &DescriptorBook, raw: &RawLedger<RawDescriptor>, scan: &Scan) 
         before: count(Opening::Before),
         missed: count(Opening::Missed),
         without_stack: 0,
+        copies: 0,
         created: (sum(|site| site.created) + raw.tally.created).saturating_sub(weight(&scan.young)),
         ended: sum(|site| site.ended) + raw.tally.ended + weight(&scan.stale),
         corrected: book.corrected(),

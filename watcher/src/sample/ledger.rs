@@ -36,6 +36,9 @@ pub struct Ledger<T> {
 pub enum Route {
     /// Where the kernel changes its tables: nothing is missed.
     Exact,
+    /// Where the kernel allocates open files: what is open is asked of its table, and when something ended is known
+    /// from scan to scan only. Copies of a descriptor are with whoever made their file.
+    Allocations,
     /// Where system calls return: what enters or leaves the tables otherwise is found only by scanning.
     SystemCalls,
     /// Where the Go runtime passes, by probes in the program.
@@ -53,6 +56,10 @@ pub struct Accounts {
     pub missed: u64,
     /// ... of those, seen, but without a stack: there was no room for it.
     pub without_stack: u64,
+    /// ... of those, copies of others, by whomever they were made: they are with whoever made the file. Always 0 where
+    /// copies are seen as they are made.
+    #[serde(default)]
+    pub copies: u64,
     /// Created since watching began, as the programs saw it.
     pub created: u64,
     /// Ended since watching began.

@@ -147,6 +147,7 @@ impl Bench {
     fn tell(&self, out: &mut impl Write, rounds: u32) -> Result<()> {
         let route = match self.route.context("somebody was watched")? {
             Route::Exact => "where the kernel changes its tables",
+            Route::Allocations => "where it allocates open files",
             Route::SystemCalls => "where system calls return, the fallback",
             Route::Runtime => "in the runtime",
         };

@@ -16,7 +16,7 @@ fn file(fd: i32, inode: u64) -> OpenDescriptor {
 
 fn note(fd: i32, inode: u64, at: u64) -> RawDescriptor {
     let origin = Origin { stack: None, tid: 7, goroutine: None };
-    RawDescriptor { fd, inode: Some(inode), at: seconds(at), origin, weight: 1 }
+    RawDescriptor { fd, inode: Some(inode), at: seconds(at), origin, weight: 1, file: None }
 }
 
 /// Opened, before, missed, left out, and those that are stale.

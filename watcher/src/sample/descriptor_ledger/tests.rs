@@ -28,7 +28,7 @@ const WORKER: CreatingGoroutine = CreatingGoroutine { id: 20, parent_id: Some(1)
 
 fn noted(fd: i32, by: Option<u64>, goroutine: Option<CreatingGoroutine>, opened: u64) -> RawDescriptor {
     let origin = Origin { stack: by.map(StackId), tid: 9, goroutine };
-    RawDescriptor { fd, inode: Some(1), at: Duration::from_secs(opened), origin, weight: 1 }
+    RawDescriptor { fd, inode: Some(1), at: Duration::from_secs(opened), origin, weight: 1, file: None }
 }
 
 fn file(fd: i32, opening: Opening) -> (OpenDescriptor, Opening) {
@@ -134,7 +134,7 @@ fn sites_say_what_they_opened_and_what_of_it_is_left() {
     }
     let _ = writeln!(text, "{:?} elsewhere", opened.waiting_elsewhere);
     expect![[r#"
-        Accounts { outstanding: 8, before: 1, missed: 1, without_stack: 1, created: 18, ended: 12, corrected: 0, lost: 4, one_in: 1 }
+        Accounts { outstanding: 8, before: 1, missed: 1, without_stack: 1, copies: 0, created: 18, ended: 12, corrected: 0, lost: 4, one_in: 1 }
         os.Open < main.keep (): 6 created, 3 ended within Some(2s), 3 left of 80s to 10s, [(File, 3)] [] []
         net.Dial < main.work (main.main): 3 created, 1 ended within None, 2 left of 50s to 40s, [(Socket, 2)] [(CloseWait, 2)] [("net.Read < main.hear", 2), ("net.Write < main.speak", 1)]
          (): 1 created, 0 ended within None, 1 left of 30s to 30s, [(File, 1)] [] []

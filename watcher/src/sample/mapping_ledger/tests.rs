@@ -119,7 +119,7 @@ fn what_each_stack_has_left_is_told_with_what_is_not_known() {
     let texts = Texts { stacks, chains };
     let ledger = join(moment(30), &raw, &scan, &|_| None, &texts, &[300..400, 500..600]);
     expect![[r#"
-        Accounts { outstanding: 8, before: 1, missed: 2, without_stack: 1, created: 18, ended: 13, corrected: 1, lost: 2, one_in: 1 }
+        Accounts { outstanding: 8, before: 1, missed: 2, without_stack: 1, copies: 0, created: 18, ended: 13, corrected: 1, lost: 2, one_in: 1 }
         6/4/2 20+0 Some(3s) [syscall.mmap main.keep runtime.goexit] by ["main.start"]
         1/0/2 10+0 None [] by []
         1/0/1 10+0 None [mmap malloc runtime.cgocall main.fill runtime.goexit] by [] native

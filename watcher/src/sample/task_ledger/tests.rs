@@ -101,7 +101,7 @@ fn a_thread_goes_to_the_goroutine_that_sits_on_it() {
     }
     let (ledger, phantoms) = join(moment(20), &raw(things, &[(1, 7, 4), (2, 1, 0)]), &there, &known);
     expect![[r#"
-        Accounts { outstanding: 5, before: 1, missed: 1, without_stack: 0, created: 9, ended: 5, corrected: 1, lost: 0, one_in: 1 }
+        Accounts { outstanding: 5, before: 1, missed: 1, without_stack: 0, copies: 0, created: 9, ended: 5, corrected: 1, lost: 0, one_in: 1 }
         2/0/3 (9, 5) zombies 0 [runtime.gopark main.sit runtime.goexit] by ["main.start", "runtime.clone runtime.newm"]
         6/5/1 (7, 7) zombies 0 [runtime.clone runtime.newm] by ["main.serve"]
     "#]].assert_eq(&text(&ledger));
@@ -124,7 +124,7 @@ fn children_are_there_until_somebody_waits() {
     known.births.insert(StackId(1), named("syscall.forkExec os.StartProcess main.send"));
     let (ledger, phantoms) = join(moment(20), &raw(things, &[(1, 6, 2)]), &there, &known);
     expect![[r#"
-        Accounts { outstanding: 4, before: 1, missed: 0, without_stack: 1, created: 7, ended: 3, corrected: 1, lost: 0, one_in: 1 }
+        Accounts { outstanding: 4, before: 1, missed: 0, without_stack: 1, copies: 0, created: 7, ended: 3, corrected: 1, lost: 0, one_in: 1 }
         5/3/2 (9, 8) zombies 1 [syscall.forkExec os.StartProcess main.send] by []
         1/0/1 (7, 7) zombies 1 [] by []
     "#]].assert_eq(&text(&ledger));

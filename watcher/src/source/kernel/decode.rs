@@ -3,6 +3,7 @@
 mod age;
 mod descriptor;
 
+use super::ledger::{RawDescriptor, allocations};
 use crate::descriptor::OpenDescriptor;
 use crate::process::{ProcessId, printable};
 use crate::task::{Task, ThreadState};
@@ -10,8 +11,8 @@ pub(super) use age::{JiffiesPerSecond, RawAge};
 use std::time::Duration;
 use watcher_ebpf::{
     AgeRecord, DESCRIPTOR, DESCRIPTOR_AGE, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_OF_THREAD,
-    DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord, EXEC, EXIT, Header, LifecycleRecord, Plain, TASK,
-    TASK_HAS_MEMORY, TASK_KERNEL_THREAD, TaskRecord,
+    DESCRIPTOR_OPENED, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord, EXEC, EXIT, Header,
+    LifecycleRecord, OPENED_HERE, OpenRecord, Plain, TASK, TASK_HAS_MEMORY, TASK_KERNEL_THREAD, TaskRecord,
 };
 
 /// One record, understood.
@@ -25,6 +26,18 @@ pub(super) enum Record {
     },
     Age {
         age: RawAge,
+        /// As of a descriptor.
+        reported_by: Option<i32>,
+    },
+    Opened {
+        /// Who opened it; `None` where nobody saw.
+        descriptor: Option<RawDescriptor>,
+        /// Its process, as the kernel counts them.
+        pid: i32,
+        /// Its number.
+        fd: i32,
+        /// Its file, as long as it is open.
+        file: u64,
         /// As of a descriptor.
         reported_by: Option<i32>,
     },
@@ -73,6 +86,7 @@ pub(super) fn decode(bytes: &[u8], tick: NanosPerTick) -> Result<(Record, usize)
             size_of::<DescriptorRecord>() + descriptor::tail_size(kind)
         }
         DESCRIPTOR_AGE => size_of::<AgeRecord>(),
+        DESCRIPTOR_OPENED => size_of::<OpenRecord>(),
         EXEC | EXIT => size_of::<LifecycleRecord>(),
         kind => return Err(DecodeError::Kind { kind }),
     };
@@ -88,6 +102,16 @@ pub(super) fn decode(bytes: &[u8], tick: NanosPerTick) -> Result<(Record, usize)
             let record: AgeRecord = read(bytes, 0)?;
             Record::Age {
                 age: RawAge::decode(&record),
+                reported_by: (record.flags & DESCRIPTOR_OF_THREAD != 0).then_some(record.tid.cast_signed()),
+            }
+        }
+        DESCRIPTOR_OPENED => {
+            let record: OpenRecord = read(bytes, 0)?;
+            Record::Opened {
+                descriptor: (record.flags & OPENED_HERE != 0).then(|| allocations::descriptor(&record)),
+                pid: record.tgid.cast_signed(),
+                fd: record.fd.cast_signed(),
+                file: record.file,
                 reported_by: (record.flags & DESCRIPTOR_OF_THREAD != 0).then_some(record.tid.cast_signed()),
             }
         }

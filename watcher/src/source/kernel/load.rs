@@ -55,6 +55,18 @@ pub(super) fn load(types: &Path) -> Kernel {
     kernel
 }
 
+/// Whether programs can have the kernel run a loop (`bpf_loop`, Linux 5.17).
+fn has_loops() -> bool {
+    let release = nix::sys::utsname::uname().ok();
+    let release = release.as_ref().and_then(|name| name.release().to_str()).unwrap_or_default();
+    is_at_least(release, (5, 17))
+}
+
+fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release.split(|it: char| !it.is_ascii_digit()).map_while(|part| part.parse().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|version| version >= wanted)
+}
+
 /// The set of this process; the empty one where it cannot be read.
 fn capabilities() -> Capabilities {
     let effective = procfs::process::Process::myself().and_then(|me| me.status()).map_or(0, |me| me.capeff);
@@ -148,6 +160,7 @@ impl Loading {
         }
         drop(btf);
         drop(read);
+        offsets.push(("HAS_LOOPS", u32::from(has_loops())));
         match aya::Btf::parse_file(types, Endianness::default()) {
             Ok(types) => {
                 self.types = Some(types);
@@ -319,6 +332,26 @@ impl Hook {
                 program.unload()
             }
             _ => Err(ProgramError::UnexpectedProgramType),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_at_least;
+
+    #[test]
+    fn releases_are_compared_by_their_numbers() {
+        for (release, expected) in [
+            ("6.1.0-56-cloud-amd64", true),
+            ("5.17.0", true),
+            ("5.17-rc1", true),
+            ("5.15.0-91-generic", false),
+            ("4.18.0-553.el8", false),
+            ("", false),
+            ("strange", false),
+        ] {
+            assert_eq!(is_at_least(release, (5, 17)), expected, "{release}");
         }
     }
 }

@@ -43,10 +43,12 @@ const EXIT: &[ProbeName] = &[ProbeName::Exit];
 /// Every ledger needs them.
 const LEDGERS: &[ProbeName] = &[
     ProbeName::DescriptorsExact,
+    ProbeName::DescriptorsByAllocation,
     ProbeName::DescriptorsByCall,
     ProbeName::MappingLedger,
     ProbeName::TaskLedger,
 ];
+const ALLOCATIONS: &[ProbeName] = &[ProbeName::DescriptorsByAllocation];
 const MAPPINGS: &[ProbeName] = &[ProbeName::MappingLedger];
 /// Absent where the kernel was built without IPv6, or has unix sockets in a module.
 const NOBODY: &[ProbeName] = &[];
@@ -86,6 +88,11 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "REGISTERS_SECOND" LEDGERS "pt_regs"."si";
     "REGISTERS_THIRD" LEDGERS "pt_regs"."dx";
     "REGISTERS_FOURTH" LEDGERS "pt_regs"."r10";
+    "REGISTERS_PLACE" LEDGERS "pt_regs"."ip";
+    "REGISTERS_FRAME" LEDGERS "pt_regs"."bp";
+    "REGISTERS_STACK" LEDGERS "pt_regs"."sp";
+    // Where Go's code has its `g`.
+    "REGISTERS_GOROUTINE" LEDGERS "pt_regs"."r14";
     "SIGNAL_LIVE" EXIT "signal_struct"."live"."counter";
     "MM_MAP_COUNT" TASKS "mm_struct"."map_count";
     "MM_BREAK" MAPPINGS "mm_struct"."brk";
@@ -94,6 +101,11 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "FILE_POSITION" AGES "file"."f_pos";
     "FILE_READ_TO" AGES "file"."f_ra"."prev_pos";
     "FILE_FLAGS" AGES "file"."f_flags";
+    "FILE_MODE" ALLOCATIONS "file"."f_mode";
+    "FILE_PRIVATE" NOBODY "file"."private_data";
+    // Private to the allocator, so that its type may be missing: then places in the kernel tell.
+    "CACHE_NAME" NOBODY "kmem_cache"."name";
+    "CACHE_USERS" NOBODY "kmem_cache"."refcount";
     "INODE_NUMBER" DESCRIPTORS "inode"."i_ino";
     // Taken apart in Linux 6.11, renamed in 6.6.
     "INODE_CHANGED_SECONDS" AGES "inode"."i_ctime_sec", "inode"."__i_ctime"."tv_sec", "inode"."i_ctime"."tv_sec";
@@ -111,6 +123,9 @@ pub(super) const OFFSETS: &[Offset] = offsets! {
     "SOCK_STATE" DESCRIPTORS "sock"."__sk_common"."skc_state";
     "SOCK_TYPE" DESCRIPTORS "sock"."sk_type";
     "SOCK_PROTOCOL" DESCRIPTORS "sock"."sk_protocol";
+    "SOCK_BACKLOG" NOBODY "sock"."sk_ack_backlog";
+    "SOCK_QUEUED" NOBODY "sock"."sk_receive_queue"."qlen";
+    "MPTCP_FIRST" NOBODY "mptcp_sock"."first";
     "SOCK_LOCAL_V4" DESCRIPTORS "sock"."__sk_common"."skc_rcv_saddr";
     "SOCK_PEER_V4" DESCRIPTORS "sock"."__sk_common"."skc_daddr";
     "SOCK_LOCAL_V6" NOBODY "sock"."__sk_common"."skc_v6_rcv_saddr";

@@ -109,6 +109,8 @@ pub enum ProbeName {
     PerfEvent,
     /// The ledger of descriptors by trampolines where the kernel changes its tables.
     DescriptorsExact,
+    /// The ledger of descriptors by the allocations of open files.
+    DescriptorsByAllocation,
     /// The ledger of descriptors by tracepoints of system calls.
     DescriptorsByCall,
     /// The ledger of mappings by tracepoints of system calls.

@@ -136,12 +136,12 @@ fn exists(pid: i32) -> bool {
 /// Takes each process's table once. Where the leader has exited, every remaining thread reports the table; the
 /// first one that does is believed for the rest of the pass.
 #[derive(Default)]
-struct Reporters {
+pub(super) struct Reporters {
     by_process: HashMap<i32, i32>,
 }
 
 impl Reporters {
-    fn accept(&mut self, pid: i32, reported_by: Option<i32>) -> bool {
+    pub(super) fn accept(&mut self, pid: i32, reported_by: Option<i32>) -> bool {
         reported_by.is_none_or(|tid| *self.by_process.entry(pid).or_insert(tid) == tid)
     }
 }

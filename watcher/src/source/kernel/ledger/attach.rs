@@ -1,6 +1,7 @@
 //! Loading and attaching the programs of the ledgers, as sets: all of one or none.
 
 use crate::source::kernel::facts::Facts;
+use crate::source::kernel::iterator::Table;
 use crate::source::kernel::probes::{Outcome, ProbeName};
 use crate::source::kernel::tracefs;
 use aya::programs::fentry::FEntryLink;
@@ -36,6 +37,8 @@ pub(super) enum Hook {
     Calls(&'static [&'static str]),
     /// Instructions of single programs: it is only loaded here.
     Instructions,
+    /// A table that is read when it is asked for: it is only loaded here.
+    Iterator(&'static str),
 }
 
 /// Something that a ledger does without.
@@ -49,12 +52,14 @@ pub struct Gap {
 
 /// Attaches programs; those that it has attached go with it unless their links are taken.
 pub(super) struct Attaching<'a> {
-    facts: &'a Facts,
+    pub(super) facts: &'a Facts,
     hidden: &'a HashSet<String>,
     types: Option<aya::Btf>,
     /// Whether tracepoints of system calls can be attached, asked once.
     system_calls: Outcome,
-    ebpf: &'a mut Ebpf,
+    pub(super) ebpf: &'a mut Ebpf,
+    /// What is open and who opened it, where the programs keep no such list themselves.
+    pub(super) table: Option<Table>,
     pub(super) links: Vec<Link>,
     pub(super) gaps: Vec<Gap>,
 }
@@ -62,7 +67,16 @@ pub(super) struct Attaching<'a> {
 impl<'a> Attaching<'a> {
     pub(super) fn new(facts: &'a Facts, hidden: &'a HashSet<String>, ebpf: &'a mut Ebpf) -> Self {
         let system_calls = tracefs::system_calls();
-        Attaching { facts, hidden, types: None, system_calls, ebpf, links: Vec::new(), gaps: Vec::new() }
+        Attaching {
+            facts,
+            hidden,
+            types: None,
+            system_calls,
+            ebpf,
+            table: None,
+            links: Vec::new(),
+            gaps: Vec::new(),
+        }
     }
 
     /// Attaches all of these, or none and why.
@@ -148,6 +162,9 @@ impl Hook {
             (Hook::Typed(name), Program::BtfTracePoint(program), Some(types)) => {
                 unless_loaded(program.load(name, types))
             }
+            (Hook::Iterator(table), Program::Iter(program), Some(types)) => {
+                unless_loaded(program.load(table, types))
+            }
             (Hook::Calls(_), Program::TracePoint(program), _) => unless_loaded(program.load()),
             (Hook::Instructions, Program::UProbe(program), _) => unless_loaded(program.load()),
             _ => Err(ProgramError::UnexpectedProgramType),
@@ -184,8 +201,10 @@ impl Hook {
                     _ => Ok(links),
                 }
             }
-            // Attached to single processes, by whoever knows where.
-            (Hook::Instructions, Program::UProbe(_)) => Ok(Vec::new()),
+            // Attached to single processes by whoever knows where, and read by whoever wants to know.
+            (Hook::Instructions, Program::UProbe(_)) | (Hook::Iterator(_), Program::Iter(_)) => {
+                Ok(Vec::new())
+            }
             _ => Err(ProgramError::UnexpectedProgramType),
         }
     }

@@ -1,5 +1,6 @@
 //! The ledger of descriptors, as the programs have it.
 
+use super::allocations;
 use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
 use super::stacks;
@@ -24,6 +25,9 @@ pub struct RawDescriptor {
     pub origin: Origin,
     /// How many descriptors it stands for: 1 unless others were left out by sampling when it was opened.
     pub weight: u32,
+    /// What is the same for two descriptors of one file that were opened once; `None` where each has an opening of its
+    /// own.
+    pub file: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -58,16 +62,25 @@ pub(super) fn descriptor(key: DescriptorKey, entry: &DescriptorEntry) -> RawDesc
         at: Duration::from_nanos(entry.at_ns),
         origin: stacks::origin(&entry.origin),
         weight: entry.weight,
+        file: None,
     }
 }
 
-/// Attaches the programs of this ledger: the exact set, or where this kernel does not take all of it, those at system
-/// calls.
+/// Attaches the programs of this ledger: the exact set, or where this kernel does not take all of it, those at the
+/// allocation of files, or else those at system calls.
 pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
     let refusal = match attaching.all(ProbeName::DescriptorsExact, EXACT) {
         Ok(()) => return Ok(Route::Exact),
         Err(outcome) => outcome,
     };
+    match allocations::attach(attaching) {
+        Ok(()) => {
+            attaching.gap("when a descriptor is closed, until the next scan, and who copies one", &refusal);
+            return Ok(Route::Allocations);
+        }
+        // Nothing is lost by it but time: its row tells why.
+        Err(outcome) => tracing::debug!(?outcome, "the allocations of files cannot be watched"),
+    }
     attaching
         .gap("what comes and goes by no system call of its own, until the kernel's table is read", &refusal);
     attaching.all(ProbeName::DescriptorsByCall, BY_CALL)?;

@@ -1,7 +1,8 @@
 //! The second instance of the object: the programs of the ledgers and their maps at full size.
 
+use super::allocations::{self, FileMap};
 use super::attach::{Attaching, Gap, Link};
-use super::descriptors::{self, DescriptorMap};
+use super::descriptors::{self, DescriptorMap, RawDescriptor};
 use super::goroutines::BirthMap;
 use super::map::KernelMap;
 use super::mappings::{self, MappingMap};
@@ -11,8 +12,10 @@ use super::spans::SpanMaps;
 use super::stacks::Stacks;
 use super::tasks::{self, TaskMap};
 use super::watch::{Kind, Kinds, Refusal};
+use crate::process::ProcessId;
 use crate::sample::ledger::Route;
 use crate::source::kernel::facts::Facts;
+use crate::source::kernel::iterator::Table;
 use crate::source::kernel::load::OBJECT;
 use crate::source::kernel::memory;
 use crate::source::kernel::probes::{Outcome, Probe};
@@ -29,7 +32,8 @@ pub(super) struct Instance {
     attached: HashMap<Kind, Attached>,
     pub(super) watched: KernelMap<u32, Watched>,
     pub(super) stacks: Stacks,
-    pub(super) descriptors: DescriptorMap,
+    descriptors: DescriptorMap,
+    files: FileMap,
     pub(super) mappings: MappingMap,
     pub(super) tasks: TaskMap,
     pub(super) births: BirthMap,
@@ -43,6 +47,7 @@ pub(super) struct Instance {
 struct Attached {
     route: Route,
     gaps: Vec<Gap>,
+    table: Option<Table>,
     links: Vec<Link>,
 }
 
@@ -75,7 +80,9 @@ impl Instance {
             return Err(refused(Outcome::NotHere { why }));
         };
         let maps = (BirthMap::of(&ebpf), SpanMaps::of(&ebpf), RuntimeProbes::of(&ebpf));
-        let (Some(births), Some(spans), Some(probes)) = maps else {
+        let (Some(births), Some(spans), Some(probes), Some(files)) =
+            (maps.0, maps.1, maps.2, FileMap::of(&ebpf))
+        else {
             let why = "The object lacks a map that the probes need.".to_owned();
             return Err(refused(Outcome::NotHere { why }));
         };
@@ -87,6 +94,7 @@ impl Instance {
             watched,
             stacks,
             descriptors,
+            files,
             mappings,
             tasks,
             births,
@@ -108,10 +116,27 @@ impl Instance {
             Kind::Tasks => tasks::attach(&mut attaching),
             Kind::Births | Kind::Spans => runtime_probes::load(&mut attaching, kind),
         };
-        let (links, gaps) = (attaching.links, attaching.gaps);
+        let (links, gaps, table) = (attaching.links, attaching.gaps, attaching.table);
         memory::give_back();
-        self.attached.insert(kind, Attached { route: route?, gaps, links });
+        self.attached.insert(kind, Attached { route: route?, gaps, table, links });
         Ok(())
+    }
+
+    /// What the programs know of the descriptors of a process.
+    pub(super) fn descriptors_of(&self, id: ProcessId, kernel_pid: i32) -> io::Result<Vec<RawDescriptor>> {
+        match self.attached.get(&Kind::Descriptors).and_then(|attached| attached.table.as_ref()) {
+            Some(table) => allocations::of_process(table, id.pid, kernel_pid),
+            None => self.descriptors.of_process(kernel_pid),
+        }
+    }
+
+    /// Forgets descriptors that turned out not to be open.
+    pub(super) fn forget_descriptors(&self, kernel_pid: i32, which: &[RawDescriptor]) -> io::Result<()> {
+        match self.route(Kind::Descriptors) {
+            // What is listed there is open.
+            Some(Route::Allocations) => Ok(()),
+            _ => self.descriptors.forget(kernel_pid, which),
+        }
     }
 
     /// What this kernel would take of the ledgers. The programs stay loaded, nothing is attached.
@@ -158,6 +183,7 @@ impl Instance {
         self.births.retain(pid, |_| false)?;
         self.spans.forget_process(pid)?;
         self.descriptors.forget_process(pid)?;
+        self.files.forget_process(pid)?;
         self.mappings.forget_process(pid)?;
         self.tasks.forget_process(pid)?;
         self.stacks.forget(pid)

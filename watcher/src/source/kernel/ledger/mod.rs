@@ -5,6 +5,7 @@
 //! ledger are attached while some process is watched for it. Every hook first looks up the current process; for all
 //! but the watched ones that is all it does.
 
+pub(super) mod allocations;
 mod attach;
 mod descriptors;
 mod goroutines;
@@ -43,6 +44,7 @@ use instance::Instance;
 use stacks::Stacks;
 use std::collections::{HashMap, HashSet, hash_map};
 use std::io;
+use std::time::Duration;
 use watcher_ebpf::{GoView, Watched};
 
 /// Maps that only the ledgers use; in the instance that is always loaded they have no room.
@@ -51,6 +53,8 @@ pub(super) const LEDGER_MAPS: &[&str] = &[
     "TALLIES",
     "STACKS",
     "DESCRIPTORS",
+    "FILES",
+    "ALLOCATIONS",
     "PROBE_SETTINGS",
     "PROBE_HITS",
     "BIRTHS",
@@ -193,6 +197,8 @@ impl Ledgers {
         if let Some(before) = self.watched.get(&id.pid) {
             entry.began = before.began;
             entry.watched.sample_mask = before.watched.sample_mask;
+            entry.watched.scanned_ns = before.watched.scanned_ns;
+            entry.watched.scan_gap_ns = before.watched.scan_gap_ns;
         }
         for kind in Kind::ALL {
             let began = &mut entry.began[kind as usize];
@@ -241,6 +247,22 @@ impl Ledgers {
         instance.watched.insert(&entry.kernel_pid.cast_unsigned(), &entry.watched)
     }
 
+    /// The descriptors of a process were listed at this moment, in time since boot: what ended before and was not seen
+    /// to end has done so by then.
+    ///
+    /// # Errors
+    /// Where it is not watched, or the kernel refuses.
+    pub fn note_scan(&mut self, id: ProcessId, at: Duration) -> io::Result<()> {
+        let (Some(instance), Some(entry)) = (&self.instance, self.watched.get_mut(&id.pid)) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let now_ns = watch::nanos(at);
+        let gap_ns = now_ns.saturating_sub(entry.watched.scanned_ns);
+        entry.watched.scan_gap_ns = entry.watched.scan_gap_ns.max(gap_ns);
+        entry.watched.scanned_ns = now_ns;
+        instance.watched.insert(&entry.kernel_pid.cast_unsigned(), &entry.watched)
+    }
+
     /// What the programs know of the descriptors of a process; `None` where it is not watched for them, or the maps
     /// cannot be read.
     pub fn descriptors(&self, id: ProcessId) -> Option<RawLedger<RawDescriptor>> {
@@ -251,7 +273,7 @@ impl Ledgers {
             id,
             (kind, kind.bit()),
             one_in,
-            || instance.descriptors.of_process(entry.kernel_pid),
+            || instance.descriptors_of(entry.id, entry.kernel_pid),
             |it| it.origin,
         )
     }
@@ -259,7 +281,7 @@ impl Ledgers {
     /// Forgets descriptors that turned out not to be open: their closing was not seen.
     pub fn forget_descriptors(&self, id: ProcessId, which: &[RawDescriptor]) {
         if let Some((instance, entry)) = self.entry(id)
-            && let Err(error) = instance.descriptors.forget(entry.kernel_pid, which)
+            && let Err(error) = instance.forget_descriptors(entry.kernel_pid, which)
         {
             tracing::warn!(%error, pid = id.pid, "descriptors that were closed unseen stay in the ledger");
         }

@@ -1,7 +1,7 @@
 //! What of the ledgers this kernel takes, as rows of `watcher doctor`.
 
 use super::attach::{Attaching, Hook};
-use super::{descriptors, mappings, tasks};
+use super::{allocations, descriptors, mappings, tasks};
 use crate::source::kernel::probes::{Outcome, Probe, ProbeName};
 
 /// A row: the programs that it takes, and what a person reads.
@@ -13,7 +13,7 @@ struct Row {
     needs: &'static str,
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     Row {
         id: ProbeName::DescriptorsExact,
         programs: descriptors::EXACT,
@@ -21,6 +21,14 @@ const ROWS: [Row; 4] = [
         lost: "Exactness: descriptors that come and go otherwise than by an ordinary system call are found at the \
                next scan, without the stack that opened them.",
         needs: "fentry and fexit trampolines, and Linux 5.17 or newer.",
+    },
+    Row {
+        id: ProbeName::DescriptorsByAllocation,
+        programs: allocations::PROGRAMS,
+        name: "who opened each descriptor, by the allocation of its file",
+        lost: "Next to no cost: where trampolines do not work either, system calls are watched, and every process of \
+               the host pays for it.",
+        needs: "Linux 6.1 or newer on x86-64, and watcher in the host's pid namespace.",
     },
     Row {
         id: ProbeName::DescriptorsByCall,

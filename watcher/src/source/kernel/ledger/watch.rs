@@ -1,8 +1,10 @@
 //! What a process is watched for, and why it may not be.
 
 use crate::process::ProcessId;
+use crate::source::clock;
 use crate::source::kernel::probes::Outcome;
 use std::io;
+use std::time::Duration;
 use watcher_ebpf::{
     GoView, LEDGER_BIRTHS, LEDGER_DESCRIPTORS, LEDGER_MAPPINGS, LEDGER_SPANS, LEDGER_TASKS, Watched,
     sample_number,
@@ -146,6 +148,11 @@ pub fn leaves_out(one_in: u32, fd: i32) -> bool {
     sample_number(fd.cast_unsigned()) & one_in.saturating_sub(1) != 0
 }
 
+/// As the kernel's side counts time.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// What the kernel's side is told of a process.
 pub(super) fn watched(id: ProcessId, nanos_per_tick: u64, kinds: Kinds, view: Option<GoView>) -> Watched {
     Watched {
@@ -154,6 +161,7 @@ pub(super) fn watched(id: ProcessId, nanos_per_tick: u64, kinds: Kinds, view: Op
         ledgers: kinds.bits(),
         sample_mask: 0,
         view: view.unwrap_or_default(),
-        reserved: 0,
+        scanned_ns: nanos(clock::now().since_boot),
+        scan_gap_ns: 0,
     }
 }
