@@ -104,6 +104,11 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     if found.denied > 0 {
         hint(&format!("{}: `watcher doctor` says what would help", words::denied(found.denied)));
     }
+    let unread = found.put_off + found.failed;
+    if unread > 0 {
+        let unread = words::counted(usize::try_from(unread).unwrap_or(usize::MAX), "process", "processes");
+        hint(&format!("{unread} could not be looked at in time, or for want of descriptors or memory"));
+    }
     if is_hidden {
         hint(words::HIDDEN_PROCESSES);
     }
