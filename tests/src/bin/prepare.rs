@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
     births, causes, churn, descriptor_ledger, detection, fixtures, healthy, heap, heap_leaks, innocents,
-    leaks, ledger, levels, limits, mapping_ledger, modules, pace, pulls, retention, strange, views, waiting,
+    leaks, ledger, levels, limits, mapping_ledger, modules, pace, pulls, retention, shapes, strange, views,
+    waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -36,7 +37,7 @@ fn main() -> io::Result<()> {
     let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(levels).chain(churn);
     let of_one = of_one.chain(slow);
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
-    let of_all = of_all.chain(waiting::builds()).chain(innocents::builds());
+    let of_all = of_all.chain(waiting::builds()).chain(shapes::builds()).chain(innocents::builds());
     let of_all = of_all.chain(descriptor_ledger::builds()).chain(mapping_ledger::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {
         if let Err(error) = build(name, toolchain, variant) {

@@ -33,6 +33,7 @@ pub mod real;
 pub mod retention;
 pub mod sampling;
 pub mod servers;
+pub mod shapes;
 pub mod strange;
 pub mod symbols;
 pub mod task_ledger;
@@ -76,6 +77,7 @@ pub fn all() -> Vec<Case> {
         watching::cases(),
         sampling::cases(),
         servers::cases(),
+        shapes::cases(),
         strange::cases(),
         symbols::cases(),
         task_ledger::cases(),

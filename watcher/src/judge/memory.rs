@@ -82,7 +82,7 @@ fn told_apart(
     if let Some(native) = by_stacks(window, outside, thresholds) {
         return vec![heap, native];
     }
-    if let Some(native) = creeping(window, outside, thresholds) {
+    if let Some(native) = creeping(window, outside, bounds, thresholds) {
         return vec![heap, native];
     }
     // The Go heap with its garbage is not in it.
@@ -150,6 +150,11 @@ fn seconds_left(per_second: f64, window: &Window, bounds: &Bounds) -> Option<f64
 /// Part of the growth outside the Go heap that must have been asked for at stacks which keep it.
 const ASKED_FOR: f64 = 0.3;
 
+/// A shorter window than this, in seconds, proves nothing that is slow.
+const LEAST_PROVING_SECONDS: f64 = 120.0;
+/// Of what all stacks keep, the first keeps this part.
+const MOSTLY_OF_ONE: f64 = 0.5;
+
 /// Memory outside the Go heap that grows, and the stacks that asked for it and keep it. `None` where it does not
 /// grow, or where no such stack is known.
 fn by_stacks(window: &Window, outside: &Series, thresholds: &Thresholds) -> Option<Outcome> {
@@ -178,7 +183,7 @@ fn by_stacks(window: &Window, outside: &Series, thresholds: &Thresholds) -> Opti
 
 /// Memory outside the Go heap that rises all the time, by too little to accuse: C's allocator asks the system for a
 /// hundred KiB at a time.
-fn creeping(window: &Window, outside: &Series, thresholds: &Thresholds) -> Option<Outcome> {
+fn creeping(window: &Window, outside: &Series, bounds: &Bounds, thresholds: &Thresholds) -> Option<Outcome> {
     if !few::leaves_room(&course(outside, Unit::Bytes, thresholds)) {
         return None;
     }
@@ -216,6 +221,17 @@ fn creeping(window: &Window, outside: &Series, thresholds: &Thresholds) -> Optio
     let proof = match book.filter(|book| book.kept_at_all() > 0) {
         Some(book) => {
             book.name_most(&mut finding, captures);
+            let level = *outside.values.last()?;
+            let top = book.most().map_or(0, |top| top.kept) as f64;
+            // Of one place, at the pace that has brought all there is since the process started.
+            let is_proven = seconds >= LEAST_PROVING_SECONDS
+                && heap::suspects::has_brought_all(per_second, level, bounds.age_seconds)
+                && top >= ASKED_FOR * rise
+                && top >= MOSTLY_OF_ONE * book.kept_at_all() as f64;
+            if is_proven {
+                let confidence = heap::suspects::PROVEN;
+                return Some(Outcome::Leaks(Finding { confidence, ..finding }));
+            }
             LEAST_BYTES as f64
         }
         None => 3.0 * thresholds.min_rise_bytes,
