@@ -1,7 +1,7 @@
 //! A heap that rises, by too little to accuse, in a process that is no longer young: a suspicion, where the lines are known
 //! that keep what came; and a leak, where it has climbed at this pace since the process started.
 
-use super::attribute;
+use super::{MIN_CYCLES, SERIES_CYCLES, attribute};
 use crate::judge::few::CONFIDENCE;
 use crate::judge::growth::{Course, Growth};
 use crate::judge::{Evidence, Finding, Kind, Outcome, Rate, Suspected, Undecided, UndecidedWhy, shape};
@@ -18,8 +18,12 @@ const TELLING_AGE_SECONDS: f64 = 600.0;
 const SINCE_START: RangeInclusive<f64> = 0.5..=1.6;
 /// One line has kept this part of what the heap gained,
 const OF_RISE: f64 = 0.4;
+/// ... of which probes see what fills new spans (`runtime.(*mcache).refill`) and not what goes to half-empty ones,
+const SEEN_BY_PROBES: f64 = 0.1;
 /// ... and this part of what all lines have kept.
 const OF_LINES: f64 = 0.5;
+/// Of what few collections have risen no more than this part fell back.
+const FALLEN: f64 = 0.1;
 /// A window, a line and the age agree.
 pub const PROVEN: f64 = 0.75;
 
@@ -43,7 +47,7 @@ pub fn suspect(undecided: Undecided, window: &Window, age_seconds: Option<f64>) 
         Outcome::of(Kind::Heap, Course::Grows(growth), |finding| attribute(finding, window.captures()));
     let Outcome::Leaks(finding) = described else { return Outcome::Undecided(undecided) };
     let level = series.values.last().copied().unwrap_or(0.0);
-    let is_proven = shape::climbs(&series.values)
+    let is_proven = is_climb(&series.values)
         && has_brought_all(per_second, level, age_seconds)
         && is_kept_by_one_line(&finding, per_second * window.seconds());
     if is_proven {
@@ -62,10 +66,22 @@ pub fn has_brought_all(per_second: f64, level: f64, age_seconds: Option<f64>) ->
     age.is_some_and(|age| level > 0.0 && SINCE_START.contains(&(per_second * age / level)))
 }
 
+/// Few collections fall back by next to nothing; more than those climb from quarter to quarter.
+fn is_climb(values: &[f64]) -> bool {
+    if values.len() >= SERIES_CYCLES {
+        return shape::climbs(values);
+    }
+    let steps = || values.windows(2).map(|pair| pair[1] - pair[0]);
+    let risen: f64 = steps().filter(|step| *step > 0.0).sum();
+    let fallen: f64 = steps().filter(|step| *step < 0.0).map(|step| -step).sum();
+    values.len() > MIN_CYCLES && fallen <= FALLEN * risen
+}
+
 fn is_kept_by_one_line(finding: &Finding, rise: f64) -> bool {
     finding.evidence.iter().any(|it| match it {
-        Evidence::Allocated { bytes, share, .. } | Evidence::Retained { bytes, share, .. } => {
-            *bytes as f64 >= OF_RISE * rise && *share >= OF_LINES
+        Evidence::Allocated { bytes, share, .. } => *bytes as f64 >= OF_RISE * rise && *share >= OF_LINES,
+        Evidence::Retained { bytes, share, .. } => {
+            *bytes as f64 >= SEEN_BY_PROBES * rise && *share >= OF_LINES
         }
         _ => false,
     })
@@ -119,6 +135,18 @@ mod tests {
         assert!(!is_leak(said(false, 14_400.0, 15, 4)), "it has only begun to rise");
         assert!(!is_leak(said(false, 1_800.0, 15, 1)), "no line keeps it");
         assert!(!is_leak(said(false, 400.0, 1, 4)), "it is young");
+    }
+
+    #[test]
+    fn few_collections_climb_where_hardly_any_falls_back() {
+        for (values, expected) in [
+            (&[17.0, 17.3, 17.9, 18.2][..], true),
+            (&[17.0, 17.9, 17.85, 18.2, 19.0], true),
+            (&[17.0, 17.9, 17.3, 18.2], false),
+            (&[17.0, 17.3, 17.9], false),
+        ] {
+            assert_eq!(super::is_climb(values), expected, "{values:?}");
+        }
     }
 
     #[test]
