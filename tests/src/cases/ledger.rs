@@ -470,7 +470,7 @@ fn two_watch_the_same_process() -> Result<()> {
         ensure!(count == expected, "{count} descriptors, not {expected}");
     }
     drop(first);
-    opener.gain("openat")?;
+    opener.gain("open")?;
     ensure!(second.differences()? == Differences::default(), "{:?}", second.differences()?);
     ensure!(second.raw()?.things.len() == 12, "{} descriptors, not 12", second.raw()?.things.len());
     Ok(())

@@ -30,6 +30,7 @@ const SERVING: Duration = Duration::from_secs(1);
 const UNWATCHED: &str = "unwatched";
 const ANOTHER: &str = "another process watched";
 const WATCHED: &str = "watched";
+const ALONE: &str = "watched for descriptors alone";
 
 fn main() -> Result<()> {
     let rounds: u32 = env::args().nth(1).context("how many rounds?")?.parse().context("how many rounds?")?;
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
             Err(error) => absent.push(format!("{} does not run here: {error:#}", peer.program().0)),
         }
     }
-    let names = [UNWATCHED, ANOTHER, WATCHED].into_iter().chain(peers.iter().map(|peer| peer.name()));
+    let names = [UNWATCHED, ANOTHER, WATCHED, ALONE].into_iter().chain(peers.iter().map(|peer| peer.name()));
     let mut states: Vec<State> = names.map(State::new).collect();
     // Whatever is done for the first time is not measured.
     State::new(UNWATCHED).turn(&mut bench.turnstile)?;
@@ -94,18 +95,26 @@ impl Bench {
 
     /// A turn for each state.
     fn round(&mut self, states: &mut [State], peers: &[Peer]) -> Result<()> {
-        let [unwatched, another, watched, others @ ..] = states else { bail!("three states and the peers'") };
+        let [unwatched, another, watched, alone, others @ ..] = states else {
+            bail!("four states and the peers'")
+        };
         let attached = Loaded::by_all().links.difference(&self.idle.links).count();
         self.foreign = self.foreign.max(attached);
         unwatched.turn(&mut self.turnstile)?;
 
         let mut ledgers = Ledgers::new(&self.kernel);
-        let other = watch(&mut ledgers, &self.other)?;
+        let other = watch(&mut ledgers, &self.other, &ALL)?;
         another.turn(&mut self.turnstile)?;
-        let id = watch(&mut ledgers, &self.turnstile)?;
+        let id = watch(&mut ledgers, &self.turnstile, &ALL)?;
         ledgers.unwatch(other);
         let served = watched.turn(&mut self.turnstile)?;
         self.note(&ledgers, id, served)?;
+        drop(ledgers);
+        self.wait_until_detached()?;
+
+        let mut ledgers = Ledgers::new(&self.kernel);
+        watch(&mut ledgers, &self.turnstile, &[Kind::Descriptors])?;
+        alone.turn(&mut self.turnstile)?;
         drop(ledgers);
         self.wait_until_detached()?;
 
@@ -233,12 +242,15 @@ fn tell(out: &mut impl Write, states: &[State]) -> Result<()> {
     table::print(out, &title, 0, &rows, &[])
 }
 
+/// What a diagnosis watches.
+const ALL: [Kind; 3] = [Kind::Descriptors, Kind::Mappings, Kind::Tasks];
+
 /// Watches a process as a diagnosis does it.
-fn watch(ledgers: &mut Ledgers, turnstile: &Turnstile) -> Result<ProcessId> {
+fn watch(ledgers: &mut Ledgers, turnstile: &Turnstile, kinds: &[Kind]) -> Result<ProcessId> {
     let id = identity(turnstile.pid().try_into().context("a pid")?)?;
     let Attached { file, memory, mut runtime } = Attached::to(turnstile.pid())?;
     let view = runtime.kernel_view(&file, &memory).context("find the goroutines")?;
-    let kinds = Kinds::from([Kind::Descriptors, Kind::Mappings, Kind::Tasks]);
+    let kinds: Kinds = kinds.iter().copied().collect();
     ledgers.watch(id, Some(go_view(&view)), kinds).context("watch the turnstile")?;
     Ok(id)
 }
