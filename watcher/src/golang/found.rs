@@ -117,6 +117,9 @@ pub(super) fn locate_heap(
     Heap::locate(memory, controller.address, spans.address, minor.map(|minor| minor.0))
 }
 
+/// Pointer and length of a slice.
+pub(super) const LIST_HEADER_BYTES: usize = 16;
+
 /// Where the addresses of goroutines stand, and how many.
 pub(super) struct GoroutineList {
     pub pointer: u64,
@@ -126,7 +129,7 @@ pub(super) struct GoroutineList {
 /// Reads the header of `runtime.allgs` until two readings agree: pointer and length are not written at once.
 pub(super) fn goroutine_list(memory: &dyn Memory, address: u64) -> Option<GoroutineList> {
     let read = || {
-        let mut header = [0; 16];
+        let mut header = [0; LIST_HEADER_BYTES];
         memory.read(address, &mut header).ok()?;
         Some((u64_at(&header, 0)?, u64_at(&header, 8)?))
     };

@@ -153,6 +153,11 @@ impl Heap {
         self.all_spans.wrapping_sub(8)
     }
 
+    /// The ranges that [`Heap::counters`] reads.
+    pub(super) fn ranges(&self) -> [(u64, usize); 2] {
+        ranges::<CONTROLLER_BYTES>(self.controller, self.all_spans)
+    }
+
     /// Reads the counters: two short ranges in one read.
     ///
     /// # Errors
@@ -173,13 +178,17 @@ impl Heap {
     }
 }
 
+fn ranges<const N: usize>(controller: u64, all_spans: u64) -> [(u64, usize); 2] {
+    [(controller, N), (all_spans.wrapping_sub(8), MHEAP_BYTES)]
+}
+
 /// The beginning of `gcController` and the words around `allspans`, in one read.
 fn read_both<const N: usize>(
     memory: &(impl Memory + ?Sized),
     controller: u64,
     all_spans: u64,
 ) -> Result<([u8; N], Mheap), HeapError> {
-    let ranges = [(controller, N), (all_spans.wrapping_sub(8), MHEAP_BYTES)];
+    let ranges = ranges::<N>(controller, all_spans);
     let mut bytes = vec![0; N + MHEAP_BYTES];
     let mut readable = Vec::new();
     memory.read_many(&ranges, &mut bytes, &mut readable);

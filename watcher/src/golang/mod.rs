@@ -34,6 +34,7 @@ mod calibrate;
 mod found;
 mod metered;
 mod modinfo;
+mod prefetched;
 mod ranges;
 mod unwind;
 

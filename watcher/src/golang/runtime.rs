@@ -11,6 +11,7 @@ use super::layouts::{self, Minor};
 use super::loaded::Loaded;
 use super::locate::{Places, Routes};
 use super::moduledata;
+use super::prefetched::Prefetched;
 use super::program::Program;
 use super::prologue::{self, ProbePoint};
 use super::ranges;
@@ -28,6 +29,11 @@ const MAX_HEAP_ATTEMPTS: u32 = 8;
 /// What is missing is looked for so often without a pause. Each further look waits until it has been asked for twice as
 /// often as at the one before: what no look has found is seldom there.
 const LOOKS_WITHOUT_PAUSE: u32 = 8;
+
+/// Goroutines that are counted with one read.
+const COUNTED_AT_ONCE: usize = 1024;
+/// Structures of goroutines lie side by side, 400 to 500 bytes each.
+const STATUS_GAP_BYTES: u64 = 1024;
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -349,8 +355,9 @@ impl Runtime {
         Some(threads::read(&loaded, first, self.found.thread.as_ref()?))
     }
 
-    /// Reads the cheap numbers.
+    /// Reads the cheap numbers, as a rule in one call.
     pub fn counters(&mut self, memory: &dyn Memory) -> GoCounters {
+        let memory = &Prefetched::read(memory, &self.foreseen());
         let heap = self.heap(memory).and_then(|heap| heap.counters(memory)).ok();
         let gc_cycles = heap.map(|heap| heap.gc_cycles.into());
         GoCounters { goroutines: self.count_goroutines(memory), heap, gc_cycles }
@@ -369,19 +376,31 @@ impl Runtime {
         self.found.heap
     }
 
+    /// What the cheap numbers are read from, unless something has changed.
+    fn foreseen(&self) -> Vec<(u64, usize)> {
+        let list = self.found.places.allgs.map(|place| (place.address, found::LIST_HEADER_BYTES));
+        let mut foreseen: Vec<(u64, usize)> = list.into_iter().collect();
+        foreseen.extend(self.found.heap.iter().flat_map(Heap::ranges));
+        // The list is read until two readings agree.
+        foreseen.extend(list);
+        if let Some(layout) = self.found.goroutine.filter(|_| self.known.len() <= COUNTED_AT_ONCE) {
+            let mut ranges = Vec::new();
+            ranges::merge(status_ranges(&self.known, layout.status()), STATUS_GAP_BYTES, &mut ranges);
+            foreseen.extend(ranges);
+        }
+        foreseen
+    }
+
     /// Counts goroutines by status alone; `None` where they cannot be read.
     fn count_goroutines(&mut self, memory: &dyn Memory) -> Option<u64> {
         const SCAN_BIT: u32 = 0x1000;
-        const CHUNK: usize = 1024;
-        /// Structures of goroutines lie side by side, 400 to 500 bytes each.
-        const GAP_BYTES: u64 = 1024;
         let layout = self.found.goroutine?;
         self.learn_goroutines(memory).ok()?;
         let (mut ranges, mut buffer, mut readable) = (Vec::new(), Vec::new(), Vec::new());
         let (mut live, mut any_readable) = (0, false);
-        for chunk in self.known.chunks(CHUNK) {
-            let wanted = chunk.iter().map(|address| (address.wrapping_add(layout.status() as u64), 4));
-            let places = ranges::merge(wanted, GAP_BYTES, &mut ranges);
+        for chunk in self.known.chunks(COUNTED_AT_ONCE) {
+            let wanted = status_ranges(chunk, layout.status());
+            let places = ranges::merge(wanted, STATUS_GAP_BYTES, &mut ranges);
             buffer.resize(ranges.iter().map(|(_, length)| length).sum(), 0);
             memory.read_many(&ranges, &mut buffer, &mut readable);
             for place in places.iter().filter(|place| readable.get(place.range) == Some(&true)) {
@@ -414,6 +433,11 @@ impl Runtime {
         }
         Ok(())
     }
+}
+
+/// Where the status of each of these goroutines stands.
+fn status_ranges(goroutines: &[u64], offset: usize) -> impl Iterator<Item = (u64, usize)> {
+    goroutines.iter().map(move |address| (address.wrapping_add(offset as u64), 4))
 }
 
 /// The headers of an executable, and its version of Go.
