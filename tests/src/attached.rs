@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use watcher::golang::program::Program;
 use watcher::golang::runtime::{AttachOptions, Runtime};
-use watcher::source::memory::{ProcessMemory, entry_address, open_executable};
+use watcher::source::memory::{ProcessMemory, entry_address};
 
 /// A runtime with what it is read through.
 pub struct Attached {
@@ -36,7 +36,7 @@ impl Attached {
 
     fn attach(program: &Arc<Program>, options: AttachOptions, pid: u32) -> Result<Attached> {
         let (proc_root, pid) = (Path::new("/proc"), i32::try_from(pid).context("a pid")?);
-        let file = open_executable(proc_root, pid).into_seen().context("open the executable")?;
+        let file = File::open(format!("/proc/{pid}/exe")).context("open the executable")?;
         let entry = entry_address(proc_root, pid).into_seen().context("read the auxiliary vector")?;
         let memory = ProcessMemory::new(pid);
         let runtime = Runtime::attach_another(program, &file, entry, &memory, options)?;

@@ -16,6 +16,7 @@ use crate::report::{
 };
 use crate::source::ordinary_files;
 use crate::source::own_limits::raise_descriptor_limit;
+use crate::source::reader;
 use crate::store::place::create_named;
 use anyhow::{Context, anyhow, bail, ensure};
 use std::io::{self, IsTerminal, Write};
@@ -62,7 +63,7 @@ fn run_agent(args: &cli::Run) -> anyhow::Result<u8> {
     let layout = layout(None);
     let mut failure = None;
     let mut teller = Teller::new(layout, !matches!(config.selection, Selection::AllGo));
-    runtime()?.block_on(watch(&config, |event| {
+    block_on(watch(&config, |event| {
         let line = match args.format {
             Format::Text => Ok(teller.hear(&event)),
             Format::Json => news::json(&event).map_err(io::Error::from),
@@ -115,13 +116,16 @@ fn list_processes(args: &cli::List) -> anyhow::Result<u8> {
     if let Some(sentence) = left_out {
         hint(&sentence);
     }
+    for silent in reader::silent().0 {
+        hint(&format!("pid {} ({}) {}", silent.id.pid, silent.name, silent.why()));
+    }
     Ok(EXIT_NO_LEAK)
 }
 
 fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
     let config = Config::for_diagnose(args)?;
     let recording = args.record.as_deref().map(recordings::beside);
-    let diagnosed = runtime()?.block_on(diagnose(&config, recording.as_ref()))?;
+    let diagnosed = block_on(diagnose(&config, recording.as_ref()))?;
     let layout = layout(args.output.as_deref());
     let output = match args.format {
         Format::Text => overview(&diagnosed.diagnoses, layout),
@@ -187,7 +191,7 @@ fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
 fn show_descriptors(args: &cli::Fds) -> anyhow::Result<u8> {
     let output = args.output.as_deref();
     refuse_terminal(args.format, output)?;
-    let seen = runtime()?.block_on(views::fds(process_id(args.pid)?, args.duration))?;
+    let seen = block_on(views::fds(process_id(args.pid)?, args.duration))?;
     let grouping = match args.group {
         None if !args.stacks => Grouping::None,
         None | Some(FdGroup::Stack) => Grouping::Stack { whole: args.stacks },
@@ -208,7 +212,7 @@ fn show_descriptors(args: &cli::Fds) -> anyhow::Result<u8> {
 fn show_mappings(args: &cli::Memory) -> anyhow::Result<u8> {
     let output = args.output.as_deref();
     refuse_terminal(args.format, output)?;
-    let seen = runtime()?.block_on(views::mappings(process_id(args.pid)?, args.duration))?;
+    let seen = block_on(views::mappings(process_id(args.pid)?, args.duration))?;
     let text = match args.format {
         ProfileFormat::Text => mappings::text(&seen, args.groups, args.stacks),
         ProfileFormat::Json => mappings::json(&seen)?,
@@ -360,6 +364,14 @@ fn bench_goroutines(args: &cli::BenchGoroutines) -> anyhow::Result<u8> {
     })?;
     written(outcome)?;
     Ok(EXIT_NO_LEAK)
+}
+
+/// Carries something out. What still blocks at its end is not waited for: it may never come back.
+fn block_on<T, E: Into<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work).map_err(Into::into);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

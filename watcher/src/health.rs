@@ -77,9 +77,9 @@ pub fn all_essential_work(checks: &[Check]) -> bool {
 /// What the agent itself has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OwnCost {
-    /// CPU time of all our threads.
+    /// CPU time of all our threads and of our readers.
     pub cpu_time: Duration,
-    /// Our resident set.
+    /// Our resident set, and that of our reader.
     pub rss_bytes: Option<u64>,
     /// Memory of our programs and maps in the kernel.
     pub kernel_bytes: Option<u64>,
@@ -92,6 +92,17 @@ pub struct LeftOut {
     pub uid: Option<u32>,
     /// How many.
     pub processes: u64,
+}
+
+/// A process of which something does not answer, so that it could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Its pid.
+    pub pid: i32,
+    /// Its name, printable form.
+    pub name: String,
+    /// What does not answer and where it lies, as far as that is known: the rest of a sentence.
+    pub why: String,
 }
 
 /// What was lost on the way, summed up since the start.

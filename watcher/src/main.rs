@@ -7,13 +7,17 @@ use tracing_subscriber::EnvFilter;
 use watcher::cli::Cli;
 use watcher::commands;
 use watcher::report::{EXIT_FAILED, error};
-use watcher::source::shortage;
+use watcher::source::{reader, shortage};
 
 #[global_allocator]
 static ALLOCATOR: shortage::Allocator = shortage::Allocator;
 
 fn main() -> ExitCode {
     shortage::prepare();
+    if reader::serve_if_asked() {
+        return ExitCode::SUCCESS;
+    }
+    reader::enable();
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
     match commands::run(&cli.command) {

@@ -1,7 +1,7 @@
 //! What the agent tells while it runs. Plain values: `agent` makes them, `report` puts them into text or JSON.
 
 use crate::explain::{Diagnosis, Kind, Level, Process, Suspected};
-use crate::health::{LeftOut, Losses, OwnCost};
+use crate::health::{LeftOut, Losses, OwnCost, Unanswered};
 use crate::process::Target;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -114,6 +114,10 @@ pub struct Health {
     pub cost: OwnCost,
     /// How long it has run.
     pub uptime: Duration,
+    /// Processes that could not be read because something of them does not answer.
+    pub unanswered: Vec<Unanswered>,
+    /// Our own readers that wait for them.
+    pub stuck_readers: usize,
 }
 
 /// A limit that a process comes near to.

@@ -303,7 +303,7 @@ impl Sampled {
 
     fn goroutines(&mut self) -> Option<u64> {
         self.runtimes.begin_beat(&HashSet::from([self.target.id]));
-        self.runtimes.read(self.proc.path(), &self.target, &self.process).seen()?.goroutines
+        self.runtimes.read(self.proc.path(), &self.target, &self.process, true).seen()?.goroutines
     }
 }
 

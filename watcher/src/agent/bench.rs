@@ -2,7 +2,7 @@
 
 use super::observer::Observer;
 use crate::config;
-use crate::source::clock;
+use crate::source::{clock, reader};
 use anyhow::bail;
 use std::time::Duration;
 
@@ -35,10 +35,11 @@ pub fn sweep(name: &str, sweeps: u32, use_kernel: bool) -> anyhow::Result<Cost> 
         bail!("no process is named {name:?}");
     }
     let mut beat = || {
-        let before = clock::thread_cpu_time();
+        let cost = || clock::thread_cpu_time() + reader::cost().0;
+        let before = cost();
         observer.beat();
-        let settled = observer.is_settled();
-        (clock::thread_cpu_time().saturating_sub(before), settled)
+        let spent = cost().saturating_sub(before);
+        (spent, observer.is_settled())
     };
     let mut settling = Duration::ZERO;
     for _ in 0..MAX_BEATS_TO_SETTLE {

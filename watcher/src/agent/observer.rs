@@ -118,8 +118,13 @@ impl Observer {
 
     /// Looks at every process of the host.
     pub fn discover(&mut self) -> Changes {
-        // Not from the kernel's pass over tasks: a sandbox can hide processes from programs in the kernel.
-        let changes = match self.proc.pids() {
+        // Not from the kernel's pass over tasks: a sandbox can hide processes from programs in the kernel. Whoever asks
+        // about one process does not wait for others.
+        let pids = match self.discovery.selection() {
+            Selection::Pid(asked) => Ok(vec![*asked]),
+            _ => self.proc.pids(),
+        };
+        let changes = match pids {
             Ok(pids) => self.discovery.scan(&self.proc, &self.host, &pids),
             // Nobody has left for that.
             Err(_) => Changes { failed: 1, ..Changes::default() },
@@ -317,7 +322,7 @@ impl Observer {
         }
         let Some(window) = self.windows.get_mut(&id) else { return false };
         let runtimes = self.sweeper.runtimes();
-        window.captures_mut().no_runtime = runtimes.failure(id).map(str::to_owned);
+        window.captures_mut().no_runtime = runtimes.failure(id);
         let Some(runtime) = runtimes.attached(id) else { return false };
         let creators = self.watches.creators(&mut Subject { id, process: &process, runtime: &mut *runtime });
         let module = window.captures().main_module.clone();

@@ -12,7 +12,7 @@ use super::{blocking, interruption};
 use crate::config::{Config, Selection};
 use crate::discover::Changes;
 use crate::explain::{self, Diagnosis, Ended, Kind, Verdict};
-use crate::health::{Losses, OwnCost};
+use crate::health::{Losses, OwnCost, Unanswered};
 use crate::judge::suspicion::Heading;
 use crate::news::{self, Health, News, What};
 use crate::process::{ProcessId, Target};
@@ -20,6 +20,7 @@ use crate::sample::Sample;
 use crate::sample::sweep::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
+use crate::source::reader::{self, Silent};
 use anyhow::bail;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -45,6 +46,8 @@ enum Event {
 const SETTLING: Duration = Duration::from_millis(300);
 /// A window holds what was seen lately; what was before that is the history's.
 const RECENT: Duration = Duration::from_secs(3_600);
+/// What is being looked at when we are told to stop may take so long more.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often the agent tells how it is doing.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// ... and how soon after it told that last where something was lost since.
@@ -92,6 +95,8 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         interval: config.interval,
         beats: 0,
         sweep: SweepReport::default(),
+        unanswered: Vec::new(),
+        stuck_readers: 0,
     };
     let (mut health_told, mut losses_told) = (began, Losses::default());
     loop {
@@ -115,7 +120,11 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
                 agent.look_at(pids).await?
             }
             Event::RushDue => agent.rush().await?,
-            Event::BeatDue(due) => agent.beat(due).await?,
+            Event::BeatDue(due) => tokio::select! {
+                news = agent.beat(due) => news?,
+                // Whoever wants us to stop does not wait for what takes its time.
+                () = ears.stopped_for(GRACE) => return Ok(()),
+            },
         };
         if !news.into_iter().all(&mut tell) {
             return Ok(());
@@ -125,7 +134,8 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
             true => LOSSES_INTERVAL,
             false => HEALTH_INTERVAL,
         };
-        if health_told.elapsed() >= is_time {
+        // Who cannot be read is told at once.
+        if agent.unanswered_changed() || health_told.elapsed() >= is_time {
             (health_told, losses_told) = (Instant::now(), losses);
             if !tell(What::Health(agent.health(began.elapsed()))) {
                 return Ok(());
@@ -141,6 +151,7 @@ struct Ears {
     unsettled: BTreeSet<i32>,
     look_at: Option<Instant>,
     stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_stopped: bool,
 }
 
 impl Ears {
@@ -165,10 +176,23 @@ impl Ears {
             unsettled: BTreeSet::new(),
             look_at: None,
             stop,
+            is_stopped: false,
         }
     }
 
+    /// Ends so long after we were told to stop.
+    async fn stopped_for(&mut self, grace: Duration) {
+        if !self.is_stopped {
+            (&mut self.stop).await;
+            self.is_stopped = true;
+        }
+        tokio::time::sleep(grace).await;
+    }
+
     async fn next(&mut self, rush_due: Option<Instant>) -> Event {
+        if self.is_stopped {
+            return Event::Stop;
+        }
         let rush = async {
             match rush_due {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -224,6 +248,8 @@ struct Agent {
     interval: Duration,
     beats: u64,
     sweep: SweepReport,
+    unanswered: Vec<Unanswered>,
+    stuck_readers: usize,
 }
 
 impl Agent {
@@ -257,6 +283,18 @@ impl Agent {
             self.round.follow_schedule(observer.targets());
         }
         Ok(news)
+    }
+
+    /// Whether others than before could not be read.
+    fn unanswered_changed(&mut self) -> bool {
+        let (silent, stuck_readers) = reader::silent();
+        self.stuck_readers = stuck_readers;
+        let of =
+            |silent: &Silent| Unanswered { pid: silent.id.pid, name: silent.name.clone(), why: silent.why() };
+        let unanswered: Vec<Unanswered> = silent.iter().map(of).collect();
+        let has_changed = unanswered != self.unanswered;
+        self.unanswered = unanswered;
+        has_changed
     }
 
     async fn rush(&mut self) -> anyhow::Result<Vec<What>> {
@@ -356,6 +394,7 @@ impl Agent {
 
     fn health(&self, uptime: Duration) -> Health {
         let observer = self.observer.as_ref();
+        let (reader_cpu, reader_rss_bytes) = reader::cost();
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
             in_ledgers: observer.map_or(0, |observer| observer.kept_in_ledgers().0),
@@ -364,11 +403,13 @@ impl Agent {
             losses: self.losses(),
             left_out: observer.map(Observer::left_out).unwrap_or_default(),
             cost: OwnCost {
-                cpu_time: clock::process_cpu_time(),
-                rss_bytes: observer.and_then(Observer::own_rss_bytes),
+                cpu_time: clock::process_cpu_time() + reader_cpu,
+                rss_bytes: observer.and_then(Observer::own_rss_bytes).map(|own| own + reader_rss_bytes),
                 kernel_bytes: observer.and_then(Observer::kernel_bytes),
             },
             uptime,
+            unanswered: self.unanswered.clone(),
+            stuck_readers: self.stuck_readers,
         }
     }
 }

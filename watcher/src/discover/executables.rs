@@ -6,8 +6,8 @@ use crate::golang::image::ImageError;
 use crate::process::GoProgram;
 use crate::reading::Reading;
 use crate::source::proc::FileIdentity;
+use crate::source::target_file::TargetFile;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::sync::Arc;
 
 /// The executables that have been read.
@@ -49,7 +49,7 @@ impl Executables {
     pub fn program(
         &mut self,
         identity: FileIdentity,
-        open: impl FnOnce() -> Reading<File>,
+        open: impl FnOnce() -> Reading<TargetFile>,
         allowance: &Allowance,
     ) -> Result<Option<Arc<GoProgram>>, Unread> {
         if let Some(entry) = self.by_file.get_mut(&identity) {
@@ -74,6 +74,11 @@ impl Executables {
         }
         self.by_file.insert(identity, Entry { program: program.clone(), last_used: self.generation });
         read.map_err(|error| Unread::NotUnderstood(error.to_string()))
+    }
+
+    /// Forgets what was read of a file: it did not answer to the end.
+    pub fn forget(&mut self, identity: FileIdentity) {
+        self.by_file.remove(&identity);
     }
 
     /// Ends a scan, and forgets executables that no process runs.
@@ -104,18 +109,19 @@ mod tests {
     use super::{Allowance, Entry, Executables, KEPT_SCANS, Unread};
     use crate::process::GoProgram;
     use crate::reading::Reading;
-    use crate::source::proc::FileIdentity;
+    use crate::source::proc::{FileIdentity, ProcRoot};
+    use crate::source::target_file::TargetFile;
     use std::collections::HashSet;
-    use std::fs::File;
     use std::sync::Arc;
     use std::time::Duration;
 
-    fn own_executable() -> Reading<File> {
-        File::open("/proc/self/exe").into()
+    fn own_executable() -> Reading<TargetFile> {
+        let proc = ProcRoot::host().unwrap();
+        proc.open(std::process::id().cast_signed()).and_then(|process| process.executable())
     }
 
     fn own_identity() -> FileIdentity {
-        FileIdentity::of(&own_executable().into_seen().unwrap()).unwrap()
+        own_executable().into_seen().unwrap().identity()
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::golang::buildinfo;
 use crate::process::{GoProgram, Library};
 use crate::reading::Reading;
 use crate::source::proc::{Mapping, ProcessDir};
+use crate::source::reader;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -88,6 +89,9 @@ impl Libraries {
             _ => return Ok(None),
         };
         let program = buildinfo::read(&allowance.charged(&file)).ok().flatten();
+        if program.is_none() && process.id().seen().is_some_and(|id| reader::silence_of(*id).is_some()) {
+            return Ok(None);
+        }
         self.keep(key, program.clone());
         Ok(program)
     }

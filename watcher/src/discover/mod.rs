@@ -15,6 +15,7 @@ use crate::reading::Reading;
 use crate::source::cgroup;
 use crate::source::host::Host;
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir, Stat};
+use crate::source::reader;
 use crate::task::ThreadState;
 use allowance::Allowance;
 use executables::{Executables, Unread};
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 /// More processes than this are not watched: their windows would take more memory than the agent may use.
 pub const MAX_TARGETS: usize = 2048;
+/// Devices that are remembered.
+const MAX_DEVICES: usize = 4096;
 
 /// What the first scan may take for files that are not known: nobody is watched yet.
 const FIRST_SCAN: Duration = Duration::from_secs(5);
@@ -42,6 +45,8 @@ pub struct Discovery {
     libraries: Libraries,
     lineages: Lineages,
     known: HashMap<i32, Known>,
+    /// By device: whether which file an executable is can be told without asking a server.
+    quick: HashMap<(u32, u32), bool>,
     targets: Vec<Target>,
     places: Places,
     allowance: Allowance,
@@ -55,6 +60,10 @@ struct Known {
     id: ProcessId,
     /// Changes when the process executes another program: id and start time stay the same then.
     executable: Option<FileIdentity>,
+    /// Which file the executable is can be told without asking a server, as long as it is this one.
+    is_quick: bool,
+    /// Something of it did not answer, so that nobody knows what it is: it is looked at again at every scan.
+    is_unread: bool,
     /// It is no Go program, and had loaded no library of Go's when it was looked at last.
     looks: Option<Looks>,
     /// It would be watched, were there a place for it.
@@ -98,6 +107,7 @@ impl Discovery {
             libraries: Libraries::default(),
             lineages: Lineages::default(),
             known: HashMap::new(),
+            quick: HashMap::new(),
             targets: Vec::new(),
             places: Places::new(most),
             allowance: Allowance::of_scan(FIRST_SCAN),
@@ -112,6 +122,11 @@ impl Discovery {
             *left_out.entry(known.uid).or_default() += 1;
         }
         left_out
+    }
+
+    /// Which processes are watched.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
     }
 
     /// The processes that are watched, those that came first first.
@@ -182,7 +197,10 @@ impl Discovery {
             return;
         }
         let id = ProcessId { pid, start_ticks: stat.start_ticks };
-        let executable = process.executable_identity();
+        let executable = match self.known.get(&pid) {
+            Some(known) if known.is_quick => process.executable_identity_at_once(),
+            _ => process.executable_identity(),
+        };
         match executable {
             Reading::Denied => changes.denied += 1,
             Reading::Failed => {
@@ -195,7 +213,16 @@ impl Discovery {
             // It was alive a moment ago and has released its memory since: it is about to be a zombie.
             return self.forget(pid, changes);
         }
+        if matches!(executable, Reading::Unsupported)
+            && self.known.get(&pid).is_some_and(|known| known.id == id && known.executable.is_some())
+        {
+            // It cannot be told at this moment, which does not say that it is another.
+            return;
+        }
         let executable = executable.into_seen();
+        if self.known.get(&pid).is_some_and(|known| known.is_unread && known.id == id) {
+            self.known.remove(&pid);
+        }
         if let Some(known) = self.known.get_mut(&pid) {
             let is_same = known.id == id && known.executable == executable;
             let is_asked_for = matches!(self.selection, Selection::Pid(asked) if asked == pid);
@@ -231,12 +258,15 @@ impl Discovery {
             }
         };
         let looks = (go.is_none() && executable.is_some()).then(Looks::default);
+        let is_silent = go.is_none() && reader::silence_of(id).is_some();
+        let mut is_unread = is_silent;
         let (mut is_left_out, mut uid) = (false, None);
         match self.examine(host, &process, stat, id, go) {
             Reading::Seen(Some(mut target)) => {
                 target.lineage.build = build(executable, target.go.as_deref());
                 uid = target.uid;
                 is_left_out = !self.watch(target, changes);
+                is_unread = false;
             }
             Reading::Failed => {
                 changes.failed += 1;
@@ -244,7 +274,19 @@ impl Discovery {
             }
             _ => {}
         }
-        self.known.insert(pid, Known { id, executable, looks, is_left_out, uid });
+        if let Some(identity) = executable.filter(|_| is_silent) {
+            self.executables.forget(identity);
+        }
+        let is_quick = executable.is_some_and(|identity| self.is_quick(&process, &identity));
+        self.known.insert(pid, Known { id, executable, is_quick, is_unread, looks, is_left_out, uid });
+    }
+
+    /// See [`ProcessDir::executable_is_quick`]; asked once for each device.
+    fn is_quick(&mut self, process: &ProcessDir, identity: &FileIdentity) -> bool {
+        if self.quick.len() >= MAX_DEVICES {
+            self.quick.clear();
+        }
+        *self.quick.entry(identity.device()).or_insert_with(|| process.executable_is_quick(identity))
     }
 
     /// Whether there is a place for it.

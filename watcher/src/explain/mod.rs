@@ -213,7 +213,8 @@ pub fn explain(judgement: &Judgement, target: &Target, unseen: &[Unseen]) -> Dia
         .filter(|gap| gap.what != What::Runtime || (target.go.is_some() && !knows_why && is_unread(gap)))
         .map(unseen::of_gap)
         .collect();
-    if target.go.is_none() {
+    // Of one that could not be read nobody knows what it is.
+    if target.go.is_none() && !knows_why {
         missing.push(unseen::not_go(target));
     }
     missing.extend(unseen.iter().cloned());

@@ -4,7 +4,7 @@ use super::levels::LevelObject;
 use super::pulled::Endpoints;
 use super::{fit, json, list, text};
 use crate::explain::words::{self, bytes, count, counted, duration};
-use crate::health::LeftOut;
+use crate::health::{LeftOut, Unanswered};
 use crate::news::{Filling, Health, Nearing, News, Suspicion, What};
 use crate::process::Target;
 use serde::Serialize;
@@ -107,12 +107,24 @@ fn health_line(health: &Health) -> String {
     };
     format!(
         "{} watched{in_ledgers}, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core \
-         over {}{memory}{lost}{left_out}",
+         over {}{memory}{lost}{left_out}{}",
         counted(health.watched, "process", "processes"),
         health.leaking,
         health.sweep_cpu.as_secs_f64() * 1000.0,
         duration(health.uptime.as_secs_f64()),
+        unanswered(health),
     )
+}
+
+/// Who could not be read: the first few by name.
+fn unanswered(health: &Health) -> String {
+    const NAMED: usize = 3;
+    let named = health.unanswered.iter().take(NAMED);
+    let mut text: String = named.map(|one| format!("; pid {} ({}) {}", one.pid, one.name, one.why)).collect();
+    if let Some(more) = health.unanswered.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
 }
 
 pub(super) fn clock_time(at: SystemTime) -> String {
@@ -225,6 +237,10 @@ struct HealthObject {
     own_rss_bytes: Option<u64>,
     own_kernel_bytes: Option<u64>,
     uptime_seconds: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<UnansweredObject>,
+    #[serde(skip_serializing_if = "is_none")]
+    stuck_readers: usize,
     lost_lifecycle_events: u64,
     late_beats: u64,
     missed_beats: u64,
@@ -242,6 +258,23 @@ struct LeftOutObject {
     processes: u64,
 }
 
+#[derive(Serialize)]
+struct UnansweredObject {
+    pid: i32,
+    name: String,
+    text: String,
+}
+
+impl UnansweredObject {
+    fn of(unanswered: &Unanswered) -> Self {
+        UnansweredObject { pid: unanswered.pid, name: unanswered.name.clone(), text: unanswered.why.clone() }
+    }
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 impl HealthObject {
     fn of(health: &Health) -> Self {
         HealthObject {
@@ -253,6 +286,8 @@ impl HealthObject {
             own_rss_bytes: health.cost.rss_bytes,
             own_kernel_bytes: health.cost.kernel_bytes,
             uptime_seconds: health.uptime.as_secs_f64(),
+            unanswered: health.unanswered.iter().map(UnansweredObject::of).collect(),
+            stuck_readers: health.stuck_readers,
             lost_lifecycle_events: health.losses.lifecycle_events,
             late_beats: health.losses.late_beats,
             missed_beats: health.losses.missed_beats,
@@ -297,6 +332,8 @@ mod tests {
                 kernel_bytes: Some(300_000),
             },
             uptime: Duration::from_secs(600),
+            unanswered: Vec::new(),
+            stuck_readers: 0,
         })
     }
 

@@ -21,9 +21,9 @@ use crate::reading::{Moment, Reading};
 use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::ProcessDir;
+use crate::source::target_file::TargetFile;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
-use std::fs::File;
 use std::ops::Range;
 use sums::Books;
 
@@ -116,7 +116,7 @@ pub fn capture(runtime: &mut Runtime, process: &ProcessDir, id: ProcessId) -> Re
 }
 
 /// The same, with the executable opened already and the process identified by the caller.
-pub fn of_go(runtime: &mut Runtime, file: &File, process: &ProcessDir) -> Reading<Anatomy> {
+pub fn of_go(runtime: &mut Runtime, file: &TargetFile, process: &ProcessDir) -> Reading<Anatomy> {
     let memory = ProcessMemory::new(process.pid());
     let reader = HeapReader::attach(runtime, file, &memory);
     let at = clock::now();
@@ -195,7 +195,7 @@ impl Pages<'_> {
 }
 
 /// Where the variables of the executable lie.
-fn variables(runtime: &mut Runtime, file: &File, memory: &ProcessMemory) -> Vec<Range<u64>> {
+fn variables(runtime: &mut Runtime, file: &TargetFile, memory: &ProcessMemory) -> Vec<Range<u64>> {
     let (_, loaded) = runtime.symbols(file, memory);
     let writable = loaded.image.segments.iter().filter(|segment| segment.writable);
     writable

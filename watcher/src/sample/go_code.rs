@@ -7,7 +7,7 @@ use crate::process::{GoProgram, ProcessId};
 use crate::reading::Reading;
 use crate::source::memory::entry_address;
 use crate::source::proc::{Mapping, ProcessDir};
-use std::fs::File;
+use crate::source::target_file::TargetFile;
 use std::path::Path;
 
 /// How much is read of the list of mappings.
@@ -17,7 +17,7 @@ const PAGE_BYTES: u64 = 4096;
 /// The Go code of a process, to attach to.
 pub struct GoCode {
     /// The file.
-    pub file: File,
+    pub file: TargetFile,
     /// Where the entry point that its headers name lies in the process. A library is not entered there, but all its
     /// addresses are moved as far.
     pub entry: u64,
@@ -43,7 +43,7 @@ pub fn find(proc: &Path, id: ProcessId, process: &ProcessDir, program: &GoProgra
 }
 
 /// The file of a runtime that is attached to, opened anew.
-pub fn reopen(runtime: &Runtime, process: &ProcessDir) -> Reading<File> {
+pub fn reopen(runtime: &Runtime, process: &ProcessDir) -> Reading<TargetFile> {
     let Some(code) = runtime.library_code() else { return process.executable() };
     process.code_files(MOST_BYTES).and_then(|mappings| {
         match mappings.into_iter().find(|mapping| mapping.range.contains(&code)) {
@@ -53,7 +53,7 @@ pub fn reopen(runtime: &Runtime, process: &ProcessDir) -> Reading<File> {
     })
 }
 
-fn entry_in_library(file: &File, mapping: &Mapping) -> Option<u64> {
+fn entry_in_library(file: &TargetFile, mapping: &Mapping) -> Option<u64> {
     let image = Image::read(file).ok()?;
     let bias = bias(&image, mapping)?;
     Some(image.entry.wrapping_add(bias))

@@ -13,8 +13,9 @@ use crate::reading::{Reading, Stamped, Via};
 use crate::source::clock;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::{FileIdentity, ProcessDir};
+use crate::source::reader;
+use crate::source::target_file::TargetFile;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -48,7 +49,7 @@ struct Known {
 }
 
 enum State {
-    Attached(Box<Runtime>),
+    Attached(Box<Runtime>, ProcessMemory),
     Failed(Failure),
 }
 
@@ -76,16 +77,23 @@ impl Runtimes {
 
     /// The totals of one process. `Unsupported` for a program that is not Go, and where its runtime was not found;
     /// `Denied` also where its executable may not be read, so that nobody knows whether it is Go. `process` must have
-    /// been identified as the target.
-    pub fn read(&mut self, proc: &Path, target: &Target, process: &ProcessDir) -> Stamped<GoCounters> {
+    /// been identified as the target; `may_administer` says whether it has CAP_SYS_ADMIN now.
+    pub fn read(
+        &mut self,
+        proc: &Path,
+        target: &Target,
+        process: &ProcessDir,
+        may_administer: bool,
+    ) -> Stamped<GoCounters> {
         let mut at = clock::now();
         let reading = match (&target.go, &target.exe) {
             (Some(go), _) => {
-                let reading = self.verified(proc, target.id, process, go);
+                let reading = self.verified(proc, target.id, process, go, may_administer);
                 reading.unwrap_or_else(|| {
                     at = clock::now();
                     // It began another program; to do so again before this is read it would have to do nothing else.
-                    self.verified(proc, target.id, process, go).unwrap_or(Reading::Unsupported)
+                    self.verified(proc, target.id, process, go, may_administer)
+                        .unwrap_or(Reading::Unsupported)
                 })
             }
             (None, Some(_)) => Reading::Unsupported,
@@ -100,17 +108,18 @@ impl Runtimes {
     }
 
     /// Why the runtime of a process could not be found; `None` where it was, or has not been tried yet.
-    pub fn failure(&self, id: ProcessId) -> Option<&str> {
-        match &self.known.get(&id)?.state {
-            State::Failed(failure) => Some(&failure.why),
-            State::Attached(_) => None,
-        }
+    pub fn failure(&self, id: ProcessId) -> Option<String> {
+        // First of all: whatever else is said follows from it.
+        reader::silence_of(id).or_else(|| match &self.known.get(&id)?.state {
+            State::Failed(failure) => Some(failure.why.clone()),
+            State::Attached(..) => None,
+        })
     }
 
     /// The runtime of a process that is attached to.
     pub fn attached(&mut self, id: ProcessId) -> Option<&mut Runtime> {
         match &mut self.known.get_mut(&id)?.state {
-            State::Attached(runtime) => Some(runtime),
+            State::Attached(runtime, _) => Some(runtime),
             State::Failed(_) => None,
         }
     }
@@ -125,8 +134,9 @@ impl Runtimes {
         id: ProcessId,
         process: &ProcessDir,
         go: &GoProgram,
+        may_administer: bool,
     ) -> Option<Reading<GoCounters>> {
-        let reading = self.counters(proc, id, process, go);
+        let reading = self.counters(proc, id, process, go, may_administer);
         let Some(attached) = self.attached(id).and_then(|runtime| runtime.program()) else {
             return Some(reading);
         };
@@ -146,11 +156,16 @@ impl Runtimes {
         id: ProcessId,
         process: &ProcessDir,
         go: &GoProgram,
+        may_administer: bool,
     ) -> Reading<GoCounters> {
         self.attach_if_due(proc, id, process, go);
         match self.known.get_mut(&id).map(|known| &mut known.state) {
-            Some(State::Attached(runtime)) => {
-                let counters = runtime.counters(&ProcessMemory::new(id.pid));
+            Some(State::Attached(runtime, memory)) => {
+                if memory.is_direct() && !may_administer {
+                    // It has given up what made us read it ourselves.
+                    *memory = ProcessMemory::new(id.pid);
+                }
+                let counters = runtime.counters(memory);
                 let nothing = counters.goroutines.is_none() && counters.heap.is_none();
                 if nothing { Reading::Unsupported } else { Reading::Seen(counters) }
             }
@@ -170,18 +185,21 @@ impl Runtimes {
             return;
         }
         let began = clock::thread_cpu_time();
+        let memory = ProcessMemory::new(id.pid);
         let attached = match self.known.remove(&id).map(|known| known.state) {
-            Some(State::Attached(mut runtime)) => {
+            Some(State::Attached(mut runtime, _)) => {
                 // What is there already stays; one that cannot be opened now is no other for that.
                 if let Reading::Seen(file) = go_code::reopen(&runtime, process) {
-                    runtime.look_again(&file, &ProcessMemory::new(id.pid));
+                    runtime.look_again(&file, &memory);
                 }
                 Ok(runtime)
             }
-            Some(State::Failed(_)) | None => attach(&mut self.programs, proc, id, process, go).map(Box::new),
+            Some(State::Failed(_)) | None => {
+                attach(&mut self.programs, proc, id, process, go, &memory).map(Box::new)
+            }
         };
         self.spent += clock::thread_cpu_time().saturating_sub(began);
-        let state = attached.map_or_else(State::Failed, State::Attached);
+        let state = attached.map_or_else(State::Failed, |runtime| State::Attached(runtime, memory));
         // That we could not says nothing of the process, and is no attempt.
         let was_tried = !matches!(&state, State::Failed(failure) if failure.reading.has_failed());
         let attempts = attempts + u32::from(was_tried);
@@ -194,7 +212,7 @@ impl Known {
     /// Whether another attempt may bring more, and is to be made at this beat.
     fn is_due(&self, beat: u64) -> bool {
         let brings_more = match &self.state {
-            State::Attached(runtime) => runtime.lacks_something(),
+            State::Attached(runtime, _) => runtime.lacks_something(),
             State::Failed(_) => true,
         };
         brings_more && self.attempts < MAX_ATTEMPTS && self.retry_at <= beat
@@ -202,8 +220,8 @@ impl Known {
 }
 
 /// What is known of an executable. The open file is asked: its process may have begun to run another since.
-fn program_of(programs: &mut Programs, executable: &File) -> Arc<Program> {
-    let Ok(identity) = FileIdentity::of(executable) else { return Arc::default() };
+fn program_of(programs: &mut Programs, executable: &TargetFile) -> Arc<Program> {
+    let identity = executable.identity();
     if let Some(known) = programs.get(&identity).and_then(Weak::upgrade) {
         return known;
     }
@@ -218,8 +236,8 @@ fn attach(
     id: ProcessId,
     process: &ProcessDir,
     go: &GoProgram,
+    memory: &ProcessMemory,
 ) -> Result<Runtime, Failure> {
-    let memory = ProcessMemory::new(id.pid);
     // Read first: whoever begins another program from here on is found out when it is read again.
     let readable = same_program::running(process).and_then(|begun| {
         go_code::find(proc, id, process, go)
@@ -244,7 +262,7 @@ fn attach(
     };
     let program = program_of(programs, &code.file);
     let options = AttachOptions { is_library: go.library.is_some(), ..AttachOptions::default() };
-    let attached = Runtime::attach_another(&program, &code.file, code.entry, &memory, options);
+    let attached = Runtime::attach_another(&program, &code.file, code.entry, memory, options);
     let not_found = |why: String| Failure {
         reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
         why,

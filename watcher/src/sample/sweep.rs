@@ -268,6 +268,7 @@ impl Sweeper {
     ) -> Sample {
         let (id, at) = (target.id, clock::now());
         let status = process.status();
+        let may_administer = status.seen().is_some_and(Status::may_administer);
         let by_pass = tasks.take_threads(id);
         let (threads, thread_groups, mappings) = match by_pass {
             Some(Threads { total, groups, mappings }) => (total, Arc::new(groups), mappings),
@@ -298,7 +299,7 @@ impl Sweeper {
             // Counted when all targets have been read.
             children: stamped(at, Reading::Unsupported),
             cgroup: self.cgroups.usage(id, process, refresh, self.settings.refresh_every_beats),
-            runtime: self.runtimes.read(self.tables.root().path(), target, process),
+            runtime: self.runtimes.read(self.tables.root().path(), target, process, may_administer),
             // Read when the rest of all samples is there.
             quotas: Arc::new(stamped(at, Reading::Unsupported)),
         }

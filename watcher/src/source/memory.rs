@@ -1,10 +1,14 @@
 //! The executable and the memory of a process.
 
+use super::proc::ProcRoot;
+use super::proc::file::open_place;
+use super::reader;
 use crate::golang::{Memory, ReadAt, Unreadable};
 use crate::reading::Reading;
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+use rustix::fs::CWD;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -24,49 +28,61 @@ impl ReadAt for File {
     }
 }
 
-/// The memory of a live process, read by `process_vm_readv(2)`: nothing is stopped, nothing written.
+/// The memory of a live process: nothing is stopped, nothing written.
+///
+/// It is read by `process_vm_readv(2)`: by the expendable reader, since a page may never come. We ourselves read only
+/// those who may administer this host and whose mappings all answer by themselves: whoever has CAP_SYS_ADMIN needs no
+/// page that never comes to stop us, and nobody else can put one where it was not.
 ///
 /// A pid says nothing about who bears it: whoever reads makes sure before and after that it is still the same
 /// process.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessMemory {
-    pid: Pid,
+    pid: i32,
+    is_direct: bool,
 }
 
 impl ProcessMemory {
-    /// The memory of the process with this pid.
+    /// The memory of the process with this pid. What it maps is looked through.
     pub fn new(pid: i32) -> Self {
-        ProcessMemory { pid: Pid::from_raw(pid) }
+        ProcessMemory { pid, is_direct: may_be_read_directly(pid) }
+    }
+
+    /// Whether we read it ourselves.
+    pub fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     /// Whether the memory can be read at all, tried on one byte at `address`.
     pub fn probe(&self, address: u64) -> Reading<()> {
-        match self.transfer(&mut [0], &[(address, 1)]) {
-            Ok(_) => Reading::Seen(()),
-            Err(errno) => Reading::from_error(&errno.into()),
-        }
-    }
-
-    /// Reads ranges one behind the other into `buffer`; gives the bytes read up to the first that failed.
-    fn transfer(&self, buffer: &mut [u8], ranges: &[(u64, usize)]) -> Result<usize, Errno> {
-        let remote: Vec<RemoteIoVec> = ranges
-            .iter()
-            .map(|(address, length)| RemoteIoVec {
-                base: usize::try_from(*address).unwrap_or(usize::MAX),
-                len: *length,
-            })
-            .collect();
-        process_vm_readv(self.pid, &mut [IoSliceMut::new(buffer)], &remote)
+        let is_direct = self.is_direct;
+        let probed =
+            if is_direct { probe_directly(self.pid, address) } else { reader::probe(self.pid, address) };
+        probed.into()
     }
 }
 
 impl Memory for ProcessMemory {
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
         let length = buffer.len();
-        match self.transfer(buffer, &[(address, length)]) {
-            Ok(count) if count == length => Ok(()),
-            _ => Err(Unreadable { address, length }),
+        let unreadable = Unreadable { address, length };
+        if self.is_direct {
+            return match transfer(self.pid, buffer, &[(address, length)]) {
+                Ok(count) if count == length => Ok(()),
+                _ => Err(unreadable),
+            };
         }
+        // A long range in pieces that fit into a question.
+        let mut at = address;
+        let mut readable = Vec::new();
+        for piece in buffer.chunks_mut(reader::MAX_READ_BYTES) {
+            reader::memory(self.pid, &[(at, piece.len())], piece, &mut readable);
+            if readable != [true] {
+                return Err(unreadable);
+            }
+            at = at.wrapping_add(piece.len() as u64);
+        }
+        Ok(())
     }
 
     fn is_untouched(&self, range: Range<u64>) -> bool {
@@ -75,34 +91,74 @@ impl Memory for ProcessMemory {
         const PAGE_BYTES: u64 = 4096;
         const ENTRY_BYTES: u64 = 8;
         let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
-        let Ok(pagemap) = File::open(format!("/proc/{}/pagemap", self.pid)) else { return false };
+        let Ok(directory) = open_place(CWD, format!("/proc/{}", self.pid)) else { return false };
+        let Ok(pagemap) = reader::open(self.pid, &directory, "pagemap", false) else { return false };
         let mut entries =
             vec![0; usize::try_from(pages.end.saturating_sub(pages.start) * ENTRY_BYTES).unwrap_or(0)];
-        let read = FileExt::read_exact_at(&pagemap, &mut entries, pages.start * ENTRY_BYTES);
+        let read = pagemap.read_exact_at(&mut entries, pages.start * ENTRY_BYTES);
         read.is_ok()
             && entries.chunks_exact(8).all(|entry| word(entry).is_some_and(|bits| bits & TOUCHED == 0))
     }
 
     fn read_many(&self, ranges: &[(u64, usize)], buffer: &mut [u8], readable: &mut Vec<bool>) {
-        readable.clear();
-        let mut rest = buffer;
-        while readable.len() < ranges.len() {
-            let todo = &ranges[readable.len()..];
-            let todo = &todo[..todo.len().min(MAX_RANGES_PER_CALL)];
-            let bytes = todo.iter().map(|(_, length)| length).sum::<usize>().min(rest.len());
-            let mut done = self.transfer(&mut rest[..bytes], todo).unwrap_or(0);
-            for (_, length) in todo {
-                // The first range that is not whole stops the call; the next call begins behind it.
-                let whole = done >= *length;
-                done = if whole { done - length } else { 0 };
-                readable.push(whole);
-                rest = rest.get_mut(*length..).unwrap_or_default();
-                if !whole {
-                    break;
-                }
+        if self.is_direct {
+            read_directly(self.pid, ranges, buffer, readable);
+        } else {
+            reader::memory(self.pid, ranges, buffer, readable);
+        }
+    }
+}
+
+/// Reads ranges as [`Memory::read_many`] does, ourselves.
+pub(super) fn read_directly(pid: i32, ranges: &[(u64, usize)], buffer: &mut [u8], readable: &mut Vec<bool>) {
+    readable.clear();
+    let mut rest = buffer;
+    while readable.len() < ranges.len() {
+        let todo = &ranges[readable.len()..];
+        let todo = &todo[..todo.len().min(MAX_RANGES_PER_CALL)];
+        let bytes = todo.iter().map(|(_, length)| length).sum::<usize>().min(rest.len());
+        let mut done = transfer(pid, &mut rest[..bytes], todo).unwrap_or(0);
+        for (_, length) in todo {
+            // The first range that is not whole stops the call; the next call begins behind it.
+            let whole = done >= *length;
+            done = if whole { done - length } else { 0 };
+            readable.push(whole);
+            rest = rest.get_mut(*length..).unwrap_or_default();
+            if !whole {
+                break;
             }
         }
     }
+}
+
+/// Whether one byte at `address` can be read, tried by ourselves.
+pub(super) fn probe_directly(pid: i32, address: u64) -> io::Result<()> {
+    Ok(transfer(pid, &mut [0], &[(address, 1)]).map(drop)?)
+}
+
+/// Reads ranges one behind the other into `buffer`; gives the bytes read up to the first that failed.
+fn transfer(pid: i32, buffer: &mut [u8], ranges: &[(u64, usize)]) -> Result<usize, Errno> {
+    let remote: Vec<RemoteIoVec> = ranges
+        .iter()
+        .map(|(address, length)| RemoteIoVec {
+            base: usize::try_from(*address).unwrap_or(usize::MAX),
+            len: *length,
+        })
+        .collect();
+    process_vm_readv(Pid::from_raw(pid), &mut [IoSliceMut::new(buffer)], &remote)
+}
+
+fn may_be_read_directly(pid: i32) -> bool {
+    if !reader::is_enabled() {
+        return true;
+    }
+    let process = ProcRoot::host().ok().and_then(|proc| proc.open(pid).into_seen());
+    process.is_some_and(|process| {
+        let status = process.status().into_seen();
+        status.is_some_and(|status| status.may_administer())
+            && process.is_in_our_user_namespace()
+            && process.every_mapping_answers()
+    })
 }
 
 /// Where the kernel placed the entry point of a process's executable, from `/proc/PID/auxv` below `proc_root`.
@@ -138,11 +194,6 @@ pub fn auxiliary_vector(proc_root: &Path, pid: i32) -> Reading<AuxiliaryVector> 
     }
 }
 
-/// The executable of a process, whatever became of its file since.
-pub fn open_executable(proc_root: &Path, pid: i32) -> Reading<File> {
-    Reading::from(File::open(proc_root.join(pid.to_string()).join("exe")))
-}
-
 fn entry_in(vector: &[u8]) -> Option<u64> {
     vector.chunks_exact(16).find(|pair| word(pair) == Some(AT_ENTRY)).and_then(|pair| word(&pair[8..]))
 }
@@ -153,7 +204,7 @@ fn word(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProcessMemory, entry_address, entry_in, open_executable};
+    use super::{ProcessMemory, entry_address, entry_in};
     use crate::golang::Memory;
     use crate::golang::image::Image;
     use crate::reading::Reading;
@@ -216,7 +267,7 @@ mod tests {
     fn the_entry_address_tells_the_bias() {
         let proc_root = Path::new("/proc");
         let entry = entry_address(proc_root, own_pid()).into_seen().unwrap();
-        let file = open_executable(proc_root, own_pid()).into_seen().unwrap();
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
         let bias = entry - Image::read(&file).unwrap().entry;
         assert_eq!(bias % 4096, 0);
         assert_eq!(entry_address(proc_root, i32::MAX), Reading::Gone);

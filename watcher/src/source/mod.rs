@@ -1,5 +1,6 @@
 //! The rim: everything that touches the system, and nothing else does.
 
+pub mod answering;
 pub mod cgroup;
 pub mod clock;
 #[cfg(feature = "fuzzing")]
@@ -14,8 +15,10 @@ pub mod own_limits;
 pub mod ports;
 pub mod pprof;
 pub mod proc;
+pub mod reader;
 pub mod shortage;
 pub mod sockdiag;
+pub mod target_file;
 pub mod userns;
 
 use crate::descriptor::{DescriptorAge, OpenDescriptor};

@@ -5,6 +5,7 @@
 
 use crate::process::printable;
 use crate::source::proc::{FileIdentity, Mapping, ProcessDir};
+use crate::source::target_file::TargetFile;
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -81,7 +82,7 @@ impl NativeSymbols {
                 continue;
             }
             let Some(file) = process.mapped_file(mapping).into_seen() else { continue };
-            let Ok(identity) = FileIdentity::of(&file) else { continue };
+            let identity = file.identity();
             files.insert(mapping.range.start, identity);
             let of_file =
                 places.iter().filter(|(of, _)| of.range == mapping.range).map(|(_, offset)| *offset);
@@ -108,7 +109,7 @@ fn code_at(mappings: &[Mapping], address: u64) -> Option<&Mapping> {
 }
 
 /// The symbols that cover these places in the file, in the same order; that a symbol is the nearest is not enough.
-fn names_at(file: &File, offsets: &[u64]) -> Vec<Option<String>> {
+fn names_at(file: &TargetFile, offsets: &[u64]) -> Vec<Option<String>> {
     let nothing = || vec![None; offsets.len()];
     let Ok(tables) = copy_tables(file) else { return nothing() };
     let source =
@@ -129,13 +130,15 @@ fn names_at(file: &File, offsets: &[u64]) -> Vec<Option<String>> {
 #[cfg(feature = "fuzzing")]
 pub(super) fn understand(bytes: &[u8]) {
     let Ok(file) = memfd_create(c"library", MFdFlags::MFD_CLOEXEC).map(File::from) else { return };
-    if file.write_all_at(bytes, 0).is_ok() {
+    if file.write_all_at(bytes, 0).is_ok()
+        && let Ok(file) = TargetFile::direct(file)
+    {
         let _ = names_at(&file, &[0, 0x1000, 0x1004, bytes.len() as u64, u64::MAX]);
     }
 }
 
 /// A file in memory, as large as this one, with its ELF headers and symbol tables where they were and nothing else.
-fn copy_tables(file: &File) -> io::Result<File> {
+fn copy_tables(file: &TargetFile) -> io::Result<File> {
     const HEADER_BYTES: usize = 64;
     const SECTION_BYTES: u64 = 64;
     const PROGRAM_HEADER_BYTES: u64 = 56;
@@ -147,7 +150,7 @@ fn copy_tables(file: &File) -> io::Result<File> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let copy = File::from(memfd_create(c"tables", MFdFlags::MFD_CLOEXEC)?);
-    copy.set_len(file.metadata()?.len())?;
+    copy.set_len(file.len())?;
     copy.write_all_at(&header, 0)?;
     let mut budget = MAX_TABLE_BYTES;
     let (programs, count) = (number(&header, 32, 8), number(&header, 56, 2));
@@ -188,7 +191,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-fn copy_range(from: &File, to: &File, start: u64, length: u64, budget: &mut u64) -> io::Result<()> {
+fn copy_range(from: &TargetFile, to: &File, start: u64, length: u64, budget: &mut u64) -> io::Result<()> {
     const CHUNK_BYTES: u64 = 64 << 10;
     *budget = budget.checked_sub(length).ok_or(io::ErrorKind::FileTooLarge)?;
     let end = start.checked_add(length).ok_or(io::ErrorKind::InvalidData)?;
@@ -206,7 +209,7 @@ fn copy_range(from: &File, to: &File, start: u64, length: u64, budget: &mut u64)
 
 #[cfg(test)]
 mod tests {
-    use super::{NativeSymbols, code_at, names_at, number};
+    use super::{NativeSymbols, TargetFile, code_at, names_at, number};
     use crate::source::proc::{Mapping, ProcRoot, ProcessDir};
     use proptest::prelude::*;
     use std::io::{Read, Write};
@@ -265,6 +268,7 @@ mod tests {
             file.write_all(bytes).unwrap();
             let malloc = (libc::malloc as *const ()).addr() as u64;
             let mapping = code_at(&mappings, malloc).unwrap();
+            let file = TargetFile::direct(file).unwrap();
             names_at(&file, &[malloc - mapping.range.start + mapping.file_offset]).remove(0)
         };
         assert!(names(&bytes).is_some());
@@ -295,6 +299,7 @@ mod tests {
             }
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
+            let file = TargetFile::direct(file).unwrap();
             prop_assert_eq!(names_at(&file, &[offset, 0]).len(), 2);
         }
     }

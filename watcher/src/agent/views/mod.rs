@@ -30,7 +30,8 @@ use crate::source::host::{Capabilities, Host};
 use crate::source::kernel::ledger::Refusal;
 use crate::source::memory::{AuxiliaryVector, ProcessMemory, auxiliary_vector};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
-use std::fs::File;
+use crate::source::reader;
+use crate::source::target_file::TargetFile;
 use std::io;
 use std::thread;
 use std::time::Duration;
@@ -144,6 +145,14 @@ pub enum ViewError {
         /// Which process.
         who: String,
     },
+    /// Something of it does not answer.
+    #[error("{who} {why}")]
+    Silent {
+        /// Which process.
+        who: String,
+        /// What, and where it lies.
+        why: String,
+    },
     /// It executes another program by now.
     #[error("{who} began to run another program while it was read")]
     Replaced {
@@ -168,7 +177,7 @@ pub struct Subject {
 /// A process whose Go runtime has been attached to.
 pub struct GoSubject {
     subject: Subject,
-    file: File,
+    file: TargetFile,
     memory: ProcessMemory,
     runtime: Runtime,
 }
@@ -199,6 +208,9 @@ impl Subject {
             return Err(ViewError::KernelThread { who });
         }
         let may_trace = host.capabilities.is_some_and(|held| held.has(Capabilities::SYS_PTRACE));
+        if let Some(why) = reader::silence_of(target.id) {
+            return Err(ViewError::Silent { who, why });
+        }
         if target.go.is_none() && changes.denied > 0 {
             return Err(denied(who, may_trace));
         }
@@ -224,6 +236,9 @@ impl Subject {
             Reading::Failed => return Err(ViewError::Lacking { who: who() }),
             id if id.seen() != Some(&self.target.id) => return Err(ViewError::Left { who: who() }),
             _ => {}
+        }
+        if let Some(why) = reader::silence_of(self.target.id) {
+            return Err(ViewError::Silent { who: who(), why });
         }
         match self.process.executable_identity() {
             Reading::Gone => return Err(self.gone()),
@@ -264,10 +279,11 @@ impl Subject {
     pub fn attach(self) -> Result<GoSubject, ViewError> {
         let who = who(&self.target);
         let Some(go) = &self.target.go else { return Err(ViewError::NotGo { who }) };
-        let unreadable = |reading: Reading<()>| match reading {
-            Reading::Denied => denied(who.clone(), self.may_trace),
-            Reading::Gone => self.gone(),
-            Reading::Failed => ViewError::Lacking { who: who.clone() },
+        let unreadable = |reading: Reading<()>| match (reading, reader::silence_of(self.target.id)) {
+            (_, Some(why)) => ViewError::Silent { who: who.clone(), why },
+            (Reading::Denied, _) => denied(who.clone(), self.may_trace),
+            (Reading::Gone, _) => self.gone(),
+            (Reading::Failed, _) => ViewError::Lacking { who: who.clone() },
             _ => ViewError::Executable { who: who.clone(), why: String::new() },
         };
         let code = match go_code::find(self.proc.path(), self.target.id, &self.process, go) {

@@ -1,8 +1,7 @@
 //! The directory of one process, held open.
 
 use super::file::{
-    number_of, numbers_in, open_directory, open_file, open_ordinary, open_place, read_file, read_link,
-    read_record, understood,
+    number_of, numbers_in, open_directory, open_file, open_place, read_link, read_record, understood,
 };
 use super::program::{self, CgroupPath, ExePath};
 use super::{
@@ -12,14 +11,19 @@ use super::{
 use crate::descriptor::OpenDescriptor;
 use crate::process::{Limits, ProcessId};
 use crate::reading::Reading;
+use crate::source::reader;
+use crate::source::target_file::TargetFile;
 use crate::task::Task;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statat, statx};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// How much of one of the kernel's files about memory is asked for at once.
+const LOCKED_BUFFER_BYTES: usize = 128 << 10;
 
 /// `/proc/PID` of one process.
 ///
@@ -29,8 +33,8 @@ use std::path::{Path, PathBuf};
 /// numbers all later reads are.
 #[derive(Debug)]
 pub struct ProcessDir {
-    pid: i32,
-    dir: OwnedFd,
+    pub(super) pid: i32,
+    pub(super) dir: OwnedFd,
     counts_descriptors: bool,
 }
 
@@ -118,50 +122,54 @@ impl ProcessDir {
     ///
     /// Costs the kernel about a microsecond per mapping. Needs ptrace access (PTRACE_MODE_READ).
     pub fn mapping_count(&self) -> Reading<u64> {
-        open_file(&self.dir, "maps").and_then(count_mappings).into()
+        self.locked("maps").and_then(count_mappings).into()
     }
 
     /// Every mapping, by address. Empty for a process without memory.
     ///
     /// Costs the kernel about a microsecond per mapping. Needs ptrace access.
     pub fn mappings(&self) -> Reading<Vec<Mapping>> {
-        open_file(&self.dir, "maps").and_then(|file| maps::read(BufReader::new(file))).into()
+        self.locked("maps").and_then(maps::read).into()
     }
 
     /// Mappings of files that hold code, each file once, by address; of lists that have more than so many bytes only
     /// what lies lowest. Costs the kernel what [`ProcessDir::mappings`] does.
     pub fn code_files(&self, most_bytes: u64) -> Reading<Vec<Mapping>> {
-        open_file(&self.dir, "maps")
-            .and_then(|file| maps::code_files(BufReader::with_capacity(64 << 10, file.take(most_bytes))))
-            .into()
+        self.locked("maps").and_then(|file| maps::code_files(file.take(most_bytes))).into()
     }
 
     /// The file behind a mapping of this process, also where it has been deleted or lies in another mount namespace.
     /// `Unsupported` for what is no ordinary file.
-    pub fn mapped_file(&self, mapping: &Mapping) -> Reading<File> {
+    pub fn mapped_file(&self, mapping: &Mapping) -> Reading<TargetFile> {
         let by_range = format!("map_files/{:x}-{:x}", mapping.range.start, mapping.range.end);
         // To follow a link in `map_files` takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
         let by_path = || {
             let path = mapping.name.strip_prefix('/').filter(|path| !path.contains('\\'));
-            let file = open_ordinary(&self.dir, &format!("root/{}", understood(path)?))?;
-            understood((file.metadata()?.ino() == mapping.inode).then_some(file))
+            let file = reader::open(self.pid, &self.dir, &format!("root/{}", understood(path)?), true)?;
+            understood((file.identity().place().1 == mapping.inode).then_some(file))
         };
-        match open_ordinary(&self.dir, &by_range) {
+        match reader::open(self.pid, &self.dir, &by_range, true) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => by_path().into(),
             opened => opened.into(),
         }
+    }
+
+    /// One of the kernel's files about its memory. The lock that guards it may be held by what waits for a page.
+    pub(super) fn locked(&self, name: &str) -> io::Result<BufReader<TargetFile>> {
+        Ok(BufReader::with_capacity(LOCKED_BUFFER_BYTES, reader::open(self.pid, &self.dir, name, false)?))
     }
 
     /// Every mapping with what of it is resident. `Gone` for a process without memory.
     ///
     /// Walks all page tables of the process under its lock: for single looks only. Needs ptrace access.
     pub fn mapping_use(&self) -> Reading<Vec<MappingUse>> {
-        open_file(&self.dir, "smaps").and_then(|file| smaps::read(BufReader::new(file))).into()
+        self.locked("smaps").and_then(smaps::read).into()
     }
 
     /// How much of these ranges of addresses, which are ascending, is resident. Needs ptrace access.
     pub fn resident_bytes(&self, ranges: &[Range<u64>]) -> Reading<u64> {
-        open_file(&self.dir, "pagemap").and_then(|pagemap| smaps::resident_bytes(&pagemap, ranges)).into()
+        let pagemap = reader::open(self.pid, &self.dir, "pagemap", false);
+        pagemap.and_then(|pagemap| smaps::resident_bytes(&pagemap, ranges)).into()
     }
 
     /// Soft limits; that on mappings is the host's and stays `None`.
@@ -171,9 +179,7 @@ impl ProcessDir {
 
     /// `argv` as the process shows it, printable form, of the first 4 KiB. Empty for a process that has exited.
     pub fn args(&self) -> Reading<Vec<String>> {
-        read_file(&self.dir, "cmdline", program::LONGEST_ARGS_BYTES)
-            .map(|bytes| program::parse_args(&bytes))
-            .into()
+        self.cmdline(program::LONGEST_ARGS_BYTES).map(|bytes| program::parse_args(&bytes)).into()
     }
 
     /// The executable as the kernel names it.
@@ -182,14 +188,25 @@ impl ProcessDir {
     }
 
     /// The executable itself, also where its file has been deleted or lies in another mount namespace.
-    pub fn executable(&self) -> Reading<File> {
-        open_file(&self.dir, "exe").into()
+    pub fn executable(&self) -> Reading<TargetFile> {
+        reader::open(self.pid, &self.dir, "exe", true).into()
+    }
+
+    /// The executable as the kernel names it, as it stands in the link.
+    pub(in crate::source) fn exe_link(&self) -> Reading<Vec<u8>> {
+        read_link(&self.dir, "exe").into()
     }
 
     /// Which file the executable is: another one once the process has executed another program.
     pub fn executable_identity(&self) -> Reading<FileIdentity> {
-        let stat = statat(&self.dir, "exe", AtFlags::empty()).map_err(io::Error::from);
-        stat.map(|stat| FileIdentity::from_stat(&stat)).into()
+        reader::identify_file(self.pid, &self.dir, "exe").into()
+    }
+
+    /// The same without the reader, for an executable that lay on a file system that need not ask anybody
+    /// ([`ProcessDir::executable_is_quick`]) when it was looked at last.
+    pub fn executable_identity_at_once(&self) -> Reading<FileIdentity> {
+        let stat = statx(&self.dir, "exe", AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS);
+        stat.map(|stat| FileIdentity::from_statx(&stat)).map_err(io::Error::from).into()
     }
 
     /// Its cgroup in each hierarchy.
@@ -202,6 +219,12 @@ impl ProcessDir {
         read_link(&self.dir, "ns/net")
             .and_then(|link| understood(descriptors::number_in_brackets(&link)))
             .into()
+    }
+
+    /// Whether it lives in the same user namespace as we do; `false` also where that cannot be told.
+    pub fn is_in_our_user_namespace(&self) -> bool {
+        let theirs = read_link(&self.dir, "ns/user").ok();
+        theirs.is_some() && theirs == read_link(CWD, "/proc/self/ns/user").ok()
     }
 
     /// Its network namespace, to enter it.
@@ -225,13 +248,13 @@ impl ProcessDir {
         let open = || -> io::Result<OwnedFd> {
             let root = open_place(&self.dir, "root")?;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
-            Ok(openat2(
-                root,
-                path,
-                flags,
-                Mode::empty(),
-                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-            )?)
+            let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            // What is in use is in the kernel's cache. To look anywhere else may mean to ask a server that does not
+            // answer. Before Linux 5.12 there is no such choice.
+            match openat2(&root, path, flags, Mode::empty(), in_root | ResolveFlags::CACHED) {
+                Err(Errno::INVAL) => Ok(openat2(&root, path, flags, Mode::empty(), in_root)?),
+                opened => Ok(opened?),
+            }
         };
         open().into()
     }
@@ -239,14 +262,23 @@ impl ProcessDir {
     /// `argv` as its bytes, each argument ended by a zero byte; of the first MiB. Empty for a process that has
     /// exited.
     pub fn command_line(&self) -> Reading<Vec<u8>> {
-        read_file(&self.dir, "cmdline", 1 << 20).into()
+        self.cmdline(1 << 20).into()
+    }
+
+    /// The arguments lie in memory of the process, which may be of any kind.
+    fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = reader::open(self.pid, &self.dir, "cmdline", false)?;
+        file.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The first mapping that holds code, which is the executable's. Needs ptrace access (PTRACE_MODE_READ).
     pub fn first_code(&self) -> Reading<Range<u64>> {
         let find = || -> io::Result<Range<u64>> {
             // The executable comes first but for what was mapped below it, so a few lines hold it.
-            let text = read_file(&self.dir, "maps", 64 << 10)?;
+            let mut text = Vec::new();
+            self.locked("maps")?.take(64 << 10).read_to_end(&mut text)?;
             understood(String::from_utf8_lossy(&text).lines().find_map(code_range))
         };
         find().into()

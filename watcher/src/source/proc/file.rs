@@ -85,7 +85,7 @@ pub fn number_of(name: &[u8]) -> Option<i32> {
 }
 
 /// The text of a symbolic link.
-pub fn read_link(dir: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
+pub fn read_link(dir: impl std::os::fd::AsFd, name: &str) -> io::Result<Vec<u8>> {
     let mut buffer = [0; libc::PATH_MAX as usize];
     let length = readlinkat_raw(dir, name, &mut buffer[..])?;
     Ok(buffer[..length].to_vec())

@@ -1,8 +1,9 @@
 //! Which file an executable is, whatever its name.
 
-use rustix::fs::{Stat, fstat};
+use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 /// Tells one content of one file from every other: a file that is replaced or rewritten gets another identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,12 +17,13 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Of an open file.
+    /// Of an open file, without asking the server of its file system.
     ///
     /// # Errors
-    /// Where the system refuses `fstat(2)`.
+    /// Where the system refuses `statx(2)`.
     pub fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::from_stat(&fstat(file)?))
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        Ok(Self::from_statx(&statx(file.as_fd(), "", flags, StatxFlags::BASIC_STATS)?))
     }
 
     /// Device and inode.
@@ -34,12 +36,32 @@ impl FileIdentity {
         (self.size, self.modified)
     }
 
-    pub(super) fn from_stat(stat: &Stat) -> Self {
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.size).unwrap_or(0)
+    }
+
+    /// Major and minor number of the device.
+    pub fn device(&self) -> (u32, u32) {
+        (rustix::fs::major(self.device), rustix::fs::minor(self.device))
+    }
+
+    pub(in crate::source) fn from_statx(stat: &Statx) -> Self {
         FileIdentity {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: stat.st_size,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            size: i64::try_from(stat.stx_size).unwrap_or(i64::MAX),
+            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec.into()),
         }
+    }
+
+    /// As numbers, to hand it on to another process.
+    pub(in crate::source) fn numbers(&self) -> [u64; 5] {
+        let (seconds, nanos) = self.modified;
+        [self.device, self.inode, self.size.cast_unsigned(), seconds.cast_unsigned(), nanos]
+    }
+
+    pub(in crate::source) fn from_numbers([device, inode, size, seconds, nanos]: [u64; 5]) -> Self {
+        FileIdentity { device, inode, size: size.cast_signed(), modified: (seconds.cast_signed(), nanos) }
     }
 }

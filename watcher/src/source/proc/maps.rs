@@ -87,6 +87,18 @@ pub(super) fn code_files(mut text: impl BufRead) -> io::Result<Vec<Mapping>> {
     Ok(mappings)
 }
 
+/// The devices of the files that are mapped, each once, as far as `text` goes.
+pub(in crate::source) fn devices(text: &[u8]) -> Vec<(u32, u32)> {
+    let mut devices = Vec::new();
+    let files = text.split(|byte| *byte == b'\n').filter_map(parse).filter(Mapping::is_file);
+    for mapping in files {
+        if !devices.contains(&mapping.device) {
+            devices.push(mapping.device);
+        }
+    }
+    devices
+}
+
 /// `start-end permissions offset device inode   name`.
 fn parse(line: &[u8]) -> Option<Mapping> {
     let mut words = line.splitn(6, |byte| *byte == b' ');

@@ -3,11 +3,12 @@
 //! [`ProcRoot`] lists and opens processes, [`ProcessDir`] is one of them held open, [`ProcTables`] walks them
 //! all.
 
+mod answers;
 mod crowds;
 mod descriptors;
 mod directory;
 mod fdinfo;
-mod file;
+pub(super) mod file;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ pub use fdinfo::WatchCount;
 pub use identity::FileIdentity;
 pub use links::DescriptorLink;
 pub use maps::Mapping;
+pub(super) use maps::devices as mapped_devices;
 pub use program::{CgroupPath, ExePath};
 pub use smaps::MappingUse;
 pub use stat::Stat;

@@ -3,10 +3,9 @@
 
 use super::overlap::make_room;
 use crate::process::printable;
-use std::fs::File;
+use crate::source::target_file::TargetFile;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 /// Longest line that is looked at: a path has 4 KiB, escaped four times as much.
 const MAX_LINE_BYTES: u64 = 32 << 10;
@@ -104,7 +103,7 @@ fn field(line: &[u8]) -> Option<(&[u8], u64)> {
 }
 
 /// How much of `ranges`, which are ascending, is resident, by `pagemap`.
-pub(super) fn resident_bytes(pagemap: &File, ranges: &[Range<u64>]) -> io::Result<u64> {
+pub(super) fn resident_bytes(pagemap: &TargetFile, ranges: &[Range<u64>]) -> io::Result<u64> {
     /// Bit 63: present.
     const PRESENT: u64 = 1 << 63;
     const CHUNK_PAGES: u64 = 8192;

@@ -14,12 +14,23 @@ pub struct Status {
     pub threads: u64,
     /// `None` for a task without memory: a kernel thread, or a process that has exited.
     pub memory: Option<Memory>,
+    /// Effective capabilities, in the process's own user namespace; `None` where the line is missing.
+    pub capabilities: Option<u64>,
+}
+
+impl Status {
+    /// It has CAP_SYS_ADMIN in its user namespace.
+    pub fn may_administer(&self) -> bool {
+        const SYS_ADMIN: u32 = 21;
+        self.capabilities.is_some_and(|held| held & 1 << SYS_ADMIN != 0)
+    }
 }
 
 /// Parses the file; `None` where a line that every kernel writes is missing or broken.
 pub fn parse(bytes: &[u8]) -> Option<Status> {
     let mut uid = None;
     let mut threads = None;
+    let mut capabilities = None;
     let mut memory = Memory::default();
     let mut parts_seen = 0;
     // The first line holds the name. The kernel escapes newlines in it, so it cannot forge other lines.
@@ -35,9 +46,15 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
             }
             b"Threads" => {
                 threads = Some(words(value).next()?.parse().ok()?);
-                // It follows upon all the lines about memory.
+                // It follows upon all the lines about memory; only the capabilities are of interest behind it.
+                continue;
+            }
+            b"CapEff" => {
+                let digits = words(value).next()?;
+                capabilities = Some(u64::from_str_radix(digits, 16).ok()?);
                 break;
             }
+            _ if threads.is_some() => continue,
             b"VmSize" => &mut memory.virtual_bytes,
             b"VmHWM" => &mut memory.peak_rss_bytes,
             b"RssAnon" => &mut memory.anon_bytes,
@@ -57,7 +74,7 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
         // Some lines and not others: an unknown kernel. A part that is missing must not read as 0.
         _ => return None,
     };
-    Some(Status { uid: uid?, threads: threads?, memory })
+    Some(Status { uid: uid?, threads: threads?, memory, capabilities })
 }
 
 const MEMORY_PARTS: usize = 8;
@@ -90,6 +107,19 @@ mod tests {
         VmSwap:\t 7 kB\nHugetlbPages:\t 0 kB\nCoreDumping:\t0\nTHP_enabled:\t1\nThreads:\t13\nSigQ:\t0/3\n";
 
     #[test]
+    fn capabilities_stand_behind_all_else() {
+        let with = |held: &str| {
+            parse(format!("{WHOLE}CapInh:\t0\nCapPrm:\t1\nCapEff:\t{held}\nCapBnd:\t0\n").as_bytes())
+        };
+        let root = with("000001ffffffffff").unwrap();
+        assert!(root.may_administer());
+        let all_but_one = with("000001ffffdfffff").unwrap();
+        assert_eq!((all_but_one.capabilities, all_but_one.may_administer()), (Some(0x1ff_ffdf_ffff), false));
+        assert!(!parse(WHOLE.as_bytes()).unwrap().may_administer(), "what is not known is not there");
+        assert_eq!(with("x"), None);
+    }
+
+    #[test]
     fn memory_is_in_bytes() {
         let memory = Memory {
             anon_bytes: 10 << 10,
@@ -101,13 +131,19 @@ mod tests {
             data_bytes: 4 << 10,
             peak_rss_bytes: 90 << 10,
         };
-        assert_eq!(parse(WHOLE.as_bytes()), Some(Status { uid: 1000, threads: 13, memory: Some(memory) }));
+        assert_eq!(
+            parse(WHOLE.as_bytes()),
+            Some(Status { uid: 1000, threads: 13, memory: Some(memory), capabilities: None })
+        );
     }
 
     #[test]
     fn a_task_without_memory_has_none() {
         let zombie = "Name:\tx\nState:\tZ (zombie)\nUid:\t5\t5\t5\t5\nThreads:\t1\nSigQ:\t0/3\n";
-        assert_eq!(parse(zombie.as_bytes()), Some(Status { uid: 5, threads: 1, memory: None }));
+        assert_eq!(
+            parse(zombie.as_bytes()),
+            Some(Status { uid: 5, threads: 1, memory: None, capabilities: None })
+        );
     }
 
     #[test]

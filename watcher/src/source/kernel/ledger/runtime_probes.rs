@@ -12,14 +12,17 @@ use crate::golang::span_probes::SpanProbes;
 use crate::golang::spans::marks::SpanView;
 use crate::origin::StackId;
 use crate::process::ProcessId;
+use crate::reading::Reading;
 use crate::sample::ledger::Route;
 use crate::source::clock;
 use crate::source::kernel::probes::{Outcome, ProbeName};
+use crate::source::proc::ProcRoot;
 use aya::Ebpf;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 use aya::programs::{ProgramError, UProbe};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -237,6 +240,15 @@ pub(super) struct Place {
     pub(super) file_offset: u64,
 }
 
+/// The executable of a process, held. The kernel reads the code that a probe stands in for: in a file of which that may
+/// never come, no probe is put.
+fn executable_that_answers(pid: i32) -> io::Result<OwnedFd> {
+    match ProcRoot::host()?.open(pid).and_then(|process| process.executable_that_answers()) {
+        Reading::Seen(executable) => Ok(executable),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
 impl RuntimeProbes {
     pub(super) fn of(ebpf: &Ebpf) -> Option<Self> {
         Some(RuntimeProbes {
@@ -264,12 +276,14 @@ impl RuntimeProbes {
         self.settings.insert(&key, &settings).map_err(maps)?;
         let scope = u32::try_from(pid).ok().and_then(NonZeroU32::new);
         let scope = UProbeScope::OneProcess(scope.ok_or(ProgramError::UnexpectedProgramType)?);
+        let executable = executable_that_answers(pid).map_err(maps)?;
+        let path = format!("/proc/self/fd/{}", executable.as_raw_fd());
         let mut links = Vec::new();
         for place in places {
             let program: &mut UProbe =
                 ebpf.program_mut(place.program).ok_or(ProgramError::NotLoaded)?.try_into()?;
             let location = UProbeAttachLocation::AbsoluteOffset(place.file_offset);
-            let link = program.attach(location, format!("/proc/{pid}/exe"), scope)?;
+            let link = program.attach(location, &path, scope)?;
             links.push(program.take_link(link)?);
         }
         let probed = Probed::guard(links, key, settings, bounds, &self.settings, &self.hits);
