@@ -18,6 +18,7 @@ pub mod corpus;
 pub mod cpu;
 pub mod descriptor_ledger;
 pub mod fake_go;
+pub mod fuse;
 pub mod golang_heap;
 pub mod heard;
 pub mod http;

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
     births, causes, churn, descriptor_ledger, detection, fixtures, healthy, heap, heap_leaks, innocents,
-    leaks, ledger, levels, limits, mapping_ledger, modules, pace, pulls, retention, shapes, strange, views,
-    waiting,
+    leaks, ledger, levels, limits, mapping_ledger, modules, pace, pulls, retention, shapes, strange,
+    unanswering, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -35,7 +35,7 @@ fn main() -> io::Result<()> {
     let limits = newest.into_iter().flat_map(limits::builds);
     let levels = newest.into_iter().flat_map(levels::builds);
     let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(levels).chain(churn);
-    let of_one = of_one.chain(slow);
+    let of_one = of_one.chain(slow).chain(newest.into_iter().flat_map(unanswering::builds));
     let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
     let of_all = of_all.chain(waiting::builds()).chain(shapes::builds()).chain(innocents::builds());
     let of_all = of_all.chain(descriptor_ledger::builds()).chain(mapping_ledger::builds());

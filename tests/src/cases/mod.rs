@@ -38,6 +38,7 @@ pub mod strange;
 pub mod symbols;
 pub mod task_ledger;
 pub mod torment;
+pub mod unanswering;
 pub mod views;
 pub mod waiting;
 pub mod watching;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Case> {
         symbols::cases(),
         task_ledger::cases(),
         torment::cases(),
+        unanswering::cases(),
         births::cases(),
         blemishes::cases(),
         bounds::cases(),
