@@ -354,6 +354,27 @@ pub fn kernel_without_types_costs_its_rows_only() -> Result<()> {
     Ok(())
 }
 
+/// One look has the kernel check what lists tasks and descriptors and nothing else, and lists the same.
+pub fn one_look_loads_the_tables_only() -> Result<()> {
+    let mut kernel = Kernel::load_tables();
+    let outcome = |id| kernel.outcome(id).cloned().context("every row is always there");
+    for id in [ProbeName::Tasks, ProbeName::Descriptors, ProbeName::Ages, ProbeName::OneProcess] {
+        ensure!(outcome(id)?.works(), "{id:?}: {:?}", outcome(id)?);
+    }
+    for id in [ProbeName::Exec, ProbeName::Uprobe, ProbeName::MappingLedger, ProbeName::TaskLedger] {
+        ensure!(matches!(outcome(id)?, Outcome::NotAsked { .. }), "{id:?}: {:?}", outcome(id)?);
+    }
+    let directory = tempfile::tempdir()?;
+    let holder = Holder::start(&["everything", &directory.path().to_string_lossy()])?;
+    let scope = Scope::Process(holder.pid());
+    let listed = |kernel: &mut Kernel| -> Result<BTreeSet<(i32, DescriptorType, u64)>> {
+        Ok(descriptors(kernel, scope)?.iter().map(|it| (it.fd, it.kind, it.inode)).collect())
+    };
+    let (seen, by_all) = (listed(&mut kernel)?, listed(&mut Kernel::load())?);
+    ensure!(seen.len() > 12 && seen == by_all, "all programs see {by_all:?}, the tables alone {seen:?}");
+    Ok(())
+}
+
 /// Type information that is damaged is refused, whatever the damage.
 pub fn damaged_types_are_refused() -> Result<()> {
     let mut bytes = fs::read("/sys/kernel/btf/vmlinux")?;

@@ -5,7 +5,8 @@ use crate::kernel_tables::{
     absent_process_is_gone, an_ordinary_user_is_told_what_is_missing, damaged_types_are_refused,
     descriptors_equal_procfs, descriptors_outlive_the_leader, kernel_without_types_costs_its_rows_only,
     large_table_is_seen_whole, lifecycle_tells_of_a_short_life, lost_events_are_counted,
-    mappings_equal_procfs, nothing_stays_loaded, tasks_equal_procfs, zombie_is_seen_with_its_parent,
+    mappings_equal_procfs, nothing_stays_loaded, one_look_loads_the_tables_only, tasks_equal_procfs,
+    zombie_is_seen_with_its_parent,
 };
 use crate::need::Need;
 
@@ -26,6 +27,7 @@ pub fn cases() -> Vec<Case> {
             needs,
             kernel_without_types_costs_its_rows_only,
         ),
+        Case::new("kernel::one_look_loads_the_tables_only", needs, one_look_loads_the_tables_only),
         Case::new("kernel::damaged_types_are_refused", needs, damaged_types_are_refused),
         Case::new("kernel::absent_process_is_gone", needs, absent_process_is_gone),
         Case::new("kernel::nothing_stays_loaded", needs, nothing_stays_loaded),

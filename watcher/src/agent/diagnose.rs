@@ -97,7 +97,9 @@ async fn watch(
     let interrupted = interruption();
     tokio::pin!(interrupted);
     let mut round = Round::new(Puller::new(Settings::load(&config.pprof)?));
-    let mut observer = Observer::with_config(config)?;
+    let only_once = config.duration.is_some_and(|wanted| wanted.is_zero()) && captures_every.is_none();
+    let mut observer =
+        if only_once { Observer::for_one_look(config)? } else { Observer::with_config(config)? };
     let found = observer.discover();
     refuse_kernel_thread(&observer, &config.selection)?;
     if observer.targets().is_empty() {
@@ -120,7 +122,6 @@ async fn watch(
     let began = Instant::now();
     let mut halfway = false;
     let mut captures = 0;
-    let only_once = wanted.is_zero();
     let ids: Vec<ProcessId> = present.iter().copied().collect();
     // Before anything else of ours looks at what these processes hold.
     (observer, ()) = blocking(observer, move |observer| observer.glance(&ids)).await?;

@@ -53,6 +53,8 @@ pub struct Observer {
     losses: Losses,
     missed: u64,
     endings: Endings,
+    /// Nothing is compared with another look.
+    looks_once: bool,
 }
 
 impl Observer {
@@ -61,12 +63,15 @@ impl Observer {
     /// # Errors
     /// Where there is no `/proc`: nothing can be watched then.
     pub fn start(selection: Selection, window_capacity: usize) -> anyhow::Result<Self> {
+        Self::start_with(selection, window_capacity, Kernel::load())
+    }
+
+    fn start_with(selection: Selection, window_capacity: usize, kernel: Kernel) -> anyhow::Result<Self> {
         let proc = ProcRoot::host().context("open /proc")?;
         let host = Host::read(proc.path());
         let hierarchies = Hierarchies::read(proc.path()).unwrap_or_default();
         let sweeper =
             Sweeper::new(ProcRoot::host().context("open /proc")?, hierarchies.clone(), Default::default());
-        let kernel = Kernel::load();
         Ok(Observer {
             host_usage: HostUsage::read(proc.path()),
             proc,
@@ -85,6 +90,7 @@ impl Observer {
             losses: Losses::default(),
             missed: 0,
             endings: Endings::default(),
+            looks_once: false,
         })
     }
 
@@ -94,6 +100,16 @@ impl Observer {
     /// As [`Observer::start`].
     pub fn with_config(config: &Config) -> anyhow::Result<Self> {
         Self::start(config.selection.clone(), config.window_capacity)
+    }
+
+    /// The same for one look: what only tells something when it is looked at twice is left out.
+    ///
+    /// # Errors
+    /// As [`Observer::start`].
+    pub(super) fn for_one_look(config: &Config) -> anyhow::Result<Self> {
+        let selection = config.selection.clone();
+        let observer = Self::start_with(selection, config.window_capacity, Kernel::load_tables())?;
+        Ok(Observer { looks_once: true, ..observer })
     }
 
     /// Goes on as on a kernel that refuses the iterators.
@@ -116,7 +132,7 @@ impl Observer {
         self.endings.take()
     }
 
-    /// Looks at every process of the host.
+    /// Looks at every process of the host, or at the only one that is asked for.
     pub fn discover(&mut self) -> Changes {
         // Not from the kernel's pass over tasks: a sandbox can hide processes from programs in the kernel. Whoever asks
         // about one process does not wait for others.
@@ -346,8 +362,9 @@ impl Observer {
         if let Some(heap) = heap {
             captures.heap.push(heap);
         }
-        if let Reading::Seen(files) = data_files::capture(&process) {
-            captures.data_files.push(files);
+        // They tell something by what is written to them between two looks.
+        if !self.looks_once {
+            data_files::capture(&process).into_seen().into_iter().for_each(|it| captures.data_files.push(it));
         }
         let tables: Option<&mut dyn KernelTables> = self.use_kernel.then_some(&mut self.kernel);
         let subject = Subject { id, process: &process, runtime };

@@ -24,8 +24,17 @@ const UPROBES: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// Where the kernel shows its type information.
 pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
-/// Loads whatever this kernel takes; what it does not take is in the rows.
-pub(super) fn load(types: &Path) -> Kernel {
+/// Which of the programs are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All: what this kernel takes of them decides what can be watched.
+    All,
+    /// Those that list what is there. Checking the others costs the kernel most of what one look costs.
+    Tables,
+}
+
+/// Loads whatever this kernel takes of what is wanted; what it does not take is in the rows.
+pub(super) fn load(types: &Path, wanted: Wanted) -> Kernel {
     let nanos_per_tick = match nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK) {
         Ok(Some(ticks)) if ticks > 0 => 1_000_000_000 / ticks.cast_unsigned(),
         // USER_HZ is 100 on every architecture that Go runs on.
@@ -35,7 +44,7 @@ pub(super) fn load(types: &Path) -> Kernel {
     let mut kernel = Kernel::empty(Passes::new(NanosPerTick(nanos_per_tick)), NanosPerTick(nanos_per_tick));
     loading.object(types);
     if let Some(mut ebpf) = loading.ebpf.take() {
-        loading.programs(&mut ebpf);
+        loading.programs(&mut ebpf, wanted);
         loading.tables(&ebpf, &mut kernel);
         kernel.memory_bytes = memory::locked_bytes(&ebpf);
         kernel.ebpf = Some(ebpf);
@@ -159,25 +168,32 @@ impl Loading {
             }
         }
         drop(btf);
-        drop(read);
         offsets.push(("HAS_LOOPS", u32::from(has_loops())));
-        match aya::Btf::parse_file(types, Endianness::default()) {
-            Ok(types) => {
+        let parsed = read.map(|bytes| aya::Btf::parse(&bytes, Endianness::default()));
+        match parsed {
+            Ok(Ok(types)) => {
                 self.types = Some(types);
                 self.set(ProbeName::KernelTypes, Outcome::Works);
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 let why = format!("The kernel's type information could not be read: {error}.");
                 self.set(ProbeName::KernelTypes, Outcome::NotHere { why });
             }
+            // Said above.
+            Err(_) => {}
         }
         offsets
     }
 
     /// Has the kernel check each program; those that do nothing are dropped at once.
-    fn programs(&mut self, ebpf: &mut Ebpf) {
+    fn programs(&mut self, ebpf: &mut Ebpf, wanted: Wanted) {
         for (id, name, hook) in PROGRAMS {
-            let outcome = self.program(ebpf, *id, name, *hook);
+            let is_wanted = wanted == Wanted::All || matches!(hook, Hook::Iterator(_));
+            let outcome = if is_wanted {
+                self.program(ebpf, *id, name, *hook)
+            } else {
+                Outcome::NotAsked { why: "One look takes no more than the kernel's tables.".to_owned() }
+            };
             self.set(*id, outcome);
         }
     }
