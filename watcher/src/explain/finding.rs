@@ -244,6 +244,18 @@ fn sentence(evidence: &Evidence, judged: &Judged) -> String {
             "One goroutine calls the library at {lines} lines that start such goroutines. Which of them started those that \
              stay was not seen."
         ),
+        Evidence::ParentNow { ref line, count: number } => format!(
+            "{} of them were started, directly or through others, by a goroutine that is now at {} ({}:{}). Where it was \
+             then was not seen.",
+            count(number as f64),
+            line.function,
+            line.file,
+            line.line
+        ),
+        Evidence::InGoroutinesOf { ref start, count: number } => format!(
+            "It is allocated in goroutines that run {start}; {} of them are here that the named line asked for.",
+            count(number as f64)
+        ),
         Evidence::WithoutCompanions { in_all_per_second } => format!(
             "All goroutines together grow by {}: the others come with other leaks.",
             rate(in_all_per_second, Unit::Goroutines)

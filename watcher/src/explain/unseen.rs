@@ -70,7 +70,7 @@ pub(super) fn of_capture(lacking: &Lacking) -> Unseen {
     let unseen = lacked(lacking);
     // What is recorded only on demand, and what this kernel refuses, is the same for all.
     let is_of_host = match lacking {
-        Lacking::Captures | Lacking::AllStacks | Lacking::Stacks { .. } => true,
+        Lacking::Captures | Lacking::Ages | Lacking::AllStacks | Lacking::Stacks { .. } => true,
         Lacking::SomeStacks { .. } => unseen.why == BY_CALLS,
         _ => false,
     };
@@ -103,6 +103,11 @@ fn lacked(lacking: &Lacking) -> Unseen {
             },
         ),
         Lacking::Certainty(doubt) => of_doubt(doubt),
+        Lacking::Ages => unseen(
+            "ages of descriptors",
+            "no kernel programs could be used, so at the first look only threads and children that have exited are dated; \
+             a longer window tells of descriptors what comes and stays",
+        ),
         Lacking::AllStacks => unseen(
             "opening stacks",
             "who opens a descriptor, maps memory or starts a thread is recorded only while something grows",

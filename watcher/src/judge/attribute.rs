@@ -81,7 +81,11 @@ pub fn weigh(outcomes: Vec<Outcome>, window: &Window, bounds: &Bounds) -> Judgem
         runtime: newest.and_then(|sample| sample.runtime.seen()).copied(),
         mapped_bytes: window.captures().heap.last().and_then(|heap| heap.mapped_bytes),
         anatomy: window.captures().anatomy.clone(),
-        lacking: lacking(window).into_iter().chain(lacking_stacks(window.captures())).collect(),
+        lacking: lacking(window)
+            .into_iter()
+            .chain(lacking_ages(window.captures()))
+            .chain(lacking_stacks(window.captures()))
+            .collect(),
         endpoint: window.captures().pulls.used.clone(),
         sampled: newest.map(|sample| sample.at),
         story: None,
@@ -246,6 +250,11 @@ fn lacking(window: &Window) -> Vec<Lacking> {
         None => lacking.push(Lacking::HeapProfile { because: None }),
     }
     lacking
+}
+
+/// What the newest look at ages lacked.
+fn lacking_ages(captures: &Captures) -> Option<Lacking> {
+    captures.ages.last().filter(|ages| ages.unread.descriptors).map(|_| Lacking::Ages)
 }
 
 /// What the ledgers lack: those that are not kept, and what those that are did not see.

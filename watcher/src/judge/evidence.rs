@@ -1,6 +1,6 @@
 //! Why a finding is believed.
 
-use super::corroborate;
+use super::{Frame, corroborate};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -56,6 +56,20 @@ pub enum Evidence {
     SeveralAskers {
         /// How many lines.
         lines: usize,
+    },
+    /// Who started these goroutines was not seen; the goroutine that they go back to is here, and has gone on since.
+    ParentNow {
+        /// The program's own line at which it is now.
+        line: Frame,
+        /// How many go back to it.
+        count: u64,
+    },
+    /// A library's goroutines make it, and the program's own line that is named started those.
+    InGoroutinesOf {
+        /// The function that they run.
+        start: Arc<str>,
+        /// How many of them are here that this line started.
+        count: u64,
     },
     /// Other leaks bring goroutines with them, which are left out here.
     WithoutCompanions {

@@ -13,7 +13,7 @@ use crate::store::captures::{Captures, survivors};
 use crate::store::{Series, Window};
 use std::collections::{HashMap, HashSet};
 
-mod askers;
+pub(super) mod askers;
 mod asleep;
 pub(super) mod companions;
 mod few;
@@ -137,16 +137,25 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
             break;
         }
         let asked = askers::seen(captures, origin.created_by);
-        let by_births = asked.iter().filter(|asker| asker.share >= MIN_SHARE);
-        finding.culprits.extend(by_births.map(|it| culprit::culprit(&it.line, &it.stack, it.share * share)));
+        for asker in asked.iter().filter(|asker| asker.share >= MIN_SHARE) {
+            // One call of a library may start several goroutines: it is one line.
+            match finding.culprits.iter_mut().find(|known| known.frame == asker.line) {
+                Some(known) => known.share = (known.share + asker.share * share).min(1.0),
+                None => {
+                    let culprit = culprit::culprit(&asker.line, &asker.stack, asker.share * share);
+                    finding.culprits.push(culprit);
+                }
+            }
+        }
         let several = asked.iter().filter(|asker| asker.is_one_of_several).count();
         if several > 1 {
             finding.evidence.push(Evidence::SeveralAskers { lines: several });
         }
-        if asked.is_empty()
-            && let Some(caller) = caller(captures, origin.created_by)
-        {
-            finding.culprits.push(culprit::culprit(caller.0, caller.1, share));
+        if asked.is_empty() {
+            if let Some(caller) = caller(captures, origin.created_by) {
+                finding.culprits.push(culprit::culprit(caller.0, caller.1, share));
+            }
+            finding.evidence.extend(askers::parent_now(captures, origin.created_by));
         }
         add_lines(&mut finding.culprits, origin.created_by, origin.fullest, share, module);
     }
@@ -172,8 +181,14 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
 
 /// Names the lines of goroutines that are here, all of them.
 pub(super) fn name(finding: &mut Finding, captures: &Captures, site: &GoroutineSite) {
-    if let Some(caller) = caller(captures, &site.created_by) {
-        finding.culprits.push(culprit::culprit(caller.0, caller.1, 1.0));
+    let asked = askers::seen(captures, &site.created_by);
+    let by_births = asked.iter().filter(|asker| asker.share >= MIN_SHARE);
+    finding.culprits.extend(by_births.map(|it| culprit::culprit(&it.line, &it.stack, it.share)));
+    if asked.is_empty() {
+        if let Some(caller) = caller(captures, &site.created_by) {
+            finding.culprits.push(culprit::culprit(caller.0, caller.1, 1.0));
+        }
+        finding.evidence.extend(askers::parent_now(captures, &site.created_by));
     }
     add_lines(&mut finding.culprits, &site.created_by, Some(site), 1.0, captures.main_module.as_deref());
 }

@@ -3,6 +3,8 @@
 //! What is allocated between two collections accuses nobody. Where many collections fall into the window their
 //! results are a series like any other; where only some do, they must rise each time, along a line, and by much.
 
+use super::culprit;
+use super::goroutines::askers;
 use super::growth::{Course, course, creep};
 use super::trend::KEEPS_RISING;
 use super::{Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Thresholds, Undecided, UndecidedWhy};
@@ -364,6 +366,7 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         return retention::attribute(finding, captures);
     };
     let kept = grown(before, now);
+    name_asker(finding, captures, &kept);
     if let Some(top) = lines::name(finding, &kept, captures.main_module.as_deref()) {
         finding.evidence.push(Evidence::Allocated {
             bytes: top.bytes,
@@ -373,6 +376,16 @@ fn attribute(finding: &mut Finding, captures: &Captures) {
         });
         top.add_sizes(finding);
     }
+}
+
+/// Names the program's own line where most is allocated in goroutines of a library: the line that asked for those.
+fn name_asker(finding: &mut Finding, captures: &Captures, kept: &[Kept<'_>]) {
+    let Some(most) = kept.iter().max_by_key(|one| one.bytes) else { return };
+    let Some((line, stack, evidence)) = askers::of_goroutines_that_run(captures, most.stack) else { return };
+    let all: u64 = kept.iter().map(|one| one.bytes).sum();
+    let share = most.bytes as f64 / all.max(1) as f64;
+    finding.culprits.push(culprit::culprit(&line, &stack, share));
+    finding.evidence.push(evidence);
 }
 
 /// What each stack has in use beyond what it had, all sizes together: a slice that is appended to has another size

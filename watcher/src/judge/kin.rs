@@ -8,6 +8,8 @@ use super::{Culprit, Finding, Frame, Kind};
 
 /// Lines with less than this part of what the first one has say nothing of the finding as a whole.
 const COUNTS: f64 = 0.5;
+/// Goroutines with less than this part of the growth are not taken for those that hold what grows beside them.
+const HOLDERS: f64 = 0.25;
 
 /// The part of a stack that tells who made something: from the program's innermost own frame to where its goroutine
 /// began. Empty where the program has no frame in it. Where a goroutine waits says nothing of who made it: that stack comes
@@ -74,6 +76,7 @@ pub(super) fn kinship(one: &Finding, other: &Finding, module: Option<&str>) -> K
 }
 
 /// The function in which the effect is made is one that the cause's goroutines run, or that started them: they hold it.
+/// One creation may start several goroutines, each of which makes something of its own.
 pub(super) fn is_made_within(effect: &Finding, cause: &Finding) -> bool {
     let Some(made_at) = effect.culprits.first() else { return false };
     let within = |culprit: &Culprit| {
@@ -82,7 +85,8 @@ pub(super) fn is_made_within(effect: &Finding, cause: &Finding) -> bool {
             .iter()
             .any(|frame| frame.function == made_at.frame.function && &*frame.function != "main.main")
     };
-    cause.culprits.first().is_some_and(within)
+    let counts = |(index, culprit): &(usize, &Culprit)| *index == 0 || culprit.share >= HOLDERS;
+    cause.culprits.iter().enumerate().filter(counts).any(|(_, culprit)| within(culprit))
 }
 
 #[cfg(test)]
@@ -172,5 +176,18 @@ mod tests {
         assert!(is_made_within(&finding("main.start:33"), &goroutines));
         assert!(!is_made_within(&finding("main.cache:3 main.start:34"), &goroutines));
         assert!(!is_made_within(&finding("main.main:3"), &finding("main.main:4")));
+        // Three goroutines of one creation: each counts, and one that is rare does not.
+        let started_by = "runtime.goexit:1 lib.New:5 main.start:34";
+        let of_three = |share| Finding {
+            culprits: [("lib.read", 1.0), ("lib.decode", share)]
+                .map(|(place, share)| Culprit {
+                    share,
+                    ..finding(&format!("runtime.gopark:1 {place}:8 {started_by}")).culprits[0].clone()
+                })
+                .into(),
+            ..goroutines.clone()
+        };
+        assert!(is_made_within(&finding("lib.decode:9"), &of_three(0.33)));
+        assert!(!is_made_within(&finding("lib.decode:9"), &of_three(0.1)));
     }
 }

@@ -143,6 +143,8 @@ pub enum Lacking {
         /// Completes a sentence: why.
         because: String,
     },
+    /// What tells the ages of descriptors was not to be had: only threads and children are dated.
+    Ages,
     /// Who creates things is recorded, and not of all of them.
     SomeStacks {
         /// Of what.

@@ -59,6 +59,8 @@ fn speaks_of_places(evidence: &Evidence) -> bool {
         | Evidence::BothEnds { .. }
         | Evidence::WithoutCompanions { .. }
         | Evidence::SeveralAskers { .. }
+        | Evidence::ParentNow { .. }
+        | Evidence::InGoroutinesOf { .. }
         | Evidence::Allocated { .. }
         | Evidence::LargeObjects { .. } => false,
         // An endpoint names and confirms, it never decides alone.

@@ -6,8 +6,9 @@ use super::code::{Frame, Frames};
 use super::creators;
 use super::starters::{Chains, Starter, Starters};
 use super::{go_code, same_program};
-use crate::golang::goroutines::{Goroutine, GoroutineSnapshot, Status};
+use crate::golang::goroutines::{Goroutine, GoroutineGroup, GoroutineSnapshot, Status};
 use crate::golang::runtime::Runtime;
+use crate::owner::{Owner, owner};
 use crate::process::ProcessId;
 use crate::reading::{Moment, Reading};
 use crate::source::clock;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 /// Sites that are kept, those with most goroutines first.
 pub const MAX_SITES: usize = 4096;
+/// Goroutines start others, but not many deep.
+const MAX_LINKS: usize = 8;
 /// Goroutines that are kept one by one. Of more only those with certain ids are kept, the same in each capture.
 pub const MAX_MEMBERS: u64 = 65_536;
 
@@ -56,6 +59,11 @@ pub struct GoroutineSite {
     /// Further stacks that executed the statement in the same goroutine: some of these may have come from there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub or_started_by: Vec<Arc<[Frame]>>,
+    /// Where the goroutine is now that most of them go back to, innermost frame first: the nearest that is in code of the
+    /// program's own. Told where all between live, no birth was watched, and the statement is not the program's own. Only
+    /// since Go 1.21 goroutines know who started them.
+    #[serde(default, skip_serializing_if = "<[Frame]>::is_empty")]
+    pub parent_at: Arc<[Frame]>,
     /// Where they are, innermost frame first; empty where it could not be read.
     pub stack: Arc<[Frame]>,
     /// For what they wait, in the runtime's words; `None` for those that do not wait.
@@ -120,18 +128,19 @@ pub fn of_snapshot(
         let starter = creators::creation(snapshot, goroutine).map(|it| Starter::goroutine(&it));
         (goroutine.group, chains.as_ref().and_then(|chains| chains.index(starter)))
     };
-    let mut parts: HashMap<(u32, Option<usize>), Part> = HashMap::new();
+    let mut parts: HashMap<Place, Part> = HashMap::new();
     for goroutine in &snapshot.goroutines {
         let part = parts.entry(place(goroutine)).or_default();
         part.count += 1;
         part.locked += u64::from(goroutine.locked_thread.is_some());
     }
-    let mut parts: Vec<((u32, Option<usize>), Part)> = parts.into_iter().collect();
+    let parents = Parents::of(snapshot, starters.main_module, place);
+    let mut parts: Vec<(Place, Part)> = parts.into_iter().collect();
     parts.sort_unstable_by_key(|(place, part)| (Reverse(part.count), *place));
     let mut sites: Vec<GoroutineSite> = Vec::new();
-    let mut site_of: HashMap<(u32, Option<usize>), u32> = HashMap::new();
+    let mut site_of: HashMap<Place, u32> = HashMap::new();
     let (mut total, mut beyond, mut without_stack) = (0, 0, 0);
-    let of_group = |(group, chain): (u32, Option<usize>)| Some((snapshot.groups.get(group as usize)?, chain));
+    let of_group = |(group, chain): Place| Some((snapshot.groups.get(group as usize)?, chain));
     for (place, part) in parts {
         let Some((group, chain)) = of_group(place).filter(|(group, _)| !group.is_system) else { continue };
         total += part.count;
@@ -148,6 +157,7 @@ pub fn of_snapshot(
             created_by: frames.of(&group.created_by),
             started_by: chains.as_ref().map(|chains| chains.chain(chain)).unwrap_or_default(),
             or_started_by: chains.as_ref().map(|chains| chains.or_by(chain)).unwrap_or_default(),
+            parent_at: parents.most(place).map(|parent| frames.of(&parent.frames)).unwrap_or_default(),
             stack: frames.of(&group.frames),
             wait_reason: group.wait_reason.as_ref().filter(|_| waits).map(|reason| frames.text(reason)),
             count: part.count,
@@ -174,6 +184,69 @@ fn chains(snapshot: &GoroutineSnapshot, starters: Starters<'_>) -> Option<Chains
     starters.known.filter(|known| known.has_births())?;
     let all = snapshot.goroutines.iter().filter_map(|goroutine| creators::creation(snapshot, goroutine));
     Some(Chains::of_births(all, starters))
+}
+
+/// A group of a snapshot, and the chain of those who started its goroutines.
+type Place = (u32, Option<usize>);
+
+/// Where those are that started goroutines of which no birth was seen.
+struct Parents<'a> {
+    snapshot: &'a GoroutineSnapshot,
+    /// By place: how many were started by goroutines of each group.
+    by_place: HashMap<Place, HashMap<u32, u64>>,
+}
+
+impl<'a> Parents<'a> {
+    fn of(
+        snapshot: &'a GoroutineSnapshot,
+        main_module: Option<&str>,
+        place: impl Fn(&Goroutine) -> Place,
+    ) -> Self {
+        let is_own = |function: &str| owner(function, main_module) == Owner::Own;
+        let asks = |group: &GoroutineGroup| {
+            !group.is_system
+                && !group.created_by.is_empty()
+                && !group.created_by.iter().any(|frame| is_own(&frame.function))
+        };
+        let asks: Vec<bool> = snapshot.groups.iter().map(asks).collect();
+        let children = || {
+            let asks = |it: &&Goroutine| asks.get(it.group as usize).copied().unwrap_or(false);
+            snapshot.goroutines.iter().filter(asks)
+        };
+        let parents: HashMap<u64, &Goroutine> = if children().next().is_some() {
+            snapshot.goroutines.iter().map(|it| (it.id, it)).collect()
+        } else {
+            HashMap::new()
+        };
+        // A library's goroutine starts others: who asked for the first of them lives in the program's own code.
+        let is_in_own = |group: u32| {
+            let group = snapshot.groups.get(group as usize);
+            group.is_some_and(|group| group.frames.iter().any(|frame| is_own(&frame.function)))
+        };
+        let asker = |child: &Goroutine| {
+            let mut current = child;
+            for _ in 0..MAX_LINKS {
+                current = parents.get(&current.parent_id?)?;
+                if is_in_own(current.group) {
+                    return Some(current.group);
+                }
+            }
+            None
+        };
+        let mut by_place: HashMap<Place, HashMap<u32, u64>> = HashMap::new();
+        for child in children() {
+            if let (place @ (_, None), Some(group)) = (place(child), asker(child)) {
+                *by_place.entry(place).or_default().entry(group).or_default() += 1;
+            }
+        }
+        Parents { snapshot, by_place }
+    }
+
+    /// The group in which most of those are that asked for them.
+    fn most(&self, place: Place) -> Option<&'a GoroutineGroup> {
+        let (group, _) = self.by_place.get(&place)?.iter().max_by_key(|(group, count)| (*count, *group))?;
+        self.snapshot.groups.get(*group as usize).filter(|group| !group.is_system)
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +317,55 @@ mod tests {
         assert_eq!(capture.total, 5);
         let of = |id| capture.members.iter().find(|member| member.id == id).unwrap().site;
         assert_eq!([of(11), of(12), of(13)], [0; 3]);
+    }
+
+    #[test]
+    fn of_those_whose_birth_nobody_saw_it_is_told_where_the_parent_is_now() {
+        let frame = |function: &str| symbols::Frame {
+            function: function.into(),
+            symbol: function.into(),
+            file: "lib.go".into(),
+            line: 7,
+            start_line: 1,
+            pc: 0xff,
+        };
+        let made_in = |function| GoroutineGroup { created_by: [frame(function)].into(), ..group(3, false) };
+        let parents = GoroutineGroup { frames: [frame("main.pace")].into(), ..group(1, false) };
+        let goroutine = |(id, parent_id, group)| Goroutine {
+            id,
+            parent_id,
+            group,
+            waiting_since_nanos: None,
+            address: 0,
+            locked_thread: None,
+            stack_pointer: 0,
+        };
+        let snapshot = GoroutineSnapshot {
+            groups: vec![made_in("lib.Start"), made_in("main.serve"), parents, made_in("lib.read")],
+            // The parent of 12 is gone; 14 was started by 10.
+            goroutines: [
+                (1, None, 2),
+                (10, Some(1), 0),
+                (11, Some(1), 0),
+                (12, Some(9), 0),
+                (13, Some(1), 1),
+                (14, Some(10), 3),
+            ]
+            .map(goroutine)
+            .into(),
+            ..GoroutineSnapshot::default()
+        };
+        let at = Moment { since_boot: Duration::ZERO, wall: UNIX_EPOCH };
+        let capture = of_snapshot(at, 0, &snapshot, Starters::default());
+        let parent_of = |function: &str| {
+            let mut sites = capture.sites.iter();
+            let site = sites.find(|it| it.created_by.first().is_some_and(|it| &*it.function == function));
+            site.and_then(|site| site.parent_at.first()).map(|frame| frame.function.to_string())
+        };
+        assert_eq!(parent_of("lib.Start").as_deref(), Some("main.pace"));
+        assert_eq!(parent_of("lib.read").as_deref(), Some("main.pace"), "over two links");
+        // The program's own statement tells more than that.
+        assert_eq!(parent_of("main.serve"), None);
     }
 
     #[test]

@@ -372,6 +372,28 @@ pub(crate) fn found(kind: Kind, per_second: f64, share: f64, stack: &[&str]) -> 
 }
 
 #[test]
+fn what_a_first_look_could_not_date_is_said() {
+    use crate::sample::ages::{Ages, Unread};
+    use crate::store::Captures;
+    let moment = crate::judge::simulation::moment(0.0);
+    let lacks = |descriptors| {
+        let mut captures = Captures::default();
+        let unread = Unread { tasks: false, descriptors };
+        captures.ages.push(Ages {
+            at: moment,
+            process_seconds: 9.0,
+            cohorts: Vec::new(),
+            single: 0,
+            beyond: 0,
+            unread,
+        });
+        super::lacking_ages(&captures)
+    };
+    assert_eq!(lacks(true), Some(super::Lacking::Ages));
+    assert_eq!(lacks(false), None);
+}
+
+#[test]
 fn a_heap_that_is_kept_elsewhere_and_is_much_does_not_follow() {
     const KIB: f64 = 1024.0;
     let open: &[&str] = &["main.open", "main.poll", "main.main"];

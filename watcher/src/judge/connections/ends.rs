@@ -184,6 +184,7 @@ mod tests {
             created_by: frames(&["net/http.(*Server).Serve"]),
             started_by: Vec::new(),
             or_started_by: Vec::new(),
+            parent_at: [].into(),
             stack: frames(&["runtime.gopark", "main.handle", "net/http.(*conn).serve"]),
             wait_reason: Some(wait.into()),
             count: 40,

@@ -32,6 +32,7 @@ fn seen(seconds: u64, sites: &[(&str, &str, u64)]) -> GoroutineCapture {
     let site = |(created_by, stack, count): &(&str, &str, u64)| GoroutineSite {
         started_by: Vec::new(),
         or_started_by: Vec::new(),
+        parent_at: [].into(),
         created_by: frames(created_by).into(),
         stack: frames(stack).into(),
         wait_reason: None,

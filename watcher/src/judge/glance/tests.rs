@@ -296,6 +296,7 @@ fn parked(each: f64, collected: f64, wakes: Option<u64>, reason: &str) -> Gorout
         holding_threads: 0,
         started_by: Vec::new(),
         or_started_by: Vec::new(),
+        parent_at: [].into(),
     };
     let mut members = Vec::new();
     let mut at = began + each;

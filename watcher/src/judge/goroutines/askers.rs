@@ -1,8 +1,8 @@
 //! Who asked for goroutines that a library starts: the program's own line, by the births that were watched.
 
 use super::is_own;
-use crate::judge::Frame;
-use crate::sample::goroutines::GoroutineSite;
+use crate::judge::{Evidence, Frame};
+use crate::sample::goroutines::{GoroutineCapture, GoroutineSite};
 use crate::store::Captures;
 use std::collections::{HashMap, HashSet};
 
@@ -22,8 +22,9 @@ pub(super) struct Asker {
     pub is_one_of_several: bool,
 }
 
-/// Who asked for the goroutines of this origin that came since the first capture, most first. None where the statement
-/// itself is the program's own, and where no birth was seen.
+/// Who asked for the goroutines of this origin that came since the first capture, most first; where none of those was
+/// seen to be born, who asked for any of this origin. None where the statement itself is the program's own, and where no
+/// birth was seen.
 pub(super) fn seen(captures: &Captures, created_by: &[Frame]) -> Vec<Asker> {
     let module = captures.main_module.as_deref();
     let Some(last) = captures.goroutines.last() else { return Vec::new() };
@@ -37,9 +38,21 @@ pub(super) fn seen(captures: &Captures, created_by: &[Frame]) -> Vec<Asker> {
     for member in last.members.iter().filter(|it| it.id.is_multiple_of(one_in) && !old.contains(&it.id)) {
         *new.entry(member.site).or_default() += 1;
     }
+    let of_new = |index: u32, _: &GoroutineSite| new.get(&index).copied().unwrap_or(0);
+    let askers = weighed(last, created_by, module, of_new);
+    if askers.is_empty() { weighed(last, created_by, module, |_, site| site.count) } else { askers }
+}
+
+/// The askers of this origin, each site with so many goroutines.
+fn weighed(
+    capture: &GoroutineCapture,
+    created_by: &[Frame],
+    module: Option<&str>,
+    count: impl Fn(u32, &GoroutineSite) -> u64,
+) -> Vec<Asker> {
     let mut askers: HashMap<&Frame, (f64, Vec<Frame>, bool)> = HashMap::new();
-    for (index, site) in (0..).zip(&last.sites).filter(|(_, site)| &*site.created_by == created_by) {
-        let count = new.get(&index).copied().unwrap_or(0);
+    for (index, site) in (0..).zip(&capture.sites).filter(|(_, site)| &*site.created_by == created_by) {
+        let count = count(index, site);
         if count == 0 {
             continue;
         }
@@ -65,6 +78,62 @@ pub(super) fn seen(captures: &Captures, created_by: &[Frame]) -> Vec<Asker> {
     askers
 }
 
+/// Where the goroutine is now that started those of this origin, where no birth tells more: a line of the program's own.
+/// It has gone on since, so that this is a hint and no culprit.
+pub(super) fn parent_now(captures: &Captures, created_by: &[Frame]) -> Option<Evidence> {
+    let module = captures.main_module.as_deref();
+    if created_by.is_empty() || created_by.iter().any(|frame| is_own(frame, module)) {
+        return None;
+    }
+    let of_origin = |site: &&GoroutineSite| &*site.created_by == created_by;
+    let sites = || captures.goroutines.last().into_iter().flat_map(|last| &last.sites).filter(of_origin);
+    let all: u64 = sites().map(|site| site.count).sum();
+    let mut places: HashMap<&Frame, u64> = HashMap::new();
+    for site in sites() {
+        if let Some(line) = site.parent_at.iter().find(|frame| is_own(frame, module)) {
+            *places.entry(line).or_default() += site.count;
+        }
+    }
+    let (line, count) = places.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0)))?;
+    (2 * count >= all).then(|| Evidence::ParentNow { line: line.clone(), count })
+}
+
+/// The program's own line that started the goroutines in which the innermost part of `stack` runs: what a library's
+/// goroutine makes is made for whoever asked for that goroutine. With the stacks between, and how many there are.
+pub(in crate::judge) fn of_goroutines_that_run(
+    captures: &Captures,
+    stack: &[Frame],
+) -> Option<(Frame, Vec<Frame>, Evidence)> {
+    let module = captures.main_module.as_deref();
+    if stack.iter().any(|frame| is_own(frame, module)) {
+        return None;
+    }
+    let start = start_of(stack)?;
+    let mut lines: HashMap<&Frame, (u64, Vec<&Frame>)> = HashMap::new();
+    let last = captures.goroutines.last()?;
+    for site in last.sites.iter().filter(|site| start_of(&site.stack) == Some(start)) {
+        let by_births = site.started_by.iter().flat_map(|stack| stack.iter());
+        let started_by: Vec<&Frame> =
+            if site.started_by.is_empty() { site.created_by.iter().collect() } else { by_births.collect() };
+        if let Some(line) = started_by.iter().find(|frame| is_own(frame, module)).copied() {
+            lines.entry(line).or_insert((0, started_by)).0 += site.count;
+        }
+    }
+    let all: u64 = lines.values().map(|(count, _)| count).sum();
+    let (line, (count, started_by)) =
+        lines.into_iter().max_by(|a, b| a.1.0.cmp(&b.1.0).then(b.0.cmp(a.0)))?;
+    let whole = stack.iter().chain(started_by).cloned().collect();
+    let evidence = Evidence::InGoroutinesOf { start: start.into(), count };
+    (2 * count >= all).then(|| (line.clone(), whole, evidence))
+}
+
+/// The function that a goroutine was started with; `None` where the stack was cut.
+fn start_of(stack: &[Frame]) -> Option<&str> {
+    let (last, inner) = stack.split_last()?;
+    let is_outermost = &*last.function == "runtime.goexit";
+    inner.last().filter(|_| is_outermost).map(|frame| &*frame.function)
+}
+
 /// Each line of the program's own that may have asked for the goroutines of a site, with the stacks that started them.
 fn lines<'a>(site: &'a GoroutineSite, module: Option<&str>) -> Vec<(&'a Frame, Vec<&'a Frame>)> {
     let first: Vec<&Frame> = site.started_by.iter().flat_map(|stack| stack.iter()).collect();
@@ -86,10 +155,12 @@ fn whole(site: &GoroutineSite, started_by: &[&Frame]) -> Vec<Frame> {
 
 #[cfg(test)]
 mod tests {
-    use super::seen;
+    use super::{of_goroutines_that_run, parent_now, seen};
+    use crate::judge::Evidence;
     use crate::judge::goroutines::tests::{LIBRARY, crowd, judged, lines, watched};
     use crate::sample::code::Frame;
     use crate::store::Window;
+    use crate::store::captures::Run;
     use std::sync::Arc;
 
     fn stack(functions: &str) -> Arc<[Frame]> {
@@ -151,7 +222,72 @@ mod tests {
         let judgement = judged(&window);
         assert_eq!(lines(&judgement)[..2], [("main.call", 0.5), ("main.receive", 0.5)]);
         let evidence = &judgement.findings[0].evidence;
-        assert!(evidence.contains(&crate::judge::Evidence::SeveralAskers { lines: 2 }), "{evidence:?}");
+        assert!(evidence.contains(&Evidence::SeveralAskers { lines: 2 }), "{evidence:?}");
+    }
+
+    #[test]
+    fn of_those_that_were_there_before_their_later_siblings_tell() {
+        let mut window = asked_for([&["github.com/a/log.New main.serve main.main"], &[]]);
+        // The site whose birth is known holds only goroutines that were there from the begin.
+        let mut first = window.captures().goroutines.last().unwrap().clone();
+        first.at = crate::judge::simulation::moment(0.0);
+        let known = first.sites.iter().position(|site| !site.started_by.is_empty()).unwrap();
+        let later = window.captures().goroutines.last().unwrap().clone();
+        first.members.retain(|member| member.site as usize == known);
+        window.captures_mut().goroutines = [first, later].into_iter().fold(Run::default(), |mut run, it| {
+            run.push(it);
+            run
+        });
+        let asked = seen(window.captures(), &stack("github.com/a/log.New"));
+        let lines: Vec<(&str, f64)> = asked.iter().map(|it| (&*it.line.function, it.share)).collect();
+        assert_eq!(lines, [("main.serve", 1.0)]);
+    }
+
+    #[test]
+    fn where_the_parent_is_now_is_a_hint_and_no_culprit() {
+        let mut window = asked_for([&[], &[]]);
+        let mut last = window.captures().goroutines.last().unwrap().clone();
+        // Two of three sites: 180 of 245.
+        for site in &mut last.sites[..2] {
+            if *site.created_by == *stack("github.com/a/log.New") {
+                site.parent_at = stack("runtime.gopark time.Sleep main.pace main.main");
+            }
+        }
+        window.captures_mut().goroutines.push(last);
+        let judgement = judged(&window);
+        assert_eq!(lines(&judgement).len(), 2, "{judgement:#?}");
+        let hint = judgement.findings[0].evidence.iter().find_map(|it| match it {
+            Evidence::ParentNow { line, count } => Some((&*line.function, *count)),
+            _ => None,
+        });
+        assert!(matches!(hint, Some(("main.pace", _))), "{judgement:#?}");
+        // The program's own statement needs none.
+        assert_eq!(parent_now(window.captures(), &stack("main.handle")), None);
+    }
+
+    #[test]
+    fn what_a_librarys_goroutine_allocates_goes_to_the_line_that_asked_for_it() {
+        let window = asked_for([&["github.com/a/log.New main.serve main.main"], &[]]);
+        let mut captures = window.captures().clone();
+        let mut last = captures.goroutines.last().unwrap().clone();
+        for site in &mut last.sites {
+            site.stack =
+                site.stack.iter().cloned().chain([Frame::new("runtime.goexit", "asm.s", 1)]).collect();
+        }
+        captures.goroutines.push(last);
+        let allocated = |functions| of_goroutines_that_run(&captures, &stack(functions));
+        let (line, whole, evidence) =
+            allocated("bytes.growSlice github.com/a/log.(*Logger).drain runtime.goexit").unwrap();
+        assert_eq!(&*line.function, "main.serve");
+        assert_eq!(whole.len(), 6, "{whole:?}");
+        assert!(matches!(evidence, Evidence::InGoroutinesOf { count: 90.., .. }), "{evidence:?}");
+        for other in [
+            "github.com/a/log.(*Logger).flush runtime.goexit",
+            "github.com/a/log.(*Logger).drain",
+            "bytes.growSlice main.work github.com/a/log.(*Logger).drain runtime.goexit",
+        ] {
+            assert_eq!(allocated(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -106,6 +106,7 @@ fn capture(second: f64, crowds: &[Crowd]) -> GoroutineCapture {
         .map(|(place, members)| GoroutineSite {
             started_by: Vec::new(),
             or_started_by: Vec::new(),
+            parent_at: Arc::default(),
             created_by: frames(place.created_by),
             stack: frames(place.stack),
             wait_reason: Some(place.wait.into()),

@@ -54,15 +54,16 @@ pub(super) fn name(finding: &mut Finding, kept: &[Kept<'_>], module: Option<&str
         let caller = line.callers.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)));
         let frames = [Some((line.frame, line.bytes)), caller.map(|(frame, bytes)| (*frame, *bytes))];
         for (frame, bytes) in frames.into_iter().flatten() {
-            if culprits.iter().all(|known| known.frame != *frame) {
+            if culprits.iter().chain(&finding.culprits).all(|known| known.frame != *frame) {
                 culprits.push(culprit::culprit(frame, line.stack, share(bytes)));
             }
         }
     }
     // The runtime's own objects, those of goroutines for one, come last. The sort keeps the order of the others.
     culprits.sort_by_key(|it| culprit::owner(&it.frame.function, module) == Owner::Runtime);
+    // Who asked for the goroutines in which it is allocated stands before, and allocates nothing there.
+    let named = culprits.first().and_then(|it| lines.iter().find(|line| *line.frame == it.frame));
     finding.culprits.append(&mut culprits);
-    let named = finding.culprits.first().and_then(|it| lines.iter().find(|line| *line.frame == it.frame));
     let first = named.or(lines.first())?;
     let (bytes, objects) = (first.bytes, first.objects);
     Some(Top { bytes, objects, share: share(bytes), large: first.large() })

@@ -41,6 +41,7 @@ pub(super) fn attribute(finding: &mut Finding, captures: &Captures) {
             object_bytes: site.what.bytes.checked_div(site.what.objects),
         })
         .collect();
+    super::name_asker(finding, captures, &kept);
     if let Some(top) = lines::name(finding, &kept, captures.main_module.as_deref()) {
         finding.evidence.push(Evidence::Retained {
             bytes: top.bytes,

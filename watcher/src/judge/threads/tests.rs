@@ -45,6 +45,7 @@ fn hold(window: &mut Window, stack: &[&str], wait: Option<&str>, holding: [u64; 
         let site = |created_by, stack, count, holding_threads, wait: Option<&str>| GoroutineSite {
             started_by: Vec::new(),
             or_started_by: Vec::new(),
+            parent_at: Arc::default(),
             created_by: frames(created_by),
             stack: frames(stack),
             wait_reason: wait.map(Into::into),

@@ -103,6 +103,7 @@ fn happen(what: &Happening, second: f64, target: &mut Target, window: &mut Windo
             sites: vec![GoroutineSite {
                 started_by: Vec::new(),
                 or_started_by: Vec::new(),
+                parent_at: Arc::default(),
                 created_by: stack(text),
                 stack: stack("main.wait"),
                 wait_reason: Some(text.as_str().into()),
