@@ -103,9 +103,6 @@ impl Observer {
     }
 
     /// The same for one look: what only tells something when it is looked at twice is left out.
-    ///
-    /// # Errors
-    /// As [`Observer::start`].
     pub(super) fn for_one_look(config: &Config) -> anyhow::Result<Self> {
         let selection = config.selection.clone();
         let observer = Self::start_with(selection, config.window_capacity, Kernel::load_tables())?;
