@@ -62,15 +62,23 @@ fn compile(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
         remap(&toolchain.sysroot, "/rust"),
     ];
     let target_dir = root.join("target/bpf");
+    let mut cargo = Command::new(&toolchain.cargo);
+    // Whoever runs this may have set how other builds are done: incremental ones give other bytes.
+    let is_setting = |name: &str| name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_BUILD_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_setting)) {
+        cargo.env_remove(name);
+    }
     // The target is built with an unstable flag, which a stable compiler takes with RUSTC_BOOTSTRAP only.
-    let status = Command::new(&toolchain.cargo)
+    let status = cargo
         .current_dir(root.join("watcher-ebpf"))
         .env("RUSTC", &toolchain.rustc)
         .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO")
         .env_remove("RUSTFLAGS")
+        .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .args(["build", "--quiet", "--locked", "--release", "-Zbuild-std=core", "--features=programs"])
         .args(["--target", TARGET, "--target-dir"])
