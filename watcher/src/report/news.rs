@@ -89,16 +89,25 @@ fn health_line(health: &Health) -> String {
     let memory =
         health.cost.rss_bytes.map_or_else(String::new, |rss| format!(", {} resident", bytes(rss as f64)));
     let losses = [
-        (health.losses.lifecycle_events, "starts or ends of processes"),
-        (health.losses.late_beats, "late beats"),
-        (health.losses.missed_beats, "beats missed"),
-        (health.losses.unwatched_processes, "processes beyond the bound"),
-        (health.losses.failed_looks, "looks at a process that failed, for want of descriptors or memory"),
-        (health.losses.put_off_processes, "processes put off to a later scan"),
+        (health.losses.lifecycle_events, "start or end of a process", "starts or ends of processes"),
+        (health.losses.late_beats, "late beat", "late beats"),
+        (health.losses.missed_beats, "beat missed", "beats missed"),
+        (health.losses.unwatched_processes, "process beyond the bound", "processes beyond the bound"),
+        (
+            health.losses.failed_looks,
+            "look at a process that failed, for want of descriptors or memory",
+            "looks at a process that failed, for want of descriptors or memory",
+        ),
+        (
+            health.losses.put_off_processes,
+            "process put off to a later scan",
+            "processes put off to a later scan",
+        ),
     ];
-    let losses = losses.iter().filter(|(number, _)| *number > 0);
-    let losses: Vec<String> =
-        losses.map(|(number, what)| format!("{} {what}", count(*number as f64))).collect();
+    let losses = losses.into_iter().filter(|(number, ..)| *number > 0);
+    let losses: Vec<String> = losses
+        .map(|(number, one, many)| counted(usize::try_from(number).unwrap_or(usize::MAX), one, many))
+        .collect();
     let lost = if losses.is_empty() { String::new() } else { format!("; lost: {}", losses.join(", ")) };
     let left_out = words::left_out(&health.left_out).map(|said| format!("; {said}")).unwrap_or_default();
     let in_ledgers = match health.in_ledgers {
