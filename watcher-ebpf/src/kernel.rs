@@ -11,6 +11,7 @@ use aya_ebpf::helpers::generated::{
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::read_volatile;
+use watcher_ebpf::NOWHERE;
 
 /// A pointer to a kernel structure.
 #[repr(transparent)]
@@ -62,6 +63,14 @@ impl<Owner, T: Copy> Member<Owner, T> {
         owner.0.cast::<u8>().wrapping_add(self.offset.load() as usize)
     }
 
+    /// The same, for members that a kernel may lack: from a pointer whose type it knows the verifier admits no
+    /// distance that leads out of every structure.
+    #[inline(always)]
+    pub fn find(&self, owner: Pointer<Owner>) -> Option<*const u8> {
+        let offset = self.offset.load();
+        (offset != NOWHERE).then(|| owner.0.cast::<u8>().wrapping_add(offset as usize))
+    }
+
     /// Its value, for pointers whose type the verifier knows.
     #[inline(always)]
     pub fn of(&self, owner: Pointer<Owner>) -> T {
@@ -73,8 +82,9 @@ impl<Owner, T: Copy> Member<Owner, T> {
     /// Its value, for pointers that the verifier takes for numbers.
     #[inline(always)]
     pub fn probe(&self, owner: Pointer<Owner>) -> Option<T> {
+        let from = self.find(owner)?;
         let mut value = core::mem::MaybeUninit::<T>::zeroed();
-        let failed = probe_read(value.as_mut_ptr().cast(), size_of::<T>() as u32, self.address(owner));
+        let failed = probe_read(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
         // SAFETY: zeroed before, filled by the helper; `T` is an integer or a pointer.
         (!failed).then_some(unsafe { value.assume_init() })
     }

@@ -129,6 +129,10 @@ pub struct TaskRecord {
     pub comm: [u8; COMM_BYTES],
 }
 
+/// What the place of a member is set to that a kernel does not have: far outside every structure, so that a probing read
+/// fails.
+pub const NOWHERE: u32 = u32::MAX;
+
 /// TASK_COMM_LEN.
 pub const COMM_BYTES: usize = 16;
 /// PF_KTHREAD is set.

@@ -69,8 +69,8 @@ fn inet(sock: Pointer<Sock>, common: SocketTail) -> InetTail {
         tail.local[..4].copy_from_slice(&SOCK_LOCAL_V4.of(sock).to_ne_bytes());
         tail.peer[..4].copy_from_slice(&SOCK_PEER_V4.of(sock).to_ne_bytes());
     } else {
-        probe_read(tail.local.as_mut_ptr().cast(), 16, SOCK_LOCAL_V6.address(sock));
-        probe_read(tail.peer.as_mut_ptr().cast(), 16, SOCK_PEER_V6.address(sock));
+        tail.local = SOCK_LOCAL_V6.probe(sock).unwrap_or([0; 16]);
+        tail.peer = SOCK_PEER_V6.probe(sock).unwrap_or([0; 16]);
     }
     tail
 }

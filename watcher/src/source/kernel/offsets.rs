@@ -2,6 +2,7 @@
 
 use super::btf::{Btf, BtfError};
 use super::probes::ProbeName;
+use watcher_ebpf::NOWHERE;
 
 /// One constant of `watcher-ebpf/src/kernel.rs`.
 pub(super) struct Offset {
@@ -12,9 +13,6 @@ pub(super) struct Offset {
     /// Structure and member, most recent spelling first.
     members: &'static [(&'static str, &'static [&'static str])],
 }
-
-/// What an unresolved constant is set to: far outside every structure, so that a probing read fails.
-const NOWHERE: u32 = u32::MAX;
 
 impl Offset {
     /// Its value for this kernel, or why the programs that need it cannot be loaded.
