@@ -37,8 +37,33 @@ pub(super) struct Agent {
 pub(super) struct Ended {
     pub(super) after: Duration,
     pub(super) status: Option<i32>,
-    pub(super) left_behind: Vec<String>,
     pub(super) heard: Heard,
+    /// Its children at the end.
+    children: Vec<String>,
+    /// Where it kept profiles.
+    pulls: PathBuf,
+}
+
+impl Ended {
+    /// What is still there of it, each in words. A reader that is stuck ends when whoever holds it up has ended.
+    pub(super) fn left_behind(&self) -> Vec<String> {
+        let mut left_behind = Vec::new();
+        // A child that it has told to end has a moment for it.
+        thread::sleep(Duration::from_millis(300));
+        for child in &self.children {
+            if let Ok(line) = fs::read_to_string(format!("/proc/{child}/cmdline"))
+                && line.contains("watcher")
+            {
+                left_behind.push(format!("its child {child} is still there"));
+            }
+        }
+        for file in fs::read_dir(&self.pulls).into_iter().flatten().flatten() {
+            if !file.file_name().to_string_lossy().ends_with(".pb.gz") {
+                left_behind.push(format!("a file {}", file.path().display()));
+            }
+        }
+        left_behind
+    }
 }
 
 /// What it has told.
@@ -50,6 +75,12 @@ impl Heard {
         let of = self.0.iter().filter(|said| said["schema"] == "watcher.diagnosis/1");
         let of = of.filter(|said| said["process"]["pid"] == pid);
         of.filter_map(|said| said["verdict"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Whether it has told that something of this process does not answer.
+    pub(super) fn names_as_silent(&self, pid: u32) -> bool {
+        let all = self.0.iter().filter_map(|said| said["about"]["unanswered"].as_array()).flatten();
+        all.into_iter().any(|one| one["pid"] == pid)
     }
 
     /// The newest count of late beats.
@@ -123,23 +154,8 @@ impl Agent {
             thread::sleep(Duration::from_millis(10));
         };
         let after = began.elapsed();
-        let mut left_behind = Vec::new();
-        // A child that it has told to end has a moment for it.
-        thread::sleep(Duration::from_millis(300));
-        for child in children {
-            if let Ok(name) = fs::read_to_string(format!("/proc/{child}/comm"))
-                && name.starts_with("watcher")
-            {
-                left_behind.push(format!("its child {child} is still there"));
-            }
-        }
-        for file in fs::read_dir(&self.pulls).into_iter().flatten().flatten() {
-            if !file.file_name().to_string_lossy().ends_with(".pb.gz") {
-                left_behind.push(format!("a file {}", file.path().display()));
-            }
-        }
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Ended { after, status, left_behind, heard: Heard(heard) })
+        Ok(Ended { after, status, heard: Heard(heard), children, pulls: self.pulls.clone() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an unprivileged user does to the agent, as often as he can.
 
 use crate::fake_go::{self, ATTACKER};
+use crate::fuse::{Answers, Hanging};
 use crate::program;
 use crate::running::Running;
 use anyhow::{Context, Result};
@@ -35,6 +36,8 @@ const LIES: [(&str, &[u8], &str); 4] = [
 
 /// All of them, and what they have done so far.
 pub(super) struct Attackers {
+    /// Let go before those that wait for it are ended.
+    hanging: Option<Hanging>,
     running: Vec<Running>,
     busy: Vec<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
@@ -48,15 +51,16 @@ impl Attackers {
         let running = (0..crowd).map(|_| fake_go::start(&executable)).collect::<Result<_>>()?;
         let count = Arc::new(AtomicU64::new(crowd as u64));
         let counts = vec![("processes that pretend to be Go", count)];
-        Ok(Attackers { running, busy: Vec::new(), is_over: Arc::default(), counts })
+        Ok(Attackers { hanging: None, running, busy: Vec::new(), is_over: Arc::default(), counts })
     }
 
-    /// Everything else at once.
-    pub(super) fn attack(&mut self, place: &Path) -> Result<()> {
+    /// Everything else at once; gives the pid of the one of which something does not answer.
+    pub(super) fn attack(&mut self, place: &Path) -> Result<u32> {
         self.bombs(place)?;
         self.lies(place)?;
         self.storm(place)?;
-        self.garble(place)
+        self.garble(place)?;
+        self.hang()
     }
 
     /// Ends them, and tells how often each attack was carried out.
@@ -66,6 +70,8 @@ impl Attackers {
             // One that panicked has done nothing, which its count tells.
             let _ = busy.join();
         }
+        drop(self.hanging.take());
+        self.running.clear();
         self.counts.drain(..).map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
     }
 
@@ -152,6 +158,22 @@ impl Attackers {
             memory.write_all_at(&word.to_le_bytes(), address).is_ok()
         });
         Ok(())
+    }
+
+    /// A Go program whose executable lies on a file system that stops to answer.
+    fn hang(&mut self) -> Result<u32> {
+        let content = fs::read(program::shipped("lodgers")?).context("read lodgers")?;
+        let hanging = Hanging::mount("torment-hangs", content)?;
+        let mut command = Command::new(hanging.file());
+        command.args(["-still", "-for=3600s", "-guests=300"]);
+        let mut running = Running::start(command.uid(ATTACKER).gid(ATTACKER))?;
+        running.holding(300)?;
+        hanging.answer(Answers::None);
+        let pid = running.pid();
+        self.running.push(running);
+        self.hanging = Some(hanging);
+        self.count("executables that do not answer", 1);
+        Ok(pid)
     }
 
     /// Does this over and over until all is over, and counts how often it went well.

@@ -51,6 +51,8 @@ pub struct Report {
     pub innocent: Vec<String>,
     /// Beats that were late, by the agent's own count; `None` where it did not tell.
     pub late_beats: Option<u64>,
+    /// Whether it told of whom something does not answer.
+    pub named_who_is_silent: bool,
     /// How long it took to end.
     pub ended_after: Duration,
     /// Its exit status; `None` where a signal ended it.
@@ -75,6 +77,7 @@ impl Report {
         object(!told, format!("the one that leaks was not named: {:?}", self.leaking));
         let accused = self.innocent.iter().any(|verdict| verdict == "leak");
         object(accused, format!("the innocent one was accused: {:?}", self.innocent));
+        object(!self.named_who_is_silent, "who does not answer was not named".to_owned());
         object(self.status != Some(0), format!("it ended with status {:?}", self.status));
         object(
             self.ended_after > ENDS_WITHIN,
@@ -102,14 +105,14 @@ pub fn torment(plan: &Plan) -> Result<Report> {
     let until = Instant::now() + plan.life;
     thread::sleep(plan.calm);
     let mut figures = vec![agent.figures()?];
-    attackers.attack(place.path())?;
+    let silent = attackers.attack(place.path())?;
     while Instant::now() < until {
         thread::sleep(Duration::from_secs(1));
         figures.push(agent.figures()?);
     }
     let ended = agent.end()?;
     let attacks = attackers.end();
-    let mut left_behind = ended.left_behind;
+    let mut left_behind = ended.left_behind();
     if mounts()? != mounts_before {
         left_behind.push("the mounts are others than before".to_owned());
     }
@@ -118,6 +121,7 @@ pub fn torment(plan: &Plan) -> Result<Report> {
         attacks,
         leaking: ended.heard.verdicts(leaking.pid()),
         innocent: ended.heard.verdicts(innocent.pid()),
+        named_who_is_silent: ended.heard.names_as_silent(silent),
         late_beats: ended.heard.late_beats(),
         ended_after: ended.after,
         status: ended.status,
@@ -147,6 +151,7 @@ mod tests {
             leaking: vec!["inconclusive".to_owned(), "leak".to_owned()],
             innocent: vec!["healthy".to_owned()],
             late_beats: None,
+            named_who_is_silent: true,
             ended_after: Duration::from_secs(1),
             status: Some(0),
             left_behind: Vec::new(),
@@ -162,6 +167,7 @@ mod tests {
             (Report { figures: Vec::new(), ..calm() }, "not seen"),
             (Report { leaking: vec!["healthy".to_owned()], ..calm() }, "not named"),
             (Report { innocent: vec!["leak".to_owned()], ..calm() }, "accused"),
+            (Report { named_who_is_silent: false, ..calm() }, "not named"),
             (Report { status: None, ..calm() }, "status"),
             (Report { ended_after: Duration::from_secs(6), ..calm() }, "ended 6s after"),
             (Report { attacks: vec![("storm", 0)], ..calm() }, "nobody tried: storm"),
