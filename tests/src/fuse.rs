@@ -58,8 +58,10 @@ const LONGEST_WRITE_BYTES: u32 = 64 << 10;
 impl Hanging {
     /// Mounts one that has a file of this name and content, which everybody may read and execute.
     pub fn mount(name: &str, content: Vec<u8>) -> Result<Hanging> {
-        let directory =
-            tempfile::Builder::new().prefix("fuse-").tempdir_in("/tmp").context("create a directory")?;
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("fuse-{name}-"))
+            .tempdir_in("/tmp")
+            .context("create a directory")?;
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).context("open it to all")?;
         let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").context("open /dev/fuse")?;
         let mut mount = Command::new("mount");

@@ -376,8 +376,17 @@ fn one_user() -> Result<()> {
     let (proc, host) = (ProcRoot::host()?, Host::read(Path::new("/proc")));
     let mut discovery = Discovery::with_places(Selection::Name(glob("one")?), PLACES);
     let scan = |discovery: &mut Discovery| -> Result<_> { Ok(discovery.scan(&proc, &host, &proc.pids()?)) };
-    let first = scan(&mut discovery)?;
-    ensure!(first.came.len() == PLACES && first.unwatched == 20, "{} came", first.came.len());
+    // What a busy machine has no time for is put off to the next scan.
+    let (mut came, mut unwatched) = (0, 0);
+    for _ in 0..20 {
+        let first = scan(&mut discovery)?;
+        came += first.came.len();
+        unwatched = first.unwatched;
+        if came >= PLACES {
+            break;
+        }
+    }
+    ensure!(came == PLACES && unwatched == 20, "{came} came, {unwatched} were left out");
 
     let mut others = vec![fake_go::start_as(&executable, 0)?];
     for _ in 0..3 {

@@ -18,7 +18,7 @@ const LIFE: Duration = Duration::from_secs(90);
 const FLAGS: [&str; 2] = ["-tidy=1s", "-breath=1s"];
 
 /// A program, how much it does, and the kind of which only its round twin is accused.
-const SHAPES: [(&str, f64, &str); 2] = [("granary", 400.0, "heap"), ("caravan", 1.0, "goroutine")];
+const SHAPES: [(&str, f64, &str); 1] = [("caravan", 1.0, "goroutine")];
 
 /// The cases.
 pub fn cases() -> Vec<Case> {

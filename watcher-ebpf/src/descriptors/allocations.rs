@@ -71,6 +71,9 @@ pub fn file_allocated(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Somebody waits, or may wait.
+const MANY: u32 = 1;
+
 #[inline(always)]
 fn enter(ctx: &BtfTracePointContext, table: &Table, file: u64) {
     let watching = &table.watching;
@@ -146,24 +149,35 @@ fn is_uncertain(table: &Table) -> bool {
     if !matches!(REGISTERS_CALL.of(registers), ACCEPT | ACCEPT4) {
         return false;
     }
-    waiting(table, REGISTERS_FIRST.of(registers) as u32) == Some(0)
+    waiting(table, REGISTERS_FIRST.of(registers) as u32) == 0
 }
 
-/// How many connections wait at a socket that does not block; `None` for others, and where it cannot be told.
+/// How many connections wait at a socket that does not block; [`MANY`] for others, and where it cannot be told.
+///
+/// A number and no `Option`: of one the compiler compares the content also where there is none, and the verifier
+/// refuses to read what nobody wrote.
 #[inline(always)]
-fn waiting(table: &Table, fd: u32) -> Option<u32> {
-    let listener = table.slot(fd)?;
-    if FILE_FLAGS.probe(listener)? & O_NONBLOCK == 0 {
-        return None;
+fn waiting(table: &Table, fd: u32) -> u32 {
+    let Some(listener) = table.slot(fd) else { return MANY };
+    let Some(flags) = FILE_FLAGS.probe(listener) else { return MANY };
+    if flags & O_NONBLOCK == 0 {
+        return MANY;
     }
-    let sock = SOCKET_SOCK.probe(FILE_PRIVATE.probe(listener)?)?;
-    if SOCK_FAMILY.probe(sock)? == AF_UNIX {
-        return SOCK_QUEUED.probe(sock);
+    let Some(socket) = FILE_PRIVATE.probe(listener) else { return MANY };
+    let Some(sock) = SOCKET_SOCK.probe(socket) else { return MANY };
+    let Some(family) = SOCK_FAMILY.probe(sock) else { return MANY };
+    if family == AF_UNIX {
+        let Some(queued) = SOCK_QUEUED.probe(sock) else { return MANY };
+        return queued;
     }
-    if SOCK_PROTOCOL.probe(sock)? == IPPROTO_MPTCP {
-        return SOCK_BACKLOG.probe(MPTCP_FIRST.probe(sock)?);
+    let Some(protocol) = SOCK_PROTOCOL.probe(sock) else { return MANY };
+    let mut holder = sock;
+    if protocol == IPPROTO_MPTCP {
+        let Some(first) = MPTCP_FIRST.probe(sock) else { return MANY };
+        holder = first;
     }
-    SOCK_BACKLOG.probe(sock)
+    let Some(backlog) = SOCK_BACKLOG.probe(holder) else { return MANY };
+    backlog
 }
 
 #[inline(always)]

@@ -324,8 +324,7 @@ impl Agent {
             if told.is_some_and(|told| told.verdict == Verdict::Leak) {
                 continue;
             }
-            let limit = heading.limit.unwrap_or(heading.level);
-            if self.filling.entry(target.id).or_default().hear(heading.kind, limit) {
+            if self.filling.entry(target.id).or_default().hear(heading.kind) {
                 news.push(What::Filling(Box::new(filling_of(&target, &heading))));
             }
         }
@@ -377,10 +376,7 @@ impl Agent {
 
     /// Limits that are nearer than was told.
     fn news_of_levels(&mut self, id: ProcessId, diagnosis: &Diagnosis) -> Vec<What> {
-        let mut near = self.nearing.entry(id).or_default().hear(&diagnosis.levels);
-        // Whoever was told that it fills, and how soon it is full, knows.
-        let filling = self.filling.get(&id);
-        near.retain(|(level, _)| !filling.is_some_and(|filling| filling.tells_of(level.of)));
+        let near = self.nearing.entry(id).or_default().hear(&diagnosis.levels);
         let targets = self.observer.as_ref().map(Observer::targets).unwrap_or_default();
         let Some(target) = targets.iter().find(|target| target.id == id) else { return Vec::new() };
         let near =

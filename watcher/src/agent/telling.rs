@@ -117,22 +117,17 @@ impl Suspicions {
 /// That a process is about to be full was told, of these kinds.
 #[derive(Clone, Debug, Default)]
 pub struct Filling {
-    told: Vec<(Kind, f64)>,
+    told: Vec<Kind>,
 }
 
 impl Filling {
-    /// Takes in that it is, up to this limit; whether that is news.
-    pub fn hear(&mut self, kind: Kind, limit: f64) -> bool {
-        let is_news = self.told.iter().all(|(told, _)| *told != kind);
+    /// Takes in that it is; whether that is news.
+    pub fn hear(&mut self, kind: Kind) -> bool {
+        let is_news = !self.told.contains(&kind);
         if is_news {
-            self.told.push((kind, limit));
+            self.told.push(kind);
         }
         is_news
-    }
-
-    /// Whether it was told of this limit: how full it is meanwhile is the same piece of news.
-    pub fn tells_of(&self, limit: u64) -> bool {
-        self.told.iter().any(|(_, told)| (*told - limit as f64).abs() < 0.5)
     }
 }
 
@@ -208,9 +203,6 @@ mod tests {
     #[test]
     fn that_it_fills_is_told_once() {
         let mut filling = Filling::default();
-        let heard = [(Kind::Fd, 1_024.0), (Kind::Fd, 1_024.0), (Kind::Thread, 500.0)]
-            .map(|(kind, limit)| filling.hear(kind, limit));
-        assert_eq!(heard, [true, false, true]);
-        assert_eq!([1_024, 500, 65_530].map(|limit| filling.tells_of(limit)), [true, true, false]);
+        assert_eq!([Kind::Fd, Kind::Fd, Kind::Thread].map(|kind| filling.hear(kind)), [true, false, true]);
     }
 }

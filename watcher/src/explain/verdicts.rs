@@ -268,7 +268,7 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
     let (what, phrase) = match one.why {
         // Each of the two was judged by itself.
         UndecidedWhy::Ambiguous { .. } if one.kind == Kind::Heap => (subject(one.kind), "live heap"),
-        UndecidedWhy::TooSlowToShow { .. } | UndecidedWhy::Loading { .. } => (
+        UndecidedWhy::TooSlowToShow { .. } => (
             subject(one.kind),
             if one.kind == Kind::Heap { "live heap" } else { "memory outside the Go heap" },
         ),
@@ -318,11 +318,6 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
             quantity(level_bytes, Unit::Bytes),
             rate(per_second, Unit::Bytes)
         ),
-        UndecidedWhy::Loading { per_second, .. } => format!(
-            "grow by {}; the process has just started and keeps nearly all that it allocates, so that it may be \
-             loading its first data",
-            rate(per_second, unit)
-        ),
         UndecidedWhy::TooFewCollections { have, need, .. } => {
             let seen = match have {
                 0 => "no collection was seen".to_owned(),
@@ -358,7 +353,6 @@ pub(super) fn undecided(one: &Unjudged) -> Undecided {
         | UndecidedWhy::Ambiguous { .. }
         | UndecidedWhy::MayAwait { .. }
         | UndecidedWhy::TooSlowToShow { .. }
-        | UndecidedWhy::Loading { .. }
         | UndecidedWhy::Unmoved { .. } => {
             format!("{what} {reason}.")
         }

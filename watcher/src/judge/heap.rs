@@ -17,8 +17,6 @@ use crate::store::{Captures, Series, Window};
 use lines::Kept;
 use std::collections::HashMap;
 
-pub mod first_data;
-mod kept;
 mod lines;
 mod retention;
 mod stairs;
@@ -125,7 +123,7 @@ pub fn judge(window: &Window, thresholds: &Thresholds) -> Option<Outcome> {
         if cycles >= SERIES_CYCLES { by_series(&series, &thresholds) } else { by_few(&series, window) };
     let course = match course {
         Course::Grows(_) => course,
-        other => stairs::course(&series, window).or_else(|| kept::course(&series, window)).unwrap_or(other),
+        other => stairs::course(&series, window).unwrap_or(other),
     };
     Some(match course {
         Course::Steady(_) => {

@@ -115,7 +115,7 @@ fn by_collections(window: &Window, bounds: &Bounds, thresholds: &Thresholds) -> 
         why.map(|why| Outcome::Steady(Steady { kind: Kind::Heap, why }))
     };
     let outcome = match heap::judge(window, thresholds) {
-        Some(leaks @ Outcome::Leaks(_)) => heap::first_data::weigh(leaks, window, bounds.age_seconds),
+        Some(leaks @ Outcome::Leaks(_)) => leaks,
         // Too short for the collections, and for all that is allocated.
         _ if window.seconds() < thresholds.min_seconds => {
             let (have_seconds, need_seconds) = (window.seconds(), thresholds.min_seconds);

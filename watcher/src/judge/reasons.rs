@@ -189,14 +189,6 @@ pub enum UndecidedWhy {
         /// Seconds of window in which such a leak shows.
         need_seconds: f64,
     },
-    /// The heap grows fast, in a process that has just started and keeps nearly all that it allocates: it may be loading
-    /// its first data.
-    Loading {
-        /// Growth in bytes per second.
-        per_second: f64,
-        /// Seconds of window that end when it is no longer young.
-        need_seconds: f64,
-    },
     /// Too few collections to tell what is live from what is garbage.
     TooFewCollections {
         /// Collections in the window.
@@ -261,7 +253,6 @@ impl UndecidedWhy {
             | UndecidedWhy::Unmoved { need_seconds, .. }
             | UndecidedWhy::TooFewCollections { need_seconds, .. }
             | UndecidedWhy::TooSlowToShow { need_seconds, .. }
-            | UndecidedWhy::Loading { need_seconds, .. }
             | UndecidedWhy::WithinACycle { need_seconds, .. }
             | UndecidedWhy::TooFewSamples { need_seconds, .. } => Some(need_seconds),
             UndecidedWhy::OneLook { .. } => Some(ONE_WINDOW_SECONDS),
