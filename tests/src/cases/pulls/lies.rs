@@ -1,14 +1,13 @@
 //! Answers that are profiles, and not those that were asked for.
 
-use super::{DOORMAN, LIFE, built, directory, pull, pulled};
+use super::faults::doorman;
+use super::{directory, pull, pulled};
 use crate::case::Case;
 use crate::http::Address;
 use crate::need::Need;
 use crate::running::Running;
-use anyhow::{Context, Result, ensure};
-use std::fs;
+use anyhow::{Result, ensure};
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -27,17 +26,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("pulls::another_profile_is_not_believed", [Need::Root, Need::Go], another),
         Case::new("pulls::an_older_profile_is_not_believed", [Need::Root, Need::Go], older),
     ]
-}
-
-/// The same program for all of them, so that its code lies at the same place.
-fn doorman(directory: &Path, answer: &[u8], arguments: &[&str]) -> Result<Running> {
-    let words = directory.join("words");
-    fs::write(&words, answer).context("write an answer")?;
-    let mut command = Command::new(built(DOORMAN)?);
-    command.arg(format!("-for={}s", LIFE.as_secs())).arg("-words").arg(words).args(arguments);
-    let mut doorman = Running::start(&mut command)?;
-    doorman.address()?;
-    Ok(doorman)
 }
 
 fn answer(doorman: &mut Running, profile: &str) -> Result<Vec<u8>> {
