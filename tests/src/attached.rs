@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use watcher::golang::program::Program;
+use watcher::golang::binary::program::Program;
 use watcher::golang::runtime::{AttachOptions, Runtime};
 use watcher::source::memory::{ProcessMemory, entry_address};
 

@@ -6,9 +6,9 @@ use crate::roster::Roster;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
-use watcher::origin::CreatingGoroutine;
-use watcher::sample::code::Frame;
 use watcher::source::kernel::ledger::{Bounds, Kind};
+use watcher::vocabulary::frame::Frame;
+use watcher::vocabulary::origin::CreatingGoroutine;
 
 const CALLED: u64 = 1203;
 

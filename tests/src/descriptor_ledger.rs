@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Error, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use watcher::process::ProcessId;
-use watcher::reading::Reading;
-use watcher::sample::ledger::Route;
+use watcher::observed::ledger::Route;
 use watcher::source::kernel::Kernel;
 use watcher::source::kernel::ledger::{Kind, Kinds, Ledgers, RawDescriptor, RawLedger};
 use watcher::source::proc::ProcRoot;
 use watcher::source::{KernelTables, Scope};
+use watcher::vocabulary::process::ProcessId;
+use watcher::vocabulary::reading::Reading;
 
 /// Ledgers that watch one process for its descriptors, and what it had before.
 pub struct Watch {

@@ -11,10 +11,11 @@ use std::fs::File;
 use std::process::Command;
 use std::time::SystemTime;
 use vault::{MemStats, Vault};
-use watcher::golang::heap::{Certainty, Heap, HeapCounters};
-use watcher::golang::heap_reader::{HeapReader, ResolvedSite};
-use watcher::golang::profile::{HeapProfile, NoProfile};
-use watcher::golang::spans::{Census, Spans};
+use watcher::golang::heap::heap_reader::{HeapReader, ResolvedSite};
+use watcher::golang::heap::profile::{HeapProfile, NoProfile};
+use watcher::golang::heap::spans::{Census, Spans};
+use watcher::golang::heap::{Certainty, Heap};
+use watcher::observed::go_counters::HeapCounters;
 use watcher::report::pprof::{
     Function, HeapSite, LabelValue, Limits, Place, Profile, decode, diff, encode, heap_profile,
 };

@@ -11,21 +11,20 @@ use anyhow::{Context, Result, bail, ensure};
 use holder::Holder;
 use oracle::SocketLine;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
-use watcher::descriptor::{DescriptorType, OpenDescriptor};
-use watcher::reading::Reading;
-use watcher::socket::{Family, SocketState};
+use std::{fs, thread};
 use watcher::source::kernel::Kernel;
 use watcher::source::kernel::lifecycle::LifecycleEvent;
 use watcher::source::kernel::probes::{Outcome, ProbeName};
 use watcher::source::{KernelTables, Scope};
-use watcher::task::{Task, ThreadState};
+use watcher::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use watcher::vocabulary::reading::Reading;
+use watcher::vocabulary::socket::{Family, SocketState};
+use watcher::vocabulary::task::{Task, ThreadState};
 
 /// Every type of descriptor, and sockets in every state that can be had on one machine.
 pub fn descriptors_equal_procfs() -> Result<()> {

@@ -6,17 +6,17 @@ use anyhow::{Context, Result, bail};
 use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
-use watcher::process::ProcessId;
-use watcher::sample::code::Frame;
-use watcher::sample::descriptor_book::DescriptorBook;
-use watcher::sample::descriptor_ledger::{self, OpenedDescriptors, Sources};
-use watcher::sample::ledger::{Ledger, Mappings, Site, Tasks};
-use watcher::sample::mapping_book::MappingBook;
-use watcher::sample::{mapping_ledger, task_ledger};
+use watcher::ledger::descriptor_book::DescriptorBook;
+use watcher::ledger::descriptor_ledger::{self, OpenedDescriptors, Sources};
+use watcher::ledger::mapping_book::MappingBook;
+use watcher::ledger::{mapping_ledger, task_ledger};
+use watcher::observed::ledger::{Ledger, Mappings, Site, Tasks};
 use watcher::source::kernel::Kernel;
 use watcher::source::kernel::ledger::{Kind, Kinds, Ledgers, TaskKind, go_view};
 use watcher::source::native_symbols::NativeSymbols;
 use watcher::source::proc::{ProcRoot, ProcessDir};
+use watcher::vocabulary::frame::Frame;
+use watcher::vocabulary::process::ProcessId;
 
 /// How long a program may take for what it is told.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -17,6 +17,7 @@ pub mod cgroup;
 pub mod corpus;
 pub mod cpu;
 pub mod descriptor_ledger;
+pub mod estate;
 pub mod fake_go;
 pub mod fuse;
 pub mod golang_heap;

@@ -17,13 +17,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use watcher::golang::image::Image;
-use watcher::golang::layouts::{self, Minor};
-use watcher::golang::loaded::Loaded;
-use watcher::golang::moduledata::{self, Format};
-use watcher::golang::symbols::{Frame, StackPc, Symbols};
-use watcher::golang::{Memory, Unreadable, buildinfo};
-use watcher::process::printable;
+use watcher::golang::binary::buildinfo;
+use watcher::golang::binary::image::Image;
+use watcher::golang::binary::loaded::Loaded;
+use watcher::golang::binary::moduledata::{self, Format};
+use watcher::golang::binary::symbols::{Frame, StackPc, Symbols};
+use watcher::golang::runtime::layouts::{self, Minor};
+use watcher::golang::{Memory, Unreadable};
+use watcher::vocabulary::process::printable;
 
 /// Addresses that are compared in a function whose code is looked at: its entry, and others spread over it.
 const ADDRESSES: u32 = 6;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use watcher::golang::poll;
+use watcher::golang::goroutines::poll;
 
 const GUESTS: u64 = 203;
 /// Whoever writes must have filled what the kernel buffers, and what is read must not change meanwhile.

@@ -5,14 +5,14 @@ use anyhow::{Context, Result};
 use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
+use watcher::capture::creators::{self, Creators};
 use watcher::golang::Memory;
-use watcher::process::ProcessId;
-use watcher::sample::creators::{self, Creators};
-use watcher::sample::ledger::{Ledger, Spans};
-use watcher::sample::span_ledger;
+use watcher::ledger::span_ledger;
+use watcher::observed::ledger::{Ledger, Spans};
 use watcher::source::kernel::Kernel;
 use watcher::source::kernel::ledger::{Bounds, Ledgers};
 use watcher::source::proc::{ProcRoot, ProcessDir};
+use watcher::vocabulary::process::ProcessId;
 
 /// Prints a line of figures for whoever asks by the variable `FIGURES`: what probes cost, and what they found.
 macro_rules! tell {

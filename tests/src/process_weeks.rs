@@ -11,9 +11,10 @@ pub mod tally;
 use curves::{Process, Scene};
 use dice::Dice;
 use std::time::{Duration, UNIX_EPOCH};
-use watcher::judge::{Kind, Ladder};
-use watcher::reading::Moment;
+use watcher::judge::horizons::ladder::Ladder;
+use watcher::judge::terms::Kind;
 use watcher::store::History;
+use watcher::vocabulary::reading::Moment;
 
 /// Seconds between two readings.
 pub const BEAT: u32 = 30;

@@ -13,9 +13,9 @@ use aya::sys::{Stats, enable_stats};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
-use watcher::golang::heap_reader::HeapReader;
-use watcher::golang::profile::NoProfile;
-use watcher::sample::ledger::{Ledger, Site, Spans};
+use watcher::golang::heap::heap_reader::HeapReader;
+use watcher::golang::heap::profile::NoProfile;
+use watcher::observed::ledger::{Ledger, Site, Spans};
 use watcher::source::kernel::ledger::{Bounds, End, Kind};
 
 const LIFE: Duration = Duration::from_secs(120);

@@ -6,23 +6,23 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, SystemTime};
-use watcher::descriptor::{DescriptorType, OpenDescriptor};
-use watcher::process::{Limits, Lineage, Target};
-use watcher::reading::{Reading, Via};
-use watcher::sample::Sample;
-use watcher::sample::sweep::{Settings, Sweep, Sweeper};
-use watcher::socket::SocketState;
+use std::{fs, thread};
+use watcher::observed::Sample;
+use watcher::sample::beat::Sweep;
+use watcher::sample::sweep::{Settings, Sweeper};
 use watcher::source::cgroup::Hierarchies;
 use watcher::source::kernel::Kernel;
 use watcher::source::proc::{ProcRoot, ProcTables};
 use watcher::source::{KernelTables, Scope};
+use watcher::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use watcher::vocabulary::process::{Limits, Lineage, Target};
+use watcher::vocabulary::reading::{Reading, Via};
+use watcher::vocabulary::socket::SocketState;
 
 /// Types and inodes as `/proc/PID/fd` has them, sockets as `/proc/net` has them.
 pub fn descriptors_equal_the_oracle() -> Result<()> {

@@ -1,8 +1,8 @@
 //! What all ledgers share: whose events count, and the counts that are kept apart from stacks.
 
-use crate::kernel::{Pointer, TASK_GROUP_LEADER, TASK_PID, TASK_START_BOOTTIME, Task, current};
+use crate::kernel::{Pointer, TASK_GROUP_LEADER, TASK_PID, TASK_START_BOOTTIME, TASK_TGID, Task, current};
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use watcher_ebpf::{LOSSES as LOSS_COUNTERS, Tally, TallyKey, Watched};
@@ -33,14 +33,13 @@ pub struct Watching {
 /// The current task, where its process is watched for `ledger`.
 #[inline(always)]
 pub fn watching(ledger: u32) -> Option<Watching> {
-    // SAFETY: takes nothing.
-    let tgid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    let task = current();
+    let tgid = TASK_TGID.of(task);
     // SAFETY: user space replaces whole entries; a program that holds an old one sees it unchanged until it ends.
     let watched = unsafe { WATCHED.get(tgid) }?;
     if watched.ledgers & ledger == 0 {
         return None;
     }
-    let task = current();
     let start_ns = TASK_START_BOOTTIME.of(TASK_GROUP_LEADER.of(task));
     let is_it = start_ns >= watched.start_from_ns && start_ns < watched.start_until_ns;
     is_it.then_some(Watching { task, tgid, watched })
@@ -119,4 +118,32 @@ pub fn lose(reason: u32) {
 pub fn now_ns() -> u64 {
     // SAFETY: takes nothing and only reads a clock.
     unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// The time of the first program of a tick on this CPU, and how often it was told since.
+#[repr(C)]
+struct Clock {
+    tick: u64,
+    told_ns: u64,
+}
+
+#[map]
+static CLOCK: PerCpuArray<Clock> = PerCpuArray::with_max_entries(1, 0);
+
+/// CLOCK_BOOTTIME in nanoseconds as it was up to one of the kernel's ticks ago, and never what was told here before:
+/// reading the clock costs as much as two lookups.
+#[inline(always)]
+pub fn coarse_now_ns() -> u64 {
+    let Some(clock) = CLOCK.get_ptr_mut(0) else { return now_ns() };
+    // SAFETY: takes nothing and only reads a counter.
+    let tick = unsafe { bpf_jiffies64() };
+    // SAFETY: the slot of this CPU. A program that interrupts this very line tells the same time at most.
+    let clock = unsafe { &mut *clock };
+    if clock.tick == tick {
+        clock.told_ns += 1;
+    } else {
+        clock.tick = tick;
+        clock.told_ns = now_ns();
+    }
+    clock.told_ns
 }

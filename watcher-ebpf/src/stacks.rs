@@ -8,19 +8,18 @@ mod goroutine;
 mod slow;
 mod walk;
 
-use crate::kernel::{REGISTERS_FRAME, REGISTERS_PLACE, registers};
+use crate::kernel::{Pointer, REGISTERS_FRAME, REGISTERS_PLACE, Registers, registers};
 use crate::ledger::{ON_DEMAND, Watching, add, lose};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use core::ptr::{read_volatile, write_volatile};
 use goroutine::{G_WORDS, Goroutine};
-use walk::{Copied, HAS_LOOPS, Start, get, get_number, put_number};
-use watcher_ebpf::{
-    BUSY_STACKS, FAILED_STACKS, LOST_STACKS, Origin, StackRecord,
-};
+use walk::{Copied, HAS_LOOPS, Start, get, get_number, put, put_number};
+use watcher_ebpf::{BUSY_STACKS, FAILED_STACKS, LOST_STACKS, Origin, StackRecord};
 
 /// By hash. 4,096 distinct stacks at once have room, and the hash table is not full then.
 #[map]
@@ -51,19 +50,46 @@ pub fn origin<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32) -> Orig
 /// The same for something that stands for `weight` of its kind.
 #[inline(always)]
 pub fn origin_of<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32, weight: u32) -> Origin {
-    let mut origin =
-        Origin { stack: 0, goroutine: 0, parent: 0, created_at: 0, tid: watching.tid(), reserved: 0 };
-    fill(ctx.as_ptr(), watching, ledger, &mut origin, weight);
-    origin
+    let mut origin = MaybeUninit::uninit();
+    write_origin(ctx, watching, ledger, origin.as_mut_ptr(), weight);
+    // SAFETY: it was written just now.
+    unsafe { origin.assume_init() }
+}
+
+/// The same, written to its place.
+#[inline(always)]
+pub fn write_origin<C: EbpfContext>(ctx: &C, watching: &Watching, ledger: u32, to: *mut Origin, weight: u32) {
+    fill(ctx.as_ptr(), watching, ledger, to, weight);
 }
 
 /// A function of its own also for the kernel: it is long, and many programs call it, some more than once.
 #[inline(never)]
-fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin, weight: u32) {
+fn fill(ctx: *mut c_void, watching: &Watching, ledger: u32, to: *mut Origin, weight: u32) {
+    let mut found = Found { stack: 0, goroutine: 0, parent: 0, created_at: 0 };
+    let tid = watching.tid();
     if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
-        take(ctx, watching, ledger, origin, scratch);
+        found = take(ctx, watching, ledger, tid, weight, scratch);
     }
-    again(watching, ledger, origin, weight);
+    if found.stack == 0 {
+        watching.tally_of(ledger, weight, |tally| &raw const tally.created);
+    }
+    // SAFETY: there is room for an `Origin`, which consists of integers.
+    let origin = unsafe { &mut *to };
+    // One by one: of zeros side by side the compiler would make a loop over bytes.
+    put(&raw mut origin.stack, found.stack);
+    put(&raw mut origin.goroutine, found.goroutine);
+    put(&raw mut origin.parent, found.parent);
+    put(&raw mut origin.created_at, found.created_at);
+    put_number(&raw mut origin.tid, tid);
+    put_number(&raw mut origin.reserved, 0);
+}
+
+/// What was found of who does it.
+struct Found {
+    stack: u64,
+    goroutine: u64,
+    parent: u64,
+    created_at: u64,
 }
 
 /// Counts one more creation by the same origin, for those who create several things at once.
@@ -108,34 +134,46 @@ pub fn failed(watching: &Watching, ledger: u32, origin: &Origin) {
     }
 }
 
-/// Finds the goroutine and takes and keeps the stack; without a stack where that was not possible.
+/// Finds the goroutine, takes and keeps the stack and counts what it has created; without a stack where that was not
+/// possible.
 #[inline(always)]
-fn take(ctx: *mut c_void, watching: &Watching, ledger: u32, origin: &mut Origin, scratch: *mut Scratch) {
+fn take(
+    ctx: *mut c_void,
+    watching: &Watching,
+    ledger: u32,
+    tid: u32,
+    weight: u32,
+    scratch: *mut Scratch,
+) -> Found {
+    let mut found = Found { stack: 0, goroutine: 0, parent: 0, created_at: 0 };
     // SAFETY: the slot of this CPU, which programs share by means of this mark.
     let busy = unsafe { &raw mut (*scratch).busy };
-    let mine = u64::from(origin.tid) | TAKEN;
+    let mine = u64::from(tid) | TAKEN;
     // SAFETY: as above.
     if unsafe { read_volatile(busy) } != 0 {
         lose(BUSY_STACKS);
-        return;
+        return found;
     }
     // SAFETY: as above.
     unsafe { write_volatile(busy, mine) };
     // SAFETY: ours while the mark is set.
     let held = unsafe { &mut *scratch };
-    held.goroutine.find(watching, &mut held.g);
-    if get(&raw const held.goroutine.id) != 0 {
-        held.goroutine.tell(watching, &held.g, origin);
+    let registers = registers(watching.task);
+    held.goroutine.find(watching, registers, &mut held.g);
+    found.goroutine = get(&raw const held.goroutine.id);
+    if found.goroutine != 0 {
+        (found.parent, found.created_at) = held.goroutine.birth(watching, &held.g);
     }
-    let key = walk(ctx, watching, ledger, held);
+    let key = walk(ctx, watching, ledger, registers, held);
     // SAFETY: as above.
     if key != 0 && unsafe { read_volatile(busy) } == mine {
-        origin.stack = keep(key, &mut held.record);
+        found.stack = keep(key, &mut held.record, weight);
     } else {
         lose(if key == 0 { FAILED_STACKS } else { BUSY_STACKS });
     }
     // SAFETY: as above.
     unsafe { write_volatile(busy, 0) };
+    found
 }
 
 /// Thread ids have no such bit.
@@ -146,7 +184,13 @@ const TAKEN: u64 = 1 << 63;
 /// Numbers that a loop ends with go through the record in memory. There the verifier forgets what it knows of them,
 /// and what follows the loop is checked once instead of once for each number of rounds.
 #[inline(always)]
-fn walk(ctx: *mut c_void, watching: &Watching, ledger: u32, scratch: &mut Scratch) -> u64 {
+fn walk(
+    ctx: *mut c_void,
+    watching: &Watching,
+    ledger: u32,
+    registers: Pointer<Registers>,
+    scratch: &mut Scratch,
+) -> u64 {
     let record = &mut scratch.record;
     record.tgid = watching.tgid;
     record.ledger = ledger;
@@ -159,7 +203,6 @@ fn walk(ctx: *mut c_void, watching: &Watching, ledger: u32, scratch: &mut Scratc
         hash = slow::walked(ctx, hash, record);
     } else {
         let has_left = get(&raw const scratch.goroutine.has_left_its_stack) != 0;
-        let registers = registers(watching.task);
         let here = Start {
             pc: REGISTERS_PLACE.of(registers),
             frame: REGISTERS_FRAME.of(registers),
@@ -195,13 +238,14 @@ fn mix(hash: u64, word: u64) -> u64 {
     hash ^ hash >> 29
 }
 
-/// Keeps this stack unless it is kept already; its key, or 0 where there is no room for it.
+/// Keeps this stack unless it is kept already, and counts what it has created; its key, or 0 where there is no room for
+/// it.
 #[inline(always)]
-fn keep(key: u64, record: &mut StackRecord) -> u64 {
-    if STACKS.get_ptr(key).is_some() {
+fn keep(key: u64, record: &mut StackRecord, weight: u32) -> u64 {
+    if is_counted(key, weight) {
         return key;
     }
-    record.created = 0;
+    record.created = u64::from(weight);
     record.ended = 0;
     record.longest_ns = 0;
     #[expect(
@@ -209,14 +253,21 @@ fn keep(key: u64, record: &mut StackRecord) -> u64 {
         reason = "a program's own stack has no room for a record"
     )]
     let inserted = STACKS.insert(key, &*record, u64::from(BPF_NOEXIST));
-    match inserted {
-        // Or another CPU was faster.
-        Ok(()) | Err(EXISTS) => key,
-        Err(_) => {
-            lose(LOST_STACKS);
-            0
-        }
+    // Another CPU may have been faster.
+    if inserted.is_ok() || inserted == Err(EXISTS) && is_counted(key, weight) {
+        return key;
     }
+    lose(LOST_STACKS);
+    0
+}
+
+/// Counts what a stack has created, if that stack is kept.
+#[inline(always)]
+fn is_counted(key: u64, weight: u32) -> bool {
+    let Some(record) = STACKS.get_ptr(key) else { return false };
+    // SAFETY: the entry stays valid until this program ends.
+    add(unsafe { &raw const (*record).created }, u64::from(weight));
+    true
 }
 
 /// `-EEXIST`, as the helper returns it.

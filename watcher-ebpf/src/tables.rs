@@ -13,8 +13,8 @@ mod socket;
 use crate::kernel::{
     DENTRY_NAME, DENTRY_PARENT, FILE_DENTRY, FILE_INODE, File, INODE_MODE, INODE_NUMBER, INODE_SUPER_BLOCK,
     MM_MAP_COUNT, Pointer, SUPER_BLOCK_MAGIC, TASK_COMM, TASK_EXIT_STATE, TASK_FILES, TASK_FLAGS,
-    TASK_GROUP_LEADER, TASK_LAST_RUN, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_START_BOOTTIME, TASK_STATE, TASK_TGID, Task,
-    probe_read,
+    TASK_GROUP_LEADER, TASK_LAST_RUN, TASK_MM, TASK_PID, TASK_REAL_PARENT, TASK_START_BOOTTIME, TASK_STATE,
+    TASK_TGID, Task, probe_read,
 };
 use aya_ebpf::bindings::seq_file;
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_seq_write};

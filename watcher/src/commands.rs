@@ -7,17 +7,16 @@ use crate::agent::{bench, views};
 use crate::cli::{self, Command, DiffFormat, FdGroup, Format, GoroutineFormat, ProfileFormat};
 use crate::config::{Config, Selection};
 use crate::explain::words;
-use crate::health::all_essential_work;
 use crate::report::fds::Grouping;
 use crate::report::teller::{Teller, overview};
 use crate::report::{
-    EXIT_FAILED, EXIT_NO_LEAK, diff, doctor, exit_status_of, fds, folded, goroutines, heap, json, list,
-    mappings, memory, news, pprof, text, threads,
+    EXIT_FAILED, EXIT_LEAK, EXIT_NO_LEAK, diff, doctor, exit_status_of, fds, folded, goroutines, growing,
+    heap, holders, json, leaked, list, mappings, memory, news, pprof, text, threads,
 };
-use crate::source::ordinary_files;
 use crate::source::own_limits::raise_descriptor_limit;
-use crate::source::reader;
+use crate::source::{ordinary_files, reader};
 use crate::store::place::create_named;
+use crate::vocabulary::health::all_essential_work;
 use anyhow::{Context, anyhow, bail, ensure};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -144,6 +143,9 @@ fn diagnose_processes(args: &cli::Diagnose) -> anyhow::Result<u8> {
 }
 
 fn show_goroutines(args: &cli::Goroutines) -> anyhow::Result<u8> {
+    if args.leaked {
+        return show_leaked(args);
+    }
     let seen = views::goroutines(process_id(args.pid)?)?;
     let output = match args.format {
         GoroutineFormat::Text => {
@@ -168,7 +170,26 @@ fn show_goroutines(args: &cli::Goroutines) -> anyhow::Result<u8> {
     Ok(EXIT_NO_LEAK)
 }
 
+fn show_leaked(args: &cli::Goroutines) -> anyhow::Result<u8> {
+    let as_json = match args.format {
+        GoroutineFormat::Text => false,
+        GoroutineFormat::Json => true,
+        _ => anyhow::bail!("--leaked is told as text or as json"),
+    };
+    hint(&format!(
+        "Reading its heap for {}, to see what can never go on …",
+        words::duration(args.duration.as_secs_f64())
+    ));
+    let seen = views::leaked(process_id(args.pid)?, args.duration)?;
+    let output = if as_json { leaked::json(&seen)? } else { leaked::text(&seen, args.groups) };
+    give(args.output.as_deref(), output.as_bytes())?;
+    Ok(if seen.count() > 0 { EXIT_LEAK } else { EXIT_NO_LEAK })
+}
+
 fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
+    if args.holders {
+        return show_holders(args);
+    }
     let seen = views::heap(process_id(args.pid)?)?;
     let profile = || {
         let why = || seen.samples.as_ref().err().map_or("", String::as_str);
@@ -185,6 +206,35 @@ fn show_heap(args: &cli::Heap) -> anyhow::Result<u8> {
         ProfileFormat::Folded => shown_value(&profile()?),
     };
     give(args.output.as_deref(), output.as_bytes())?;
+    Ok(EXIT_NO_LEAK)
+}
+
+fn show_holders(args: &cli::Heap) -> anyhow::Result<u8> {
+    let output = args.output.as_deref();
+    refuse_terminal(args.format, output)?;
+    if let Some(time) = args.growing {
+        let as_json = match args.format {
+            ProfileFormat::Text => false,
+            ProfileFormat::Json => true,
+            _ => bail!("--growing is told as text or as json"),
+        };
+        hint(&format!("Reading its heap five times within {} …", words::duration(time.as_secs_f64())));
+        let seen = views::growing(process_id(args.pid)?, time)?;
+        let text = if as_json { growing::json(&seen)? } else { growing::text(&seen, args.stacks) };
+        give(output, text.as_bytes())?;
+        return Ok(EXIT_NO_LEAK);
+    }
+    let seen = views::holders(process_id(args.pid)?)?;
+    let text = match args.format {
+        ProfileFormat::Text => holders::text(&seen, args.stacks),
+        ProfileFormat::Json => holders::json(&seen)?,
+        ProfileFormat::Folded => holders::folded(&seen),
+        ProfileFormat::Svg => return give_picture(&holders::svg(&seen)?, output),
+        ProfileFormat::Pprof => {
+            bail!("--holders is told as text, json, folded or svg: it has no stacks of code")
+        }
+    };
+    give(output, text.as_bytes())?;
     Ok(EXIT_NO_LEAK)
 }
 

@@ -4,23 +4,19 @@
 //! `ARCHITECTURE.md` tells how the modules hang together and what each must not know.
 
 pub mod agent;
+pub mod capture;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod descriptor;
 pub mod discover;
 pub mod explain;
 pub mod golang;
-pub mod health;
 pub mod judge;
+pub mod ledger;
 pub mod news;
-pub mod origin;
-pub mod owner;
-pub mod process;
-pub mod reading;
+pub mod observed;
 pub mod report;
 pub mod sample;
-pub mod socket;
 pub mod source;
 pub mod store;
-pub mod task;
+pub mod vocabulary;

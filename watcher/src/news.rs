@@ -1,8 +1,9 @@
 //! What the agent tells while it runs. Plain values: `agent` makes them, `report` puts them into text or JSON.
 
-use crate::explain::{Diagnosis, Kind, Level, Process, Suspected};
-use crate::health::{LeftOut, Losses, OwnCost, Unanswered};
-use crate::process::Target;
+use crate::explain::diagnosis::{Diagnosis, Process, Suspected};
+use crate::explain::{Kind, Level};
+use crate::vocabulary::health::{LeftOut, Losses, OwnCost, Unanswered};
+use crate::vocabulary::process::Target;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

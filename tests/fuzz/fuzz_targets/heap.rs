@@ -2,7 +2,10 @@
 #![no_main]
 
 use fuzz::{ALL_SPANS, BASE, CONTROLLER, Region};
-use watcher::golang::{fuzzing, heap::Heap, profile::Location, spans::Spans};
+use watcher::golang::fuzzing;
+use watcher::golang::heap::Heap;
+use watcher::golang::heap::profile::Location;
+use watcher::golang::heap::spans::Spans;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((minor, bytes)) = input.split_first() else { return };

@@ -1,7 +1,9 @@
 //! ELF headers, notes, build information and the names of handlers.
 #![no_main]
 
-use watcher::golang::{buildinfo, handlers, image::Image};
+use watcher::golang::binary::buildinfo;
+use watcher::golang::probes::handlers;
+use watcher::golang::binary::image::Image;
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     if let Ok(image) = Image::read(file) {

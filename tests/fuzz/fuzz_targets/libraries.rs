@@ -3,5 +3,5 @@
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     watcher::source::fuzzing::library(bytes);
-    watcher::sample::anatomy::understand(bytes);
+    watcher::capture::anatomy::understand(bytes);
 });

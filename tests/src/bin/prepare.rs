@@ -6,9 +6,9 @@
 use std::io::{self, Write};
 use tests::build::build;
 use tests::cases::{
-    births, causes, churn, descriptor_ledger, detection, fixtures, healthy, heap, heap_leaks, innocents,
-    leaks, ledger, levels, limits, mapping_ledger, modules, pace, pulls, retention, shapes, strange,
-    unanswering, views, waiting,
+    births, causes, churn, descriptor_ledger, detection, fixtures, graph_types, healthy, heap, heap_leaks,
+    innocents, leaked, leaks, ledger, levels, limits, mapping_ledger, modules, pace, pulls, retention,
+    shapes, strange, turnover, unanswering, views, waiting,
 };
 use tests::toolchain::{Toolchain, fetch_all};
 
@@ -28,6 +28,8 @@ fn main() -> io::Result<()> {
     let of_all = detection::builds()
         .chain(views::builds())
         .chain(heap::builds())
+        .chain(graph_types::builds())
+        .chain(leaked::builds())
         .chain(leaks::builds())
         .chain(heap_leaks::builds());
     let slow = newest.into_iter().flat_map(pace::builds).chain(newest.into_iter().flat_map(causes::builds));
@@ -36,7 +38,11 @@ fn main() -> io::Result<()> {
     let levels = newest.into_iter().flat_map(levels::builds);
     let of_one = healthy.chain(fixtures).chain(pulls).chain(strange).chain(limits).chain(levels).chain(churn);
     let of_one = of_one.chain(slow).chain(newest.into_iter().flat_map(unanswering::builds));
-    let of_all = of_all.chain(ledger::builds()).chain(births::builds()).chain(retention::builds());
+    let of_all = of_all
+        .chain(ledger::builds())
+        .chain(turnover::builds())
+        .chain(births::builds())
+        .chain(retention::builds());
     let of_all = of_all.chain(waiting::builds()).chain(shapes::builds()).chain(innocents::builds());
     let of_all = of_all.chain(descriptor_ledger::builds()).chain(mapping_ledger::builds());
     for (name, toolchain, variant) in of_one.chain(of_all) {

@@ -3,10 +3,9 @@
 
 use crate::agent::{self, Outcome, binary};
 use crate::case::Case;
-use crate::fake_go;
 use crate::need::Need;
-use crate::program;
 use crate::running::Running;
+use crate::{fake_go, program};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -18,9 +17,9 @@ use std::process::Command;
 use std::time::Duration;
 use watcher::config::Selection;
 use watcher::discover::Discovery;
-use watcher::process::is_plain;
 use watcher::source::host::Host;
 use watcher::source::proc::ProcRoot;
+use watcher::vocabulary::process::is_plain;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// What a terminal would obey or not show: one of each kind.

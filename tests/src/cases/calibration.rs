@@ -15,10 +15,11 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
+use watcher::golang::goroutines::threads::OsThread;
 use watcher::golang::goroutines::{Goroutine, GoroutineSnapshot};
-use watcher::golang::locate::Routes;
-use watcher::golang::runtime::{AttachOptions, GoCounters};
-use watcher::golang::threads::OsThread;
+use watcher::golang::runtime::AttachOptions;
+use watcher::golang::runtime::locate::Routes;
+use watcher::observed::go_counters::GoCounters;
 
 /// Built for the views in all of these ways.
 const PROGRAM: &str = "harbour";

@@ -11,9 +11,9 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
-use watcher::descriptor::DescriptorType;
-use watcher::sample::ledger::{Descriptors, Ledger, Site};
+use watcher::observed::ledger::{Descriptors, Ledger, Site};
 use watcher::source::kernel::ledger::Kind;
+use watcher::vocabulary::descriptor::DescriptorType;
 
 /// Odd, so that it is not right by chance.
 const PIECES: u64 = 13;

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use watcher::golang::kernel_view::KernelView;
+use watcher::golang::probes::kernel_view::KernelView;
 use watcher::golang::{Memory, ReadAt};
 
 const VARIANTS: [Variant; 3] = [Variant::STRIPPED, Variant::PIE, Variant::CGO];

@@ -14,10 +14,9 @@ use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::thread;
 use std::time::{Duration, Instant};
-use watcher::sample::ledger::Route;
+use std::{fs, thread};
+use watcher::observed::ledger::Route;
 use watcher::source::kernel::Kernel;
 use watcher::source::kernel::ledger::{Kind, Kinds, Ledgers, Refusal};
 use watcher::source::kernel::probes::{Outcome, ProbeName};
@@ -88,11 +87,10 @@ fn equals_the_table(refused: &[&str]) -> Result<()> {
     let expected = match refused {
         [] if takes_trampolines(&watch.kernel) => Route::Exact,
         [_, _] => Route::SystemCalls,
-        // Older kernels than this do not take that way yet.
-        [_] if is_older_than_tried() => Route::SystemCalls,
         _ => Route::Allocations,
     };
-    ensure!(route == expected, "descriptors are seen by {route:?}, not {expected:?}");
+    let gaps = watch.ledgers.gaps(Kind::Descriptors);
+    ensure!(route == expected, "descriptors are seen by {route:?}, not {expected:?}: {gaps:?}");
     let mut found = BTreeMap::new();
     for step in opener.names()? {
         opener.take(&step)?;
@@ -130,12 +128,6 @@ fn equals_the_table(refused: &[&str]) -> Result<()> {
     found.remove("bpf");
     ensure!(found.is_empty(), "what system calls return was missed: {found:?}");
     Ok(())
-}
-
-/// Linux 6.1 and 6.12.
-fn is_older_than_tried() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    ["6.1.", "6.12."].iter().any(|older| release.starts_with(older))
 }
 
 /// Nobody opened here what was open before and is copied, or what comes from another process. What is closed is never

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
-use watcher::sample::ledger::{Ledger, Mappings, Site};
+use watcher::observed::ledger::{Ledger, Mappings, Site};
 use watcher::source::kernel::ledger::Kind;
 
 /// Before Go 1.21 stacks of calls into C are not walked to their end.

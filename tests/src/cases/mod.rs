@@ -13,11 +13,14 @@ pub mod entrances;
 pub mod faults;
 pub mod fds;
 pub mod fixtures;
+pub mod graph_types;
 pub mod healthy;
 pub mod heap;
 pub mod heap_leaks;
+pub mod holders;
 pub mod innocents;
 pub mod kernel;
+pub mod leaked;
 pub mod leaks;
 pub mod ledger;
 pub mod levels;
@@ -38,6 +41,7 @@ pub mod strange;
 pub mod symbols;
 pub mod task_ledger;
 pub mod torment;
+pub mod turnover;
 pub mod unanswering;
 pub mod views;
 pub mod waiting;
@@ -64,12 +68,15 @@ pub fn all() -> Vec<Case> {
         faults::cases(),
         fds::cases(),
         fixtures::cases(),
+        graph_types::cases(),
+        leaked::cases(),
         privileges::cases(),
         pulls::cases(),
         real::cases(),
         command::cases(),
         heap::cases(),
         heap_leaks::cases(),
+        holders::cases(),
         innocents::cases(),
         kernel::cases(),
         ledger::cases(),
@@ -83,6 +90,7 @@ pub fn all() -> Vec<Case> {
         symbols::cases(),
         task_ledger::cases(),
         torment::cases(),
+        turnover::cases(),
         unanswering::cases(),
         births::cases(),
         blemishes::cases(),

@@ -25,10 +25,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use watcher::config::Selection;
 use watcher::discover::{Changes, Discovery};
-use watcher::process::Target;
 use watcher::sample::runtime::Runtimes;
 use watcher::source::host::Host;
 use watcher::source::proc::{ProcRoot, ProcessDir};
+use watcher::vocabulary::process::Target;
 
 const PROGRAM: &str = "lodgers";
 const CHAPERON: &str = "chaperon";

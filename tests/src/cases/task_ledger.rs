@@ -7,7 +7,7 @@ use crate::ledgers::{Watching, is_complete, told};
 use crate::program::Style;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
-use watcher::sample::ledger::{Ledger, Site, Tasks};
+use watcher::observed::ledger::{Ledger, Site, Tasks};
 use watcher::source::kernel::ledger::{Kind, TaskKind};
 
 /// A way to start something.

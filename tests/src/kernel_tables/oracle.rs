@@ -2,13 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use watcher::descriptor::DescriptorType;
-use watcher::socket::{Family, SocketState, Transport};
-use watcher::task::ThreadState;
+use std::{fs, io};
+use watcher::vocabulary::descriptor::DescriptorType;
+use watcher::vocabulary::socket::{Family, SocketState, Transport};
+use watcher::vocabulary::task::ThreadState;
 
 /// Open descriptors of a process, with type and inode number.
 pub fn descriptors(pid: i32) -> Result<BTreeMap<i32, (DescriptorType, u64)>> {

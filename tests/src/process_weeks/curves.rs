@@ -8,7 +8,7 @@
 use super::BEAT;
 use super::dice::{Dice, Drift};
 use std::f64::consts::TAU;
-use watcher::judge::Kind;
+use watcher::judge::terms::Kind;
 use watcher::store::history::{Readings, Signal};
 
 const HOUR: f64 = 3_600.0;

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Whoever has not ended by then is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Until then its children are gone, however many others want a processor.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// What it uses at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +50,16 @@ impl Ended {
     /// What is still there of it, each in words. A reader that is stuck ends when whoever holds it up has ended.
     pub(super) fn left_behind(&self) -> Vec<String> {
         let mut left_behind = Vec::new();
-        // A child that it has told to end has a moment for it.
-        thread::sleep(Duration::from_millis(300));
-        for child in &self.children {
-            if let Ok(line) = fs::read_to_string(format!("/proc/{child}/cmdline"))
-                && line.contains("watcher")
-            {
-                left_behind.push(format!("its child {child} is still there"));
-            }
+        let is_there = |child: &&String| {
+            fs::read_to_string(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.contains("watcher"))
+        };
+        // A child that it has told to end, and one that was held up until now, has a moment for it.
+        let until = Instant::now() + MOMENT;
+        while self.children.iter().any(|child| is_there(&child)) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(100));
+        }
+        for child in self.children.iter().filter(is_there) {
+            left_behind.push(format!("its child {child} is still there"));
         }
         for file in fs::read_dir(&self.pulls).into_iter().flatten().flatten() {
             if !file.file_name().to_string_lossy().ends_with(".pb.gz") {

@@ -1,5 +1,6 @@
 //! What an unprivileged user does to the agent, as often as he can.
 
+use crate::agent::run;
 use crate::fake_go::{self, ATTACKER};
 use crate::fuse::{Answers, Hanging};
 use crate::program;
@@ -26,6 +27,17 @@ const DEPENDENCIES: usize = 131_000;
 /// Executables that are nothing but begins of build information.
 const FALSE_BEGINS: usize = 4;
 const FALSE_BEGIN_BYTES: usize = 1 << 20;
+/// Processes that listen where nobody ever answers, and at how many ports each.
+const MUTE: usize = 4;
+const MUTE_PORTS: usize = 300;
+/// Another user, who has few processes: they are watched however many the attacker has.
+const ACCOMPLICE: u32 = ATTACKER + 1;
+const GUESTS: u64 = 2000;
+/// So long after it came, a process's runtime is attached to, also where there are many.
+const ATTACHED_WITHIN: Duration = Duration::from_secs(15);
+/// Lists are asked for so often, and have so long to come.
+const BETWEEN_LISTS: Duration = Duration::from_secs(60);
+const LONGEST_LIST: Duration = Duration::from_secs(60);
 /// Answers of endpoints, and what comes behind them.
 const LIES: [(&str, &[u8], &str); 4] = [
     ("announces for ever", b"HTTP/1.1 100 Continue\r\n\r\n", "again"),
@@ -37,7 +49,7 @@ const LIES: [(&str, &[u8], &str); 4] = [
 /// All of them, and what they have done so far.
 pub(super) struct Attackers {
     /// Let go before those that wait for it are ended.
-    hanging: Option<Hanging>,
+    hanging: Vec<Hanging>,
     running: Vec<Running>,
     busy: Vec<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
@@ -51,16 +63,20 @@ impl Attackers {
         let running = (0..crowd).map(|_| fake_go::start(&executable)).collect::<Result<_>>()?;
         let count = Arc::new(AtomicU64::new(crowd as u64));
         let counts = vec![("processes that pretend to be Go", count)];
-        Ok(Attackers { hanging: None, running, busy: Vec::new(), is_over: Arc::default(), counts })
+        Ok(Attackers { hanging: Vec::new(), running, busy: Vec::new(), is_over: Arc::default(), counts })
     }
 
-    /// Everything else at once; gives the pid of the one of which something does not answer.
-    pub(super) fn attack(&mut self, place: &Path) -> Result<u32> {
+    /// Everything else at once; gives the pids of those of which something does not answer.
+    pub(super) fn attack(&mut self, place: &Path) -> Result<Vec<u32>> {
+        let covered = self.cover(place)?;
         self.bombs(place)?;
         self.lies(place)?;
+        self.mute(place)?;
         self.storm(place)?;
         self.garble(place)?;
-        self.hang()
+        let hanging = self.hang()?;
+        self.ask();
+        Ok(vec![covered, hanging])
     }
 
     /// Ends them, and tells how often each attack was carried out.
@@ -70,7 +86,7 @@ impl Attackers {
             // One that panicked has done nothing, which its count tells.
             let _ = busy.join();
         }
-        drop(self.hanging.take());
+        self.hanging.clear();
         self.running.clear();
         self.counts.drain(..).map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
     }
@@ -113,6 +129,56 @@ impl Attackers {
         }
         self.count("endpoints that lie", LIES.len() as u64);
         Ok(())
+    }
+
+    /// Endpoints that would be there, behind hundreds of ports that never answer.
+    fn mute(&mut self, place: &Path) -> Result<()> {
+        let executable = place.join("torment-mute");
+        fs::copy(program::shipped("doorman")?, &executable).context("copy doorman")?;
+        for _ in 0..MUTE {
+            let mut command = Command::new(&executable);
+            command.arg("-for=3600s").arg(format!("-silent={MUTE_PORTS}")).arg("-words").arg("/dev/null");
+            let mut running = Running::start(command.uid(ATTACKER).gid(ATTACKER))?;
+            running.address()?;
+            self.running.push(running);
+        }
+        self.count("ports that never answer", (MUTE * MUTE_PORTS) as u64);
+        Ok(())
+    }
+
+    /// Somebody else asks as well, and gets an answer: a list looks at every process and every port.
+    fn ask(&mut self) {
+        let is_over = Arc::clone(&self.is_over);
+        self.repeat("lists that came in time", Duration::ZERO, move |_| {
+            let list = run(&["list", "--format", "json"], LONGEST_LIST);
+            let mut left = BETWEEN_LISTS;
+            while !left.is_zero() && !is_over.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(100));
+                left = left.saturating_sub(Duration::from_millis(100));
+            }
+            list.is_ok_and(|list| list.status == Some(0))
+        });
+    }
+
+    /// A Go program that maps a file over what its runtime keeps of its goroutines, and the file stops to answer.
+    fn cover(&mut self, place: &Path) -> Result<u32> {
+        let executable = place.join("torment-curtain");
+        fs::copy(program::shipped("curtain")?, &executable).context("copy curtain")?;
+        let cloth = Hanging::mount("torment-cloth", vec![0; 8192])?;
+        cloth.answer(Answers::NotReads);
+        let mut command = Command::new(&executable);
+        command.args(["-still", "-for=3600s", "-cloth"]).arg(cloth.file()).arg(format!("-guests={GUESTS}"));
+        let mut running = Running::start(command.uid(ACCOMPLICE).gid(ACCOMPLICE))?;
+        running.holding(GUESTS)?;
+        let pid = running.pid();
+        thread::sleep(ATTACHED_WITHIN);
+        kill(Pid::from_raw(pid.try_into().context("a pid fits")?), Signal::SIGUSR1)
+            .context("draw the curtain")?;
+        running.holding(GUESTS + 1)?;
+        self.running.push(running);
+        self.hanging.push(cloth);
+        self.count("pages over memory that do not answer", 1);
+        Ok(pid)
     }
 
     /// Processes that come and go, with names that change what is on a screen.
@@ -171,7 +237,7 @@ impl Attackers {
         hanging.answer(Answers::None);
         let pid = running.pid();
         self.running.push(running);
-        self.hanging = Some(hanging);
+        self.hanging.push(hanging);
         self.count("executables that do not answer", 1);
         Ok(pid)
     }

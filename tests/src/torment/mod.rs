@@ -51,7 +51,7 @@ pub struct Report {
     pub innocent: Vec<String>,
     /// Beats that were late, by the agent's own count; `None` where it did not tell.
     pub late_beats: Option<u64>,
-    /// Whether it told of whom something does not answer.
+    /// Whether it told of whom something does not answer, of all of them.
     pub named_who_is_silent: bool,
     /// How long it took to end.
     pub ended_after: Duration,
@@ -120,7 +120,7 @@ pub fn torment(plan: &Plan) -> Result<Report> {
         attacks,
         leaking: ended.heard.verdicts(leaking.pid()),
         innocent: ended.heard.verdicts(innocent.pid()),
-        named_who_is_silent: ended.heard.names_as_silent(silent),
+        named_who_is_silent: silent.iter().all(|pid| ended.heard.names_as_silent(*pid)),
         late_beats: ended.heard.late_beats(),
         ended_after: ended.after,
         status: ended.status,

@@ -11,20 +11,21 @@
 use super::Table;
 use crate::kernel::{
     CACHE_NAME, CACHE_USERS, Cache, FILE_FLAGS, FILE_MODE, FILE_PRIVATE, File, MPTCP_FIRST, Pointer,
-    REGISTERS_CALL, REGISTERS_FIRST, SOCK_BACKLOG, SOCK_FAMILY, SOCK_PROTOCOL, SOCK_QUEUED, SOCKET_SOCK, current,
-    registers,
+    REGISTERS_CALL, REGISTERS_FIRST, SOCK_BACKLOG, SOCK_FAMILY, SOCK_PROTOCOL, SOCK_QUEUED, SOCKET_SOCK,
+    current, probe_read, registers,
 };
-use crate::ledger::{ON_DEMAND, now_ns, watching_process};
-use crate::stacks::{self, origin_of};
+use crate::ledger::{ON_DEMAND, Watching, coarse_now_ns, now_ns, watching_process};
+use crate::stacks::{self, write_origin};
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::{EbpfContext, Global};
 use core::ffi::c_void;
 use watcher_ebpf::{
-    Allocation, CACHE, CACHE_OF_FILES, FILE_UNCERTAIN, FileEntry, LEARNER, LEDGER_DESCRIPTORS, MAX_SITES, Origin,
-    REMAINS_OF_OPENED, REMAINS_TELL, SITES,
+    Allocation, CACHE, CACHE_OF_FILES, FILE_UNCERTAIN, FileEntry, LEARNER, LEDGER_DESCRIPTORS, MAX_SITES,
+    Origin, REMAINS_OF_OPENED, REMAINS_TELL, SITES,
 };
 
 /// As many as there is room for in the map of the other routes. An address stays until watching of its maker ends, and
@@ -54,20 +55,27 @@ const IPPROTO_MPTCP: u16 = 262;
 /// of the object is in the place of its cache, which with the call's place tells as well.
 #[btf_tracepoint(function = "kmem_cache_alloc")]
 pub fn file_allocated(ctx: BtfTracePointContext) -> i32 {
-    let cache: u64 = ctx.arg(2);
-    if cache != word(CACHE) || cache == 0 {
+    let (cache, of_files): (u64, u64) = (ctx.arg(2), word(CACHE));
+    if cache != of_files || of_files == 0 {
         return 0;
     }
-    let (site, file): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    let (site, file): (u64, u64) = (ctx.arg(0), allocated(&ctx));
     if file == 0 || !is_site_of_files(site) {
         return 0;
     }
-    if let Some(known) = FILES.get_ptr_mut(file) {
-        // SAFETY: the entry stays valid until this program ends; whoever was given the address is its only writer.
-        end(file, unsafe { &mut *known });
-    }
-    let Some(table) = Table::current() else { return 0 };
-    enter(&ctx, &table, file);
+    let known = FILES.get_ptr_mut(file);
+    let Some(table) = Table::current() else {
+        if let Some(known) = known {
+            // SAFETY: the entry stays valid until this program ends; whoever was given the address is its only writer.
+            let entry = unsafe { &mut *known };
+            if let Some(watching) = watching_process(current(), entry.tgid, LEDGER_DESCRIPTORS) {
+                end(file, entry, &watching, coarse_now_ns());
+            }
+            entry.tgid = 0;
+        }
+        return 0;
+    };
+    enter(&ctx, &table, file, known);
     0
 }
 
@@ -75,51 +83,58 @@ pub fn file_allocated(ctx: BtfTracePointContext) -> i32 {
 const MANY: u32 = 1;
 
 #[inline(always)]
-fn enter(ctx: &BtfTracePointContext, table: &Table, file: u64) {
+fn enter(ctx: &BtfTracePointContext, table: &Table, file: u64, mut known: Option<*mut FileEntry>) {
     let watching = &table.watching;
-    if FILES.get_ptr_mut(file).is_none() {
+    let now_ns = coarse_now_ns();
+    if let Some(known) = known {
+        // SAFETY: as above.
+        let entry = unsafe { &mut *known };
+        if entry.tgid == watching.tgid {
+            end(file, entry, watching, now_ns);
+        } else if let Some(other) = watching_process(watching.task, entry.tgid, LEDGER_DESCRIPTORS) {
+            end(file, entry, &other, now_ns);
+        }
+        // What is not whole is nobody's.
+        entry.tgid = 0;
+    } else {
         let none = Origin { stack: 0, goroutine: 0, parent: 0, created_at: 0, tid: 0, reserved: 0 };
         let empty = FileEntry { origin: none, at_ns: 0, seen_ns: 0, tgid: 0, flags: 0 };
         let _ = FILES.insert(file, empty, u64::from(BPF_NOEXIST));
+        known = FILES.get_ptr_mut(file);
     }
-    let Some(entry) = FILES.get_ptr_mut(file) else {
+    let Some(entry) = known else {
         watching.tally(LEDGER_DESCRIPTORS, |tally| &raw const tally.lost);
         return;
     };
     let is_uncertain = is_uncertain(table);
-    let origin = origin_of(ctx, watching, LEDGER_DESCRIPTORS, u32::from(!is_uncertain));
     // SAFETY: as above.
     let entry = unsafe { &mut *entry };
-    entry.origin = origin;
-    entry.at_ns = now_ns();
+    write_origin(ctx, watching, LEDGER_DESCRIPTORS, &raw mut entry.origin, u32::from(!is_uncertain));
+    entry.at_ns = now_ns;
     entry.seen_ns = 0;
     entry.flags = if is_uncertain { FILE_UNCERTAIN } else { 0 };
     entry.tgid = watching.tgid;
 }
 
-/// What had this address before has ended, by whomever it was made. When, nobody saw: at the latest as long after it was
-/// seen last as there ever lies between two looks.
+/// What had this address before has ended, made by the process `watching`. When, nobody saw: at the latest as long after
+/// it was seen last as there ever lies between two looks.
 #[inline(always)]
-fn end(file: u64, entry: &mut FileEntry) {
-    let tgid = entry.tgid;
-    entry.tgid = 0;
-    if tgid == 0 || entry.flags & FILE_UNCERTAIN != 0 {
+fn end(file: u64, entry: &FileEntry, watching: &Watching, now_ns: u64) {
+    if entry.flags & FILE_UNCERTAIN != 0 {
         return;
     }
-    let Some(watching) = watching_process(current(), tgid, LEDGER_DESCRIPTORS) else { return };
     let remains: Pointer<File> = Pointer::from_ptr(file as *const File);
     if word(REMAINS_TELL) != 0 && FILE_MODE.probe(remains).is_some_and(|mode| mode & FMODE_OPENED == 0) {
-        stacks::failed(&watching, LEDGER_DESCRIPTORS, &entry.origin);
+        stacks::failed(watching, LEDGER_DESCRIPTORS, &entry.origin);
         return;
     }
-    let now = now_ns();
-    let since_scan = now.saturating_sub(watching.watched.scanned_ns);
+    let since_scan = now_ns.saturating_sub(watching.watched.scanned_ns);
     let longest_gap = watching.watched.scan_gap_ns;
     let gap = if since_scan > longest_gap { since_scan } else { longest_gap };
     let known = if entry.seen_ns > entry.at_ns { entry.seen_ns } else { entry.at_ns };
     let latest = known.wrapping_add(gap);
-    let ended = if latest < now { latest } else { now };
-    stacks::ended(&watching, LEDGER_DESCRIPTORS, &entry.origin, ended.saturating_sub(entry.at_ns));
+    let ended = if latest < now_ns { latest } else { now_ns };
+    stacks::ended(watching, LEDGER_DESCRIPTORS, &entry.origin, ended.saturating_sub(entry.at_ns));
 }
 
 /// A file at `file` is among the descriptors of the process: what is known of it, where that process has made it.
@@ -180,6 +195,23 @@ fn waiting(table: &Table, fd: u32) -> u32 {
     backlog
 }
 
+/// What was allocated.
+#[inline(always)]
+fn allocated(ctx: &BtfTracePointContext) -> u64 {
+    if TELLS_POINTERS.load() != 0 {
+        return ctx.arg(1);
+    }
+    let mut address = 0u64;
+    // What a tracepoint tells lies there one word after the other.
+    let place = ctx.as_ptr().cast::<u8>().wrapping_add(8);
+    if probe_read((&raw mut address).cast(), 8, place) { 0 } else { address }
+}
+
+/// 1 where the verifier lets programs look at arguments of type `const void *`, Linux 6.16 and newer; before, they are
+/// copied. The loader knows.
+#[unsafe(no_mangle)]
+pub static TELLS_POINTERS: Global<u32> = Global::new(0);
+
 #[inline(always)]
 fn is_site_of_files(site: u64) -> bool {
     let first = word(SITES);
@@ -199,7 +231,7 @@ pub fn allocation_learned(ctx: BtfTracePointContext) -> i32 {
     if thread != word(LEARNER) {
         return 0;
     }
-    let (site, address, cache): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    let (site, address, cache): (u64, u64, u64) = (ctx.arg(0), allocated(&ctx), ctx.arg(2));
     let remains: Pointer<File> = Pointer::from_ptr(address as *const File);
     let was_open = FILE_MODE.probe(remains).is_some_and(|mode| mode & FMODE_OPENED != 0);
     let flags = if is_of_files(Pointer::from_ptr(cache as *const Cache)) { CACHE_OF_FILES } else { 0 }

@@ -1,12 +1,12 @@
 //! The goroutine on whose behalf the current thread runs.
 
-use crate::kernel::{REGISTERS_GOROUTINE, REGISTERS_STACK, TASK_FS_BASE, probe_user, registers};
 use super::walk::{get, put};
+use crate::kernel::{Pointer, REGISTERS_GOROUTINE, REGISTERS_STACK, Registers, TASK_FS_BASE, probe_user};
 use crate::ledger::Watching;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use core::ffi::c_void;
 use core::ptr::read_volatile;
-use watcher_ebpf::{GoView, NO_FIELD, Origin};
+use watcher_ebpf::{GoView, NO_FIELD};
 
 /// Words of a `g` that are copied at once: a read of user memory costs as much as walking twenty frames. It has about
 /// sixty words; what lies further back is read by itself.
@@ -34,7 +34,7 @@ pub struct Goroutine {
 impl Goroutine {
     /// Finds it and copies the beginning of its `g` to `g`.
     #[inline(always)]
-    pub fn find(&mut self, watching: &Watching, g: &mut [u64; G_WORDS]) {
+    pub fn find(&mut self, watching: &Watching, registers: Pointer<Registers>, g: &mut [u64; G_WORDS]) {
         self.set(0, 0, 0, 0);
         let view = &watching.watched.view;
         if view.is_known == 0 {
@@ -42,7 +42,6 @@ impl Goroutine {
         }
         // All Go code has it in R14, the stub that enters the kernel included. That `g` refers to itself and that
         // the thread is on its stack proves it: C has anything there.
-        let registers = registers(watching.task);
         let (here, stack) = (REGISTERS_GOROUTINE.of(registers), REGISTERS_STACK.of(registers));
         if here != 0 && here & 7 == 0 && copy(here, g) {
             let id = word(g, here, view.g_goid);
@@ -86,15 +85,12 @@ impl Goroutine {
         word(g, get(&raw const self.address), offset)
     }
 
-    /// Puts down who it is.
+    /// Which goroutine started it, 0 where unknown, and the address behind the `go` statement.
     #[inline(always)]
-    pub fn tell(&self, watching: &Watching, g: &[u64; G_WORDS], origin: &mut Origin) {
+    pub fn birth(&self, watching: &Watching, g: &[u64; G_WORDS]) -> (u64, u64) {
         let view: &GoView = &watching.watched.view;
-        origin.goroutine = get(&raw const self.id);
-        origin.created_at = self.field(g, view.g_gopc);
-        if view.g_parent != NO_FIELD {
-            origin.parent = self.field(g, view.g_parent);
-        }
+        let parent = if view.g_parent == NO_FIELD { 0 } else { self.field(g, view.g_parent) };
+        (parent, self.field(g, view.g_gopc))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Stacks as kernels before 5.17 let programs take them: the kernel walks, and a goroutine that has left its stack is
 //! followed with a read for each frame.
 
-use super::walk::{Start, get_number, put_number};
 use super::mix;
+use super::walk::{Start, get_number, put_number};
 use crate::kernel::probe_user;
 use aya_ebpf::bindings::BPF_F_USER_STACK;
 use aya_ebpf::helpers::generated::bpf_get_stack;

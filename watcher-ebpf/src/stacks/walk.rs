@@ -1,14 +1,14 @@
 //! Following frame pointers in a copy of the stack.
 //!
 //! A read of user memory costs some 100 ns whatever its size, a frame in a copy 5: so pieces of the stack are copied at
-//! once. Where the walk stands lies in memory, and each frame is a call of the kernel's loop: the verifier knows nothing
-//! of it and checks it once. Kernels before 5.17 have no such loop; there the kernel's own walk is taken.
+//! once. Where the walk stands lies in memory: the verifier knows nothing of it there, and checks each round once and not
+//! for every way that led to it. Kernels before 5.17 were not tried; there the kernel's own walk is taken.
 
-use super::{SCRATCH, Scratch, mix};
+use super::{Scratch, mix};
 use aya_ebpf::Global;
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use core::ffi::c_void;
-use core::ptr::{null_mut, read_volatile, write_volatile};
+use core::ptr::{read_volatile, write_volatile};
 use watcher_ebpf::{RESUMED_FRAMES, WALKED_FRAMES};
 
 /// 1 where the kernel has `bpf_loop`, Linux 5.17 and newer: the loader knows.
@@ -51,83 +51,65 @@ pub struct Start {
 /// Walks from where the thread is; the hash of what came before and of all addresses.
 #[inline(always)]
 pub fn walked(scratch: &mut Scratch, start: &Start, hash: u64) -> u64 {
-    if start.pc == 0 {
-        return hash;
-    }
-    scratch.record.walked[0] = start.pc;
-    put_number(&raw mut scratch.record.walked_count, 1);
-    begin(&mut scratch.copied, start, hash);
-    let step: unsafe extern "C" fn(u32, *mut c_void) -> i64 = step_walked;
-    // SAFETY: the callback takes what the helper passes.
-    unsafe { bpf_loop(WALKED_FRAMES as u32, step as *mut c_void, null_mut(), 0) };
-    get(&raw const scratch.copied.hash)
+    let Scratch { copied, record, .. } = scratch;
+    let kept = Kept {
+        count: &raw mut record.walked_count,
+        addresses: (&raw mut record.walked).cast(),
+        room: WALKED_FRAMES,
+    };
+    // The thread's own stack leads on to that of a goroutine, which may lie anywhere.
+    follow(copied, start, hash, &kept, |_, outer| outer)
 }
 
 /// Walks from where the goroutine left its stack, likewise.
 #[inline(always)]
 pub fn resumed(scratch: &mut Scratch, start: &Start, hash: u64) -> u64 {
+    let Scratch { copied, record, .. } = scratch;
+    let kept = Kept {
+        count: &raw mut record.resumed_count,
+        addresses: (&raw mut record.resumed).cast(),
+        room: RESUMED_FRAMES,
+    };
+    // Stacks grow down: anything else is nonsense.
+    follow(copied, start, hash, &kept, |frame, outer| if outer > frame { outer } else { 0 })
+}
+
+/// Where the addresses of a walk are kept.
+struct Kept {
+    count: *mut u32,
+    addresses: *mut u64,
+    room: usize,
+}
+
+/// `next` tells from a frame and the one that it names as its caller's where to go on, 0 for nowhere.
+///
+/// A loop of so many rounds and no call of the kernel's own loop: that one costs as much again for each frame.
+#[inline(always)]
+fn follow(copied: &mut Copied, start: &Start, hash: u64, kept: &Kept, next: impl Fn(u64, u64) -> u64) -> u64 {
     if start.pc == 0 {
         return hash;
     }
-    scratch.record.resumed[0] = start.pc;
-    put_number(&raw mut scratch.record.resumed_count, 1);
-    begin(&mut scratch.copied, start, hash);
-    let step: unsafe extern "C" fn(u32, *mut c_void) -> i64 = step_resumed;
-    // SAFETY: the callback takes what the helper passes.
-    unsafe { bpf_loop(RESUMED_FRAMES as u32, step as *mut c_void, null_mut(), 0) };
-    get(&raw const scratch.copied.hash)
-}
-
-#[inline(always)]
-fn begin(copied: &mut Copied, start: &Start, hash: u64) {
+    // SAFETY: there is room for more than one.
+    unsafe { *kept.addresses = start.pc };
+    put_number(kept.count, 1);
     put(&raw mut copied.hash, mix(hash, start.pc));
     put(&raw mut copied.top, start.top);
     put(&raw mut copied.frame, start.frame);
     // Nothing is copied yet: wherever the frame is, it lies further.
     put(&raw mut copied.base, start.frame.wrapping_add(1));
     put(&raw mut copied.last, 0);
-}
-
-/// 1 to stop.
-unsafe extern "C" fn step_walked(_index: u32, _context: *mut c_void) -> i64 {
-    // Not handed over: the verifier would no longer know its pointers.
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
-    // SAFETY: the slot of this CPU, ours while the walk lasts.
-    let Scratch { copied, record, .. } = unsafe { &mut *scratch };
-    let count = get_number(&raw const record.walked_count) as usize;
-    let frame = get(&raw const copied.frame);
-    if count >= WALKED_FRAMES || !copied.reach(frame) {
-        return 1;
+    for index in 1..kept.room {
+        let frame = get(&raw const copied.frame);
+        if !copied.reach(frame) {
+            break;
+        }
+        let (outer, return_address) = copied.frame_at(frame);
+        // SAFETY: the index is in bounds.
+        unsafe { write_volatile(kept.addresses.wrapping_add(index), return_address) };
+        put_number(kept.count, index as u32 + 1);
+        put(&raw mut copied.frame, next(frame, outer));
     }
-    let (outer, return_address) = copied.frame_at(frame);
-    let walked = (&raw mut record.walked).cast::<u64>();
-    // SAFETY: the index is in bounds.
-    unsafe { *walked.wrapping_add(count) = return_address };
-    put_number(&raw mut record.walked_count, count as u32 + 1);
-    // The thread's own stack leads on to that of a goroutine, which may lie anywhere.
-    put(&raw mut copied.frame, outer);
-    0
-}
-
-/// 1 to stop.
-unsafe extern "C" fn step_resumed(_index: u32, _context: *mut c_void) -> i64 {
-    // As above.
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
-    // SAFETY: as above.
-    let Scratch { copied, record, .. } = unsafe { &mut *scratch };
-    let count = get_number(&raw const record.resumed_count) as usize;
-    let frame = get(&raw const copied.frame);
-    if count >= RESUMED_FRAMES || !copied.reach(frame) {
-        return 1;
-    }
-    let (outer, return_address) = copied.frame_at(frame);
-    let resumed = (&raw mut record.resumed).cast::<u64>();
-    // SAFETY: the index is in bounds.
-    unsafe { *resumed.wrapping_add(count) = return_address };
-    put_number(&raw mut record.resumed_count, count as u32 + 1);
-    // Stacks grow down: anything else is nonsense.
-    put(&raw mut copied.frame, if outer > frame { outer } else { 0 });
-    0
+    get(&raw const copied.hash)
 }
 
 impl Copied {
@@ -168,7 +150,13 @@ impl Copied {
             }
         }
         // A frame may lie across two pages.
-        let wanted = if page < FRAME_BYTES { FRAME_BYTES } else if page > MASK { MASK } else { page };
+        let wanted = if page < FRAME_BYTES {
+            FRAME_BYTES
+        } else if page > MASK {
+            MASK
+        } else {
+            page
+        };
         self.copy(frame, wanted)
     }
 

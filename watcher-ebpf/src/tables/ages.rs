@@ -4,10 +4,10 @@
 
 use super::{IterTaskFile, S_IFMT, S_IFSOCK, Visit, flag};
 use crate::kernel::{
-    FILE_FLAGS, FILE_INODE, FILE_POSITION, FILE_READ_TO, INODE_ACCESSED_NANOS, INODE_ACCESSED_SECONDS, INODE_CHANGED_NANOS, INODE_CHANGED_SECONDS, INODE_MODE,
-    INODE_NUMBER, INODE_SUPER_BLOCK, MPTCP_ANSWERED, MPTCP_RECEIVED, MPTCP_SENT, Pointer, SOCK_FAMILY, SOCK_PROTOCOL, SOCK_TYPE,
-    SOCKET_SOCK, SUPER_BLOCK_MAGIC, Sock, TCP_ANSWERED, TCP_DATA_RECEIVED,
-    TCP_DATA_SENT, TCP_RECEIVED, TCP_SENT,
+    FILE_FLAGS, FILE_INODE, FILE_POSITION, FILE_READ_TO, INODE_ACCESSED_NANOS, INODE_ACCESSED_SECONDS,
+    INODE_CHANGED_NANOS, INODE_CHANGED_SECONDS, INODE_MODE, INODE_NUMBER, INODE_SUPER_BLOCK, MPTCP_ANSWERED,
+    MPTCP_RECEIVED, MPTCP_SENT, Pointer, SOCK_FAMILY, SOCK_PROTOCOL, SOCK_TYPE, SOCKET_SOCK,
+    SUPER_BLOCK_MAGIC, Sock, TCP_ANSWERED, TCP_DATA_RECEIVED, TCP_DATA_SENT, TCP_RECEIVED, TCP_SENT,
 };
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_sock_from_file};
 use watcher_ebpf::{AGE_OF_MPTCP, AGE_OF_PIPE, AGE_OF_TCP, AGE_UNTOUCHED, AgeRecord, DESCRIPTOR_AGE, Header};
@@ -35,9 +35,7 @@ pub fn descriptor_ages(ctx: &IterTaskFile) -> i32 {
         tgid,
         tid,
         fd,
-        flags: flags
-            | flag(untouched, AGE_UNTOUCHED)
-            | flag(is_pipe, AGE_OF_PIPE),
+        flags: flags | flag(untouched, AGE_UNTOUCHED) | flag(is_pipe, AGE_OF_PIPE),
         inode: INODE_NUMBER.of(inode),
         changed_ns: seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(u64::from(nanos)),
         position: FILE_POSITION.of(file),
@@ -75,7 +73,9 @@ fn add_socket(record: &mut AgeRecord, sock: Pointer<Sock>) {
     }
     match SOCK_PROTOCOL.of(sock) {
         IPPROTO_TCP => {
-            let (Some(sent), Some(received)) = (TCP_SENT.probe(sock), TCP_RECEIVED.probe(sock)) else { return };
+            let (Some(sent), Some(received)) = (TCP_SENT.probe(sock), TCP_RECEIVED.probe(sock)) else {
+                return;
+            };
             (record.sent_jiffies, record.received_jiffies) = (sent, received);
             record.answered_jiffies = TCP_ANSWERED.probe(sock).unwrap_or(0);
             record.data_received = TCP_DATA_RECEIVED.probe(sock).unwrap_or(0);

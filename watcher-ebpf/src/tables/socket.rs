@@ -2,9 +2,9 @@
 
 use super::{Sequence, write_headed};
 use crate::kernel::{
-    File, INET_SOURCE_PORT, Pointer, SOCK_FAMILY, SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_PEER_PORT, SOCK_PEER_V4,
-    SOCK_PEER_V6, SOCK_PROTOCOL, SOCK_STATE, SOCK_TYPE, SOCKET_SOCK, Sock, UNIX_ADDRESS, UNIX_ADDRESS_LENGTH,
-    UNIX_ADDRESS_NAME, UNIX_PEER, UnixAddress, probe_read,
+    File, INET_SOURCE_PORT, Pointer, SOCK_FAMILY, SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6,
+    SOCK_PEER_PORT, SOCK_PEER_V4, SOCK_PEER_V6, SOCK_PROTOCOL, SOCK_STATE, SOCK_TYPE, SOCKET_SOCK, Sock,
+    UNIX_ADDRESS, UNIX_ADDRESS_LENGTH, UNIX_ADDRESS_NAME, UNIX_PEER, UnixAddress, probe_read,
 };
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
 use watcher_ebpf::{

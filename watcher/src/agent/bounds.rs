@@ -1,10 +1,10 @@
 //! What a process is judged by beside its window: the same for one that is watched and for one that is replayed.
 
-use crate::judge::Bounds;
-use crate::process::{ProcessId, Target};
-use crate::sample::Sample;
+use crate::judge::terms::Bounds;
+use crate::observed::Sample;
 use crate::source::host::{Host, HostUsage};
 use crate::store::recording::{HostFacts, HostUse};
+use crate::vocabulary::process::{ProcessId, Target};
 
 /// What of a host matters to verdicts, to be recorded.
 pub(super) fn facts(host: &Host) -> HostFacts {

@@ -1,7 +1,5 @@
 //! What this host and these privileges allow: the rows of `watcher doctor`, each found out by trying.
 
-use crate::health::{Check, CheckState};
-use crate::reading::Reading;
 use crate::source::cgroup::Hierarchies;
 use crate::source::host::{Capabilities, Host};
 use crate::source::kernel::Kernel;
@@ -9,6 +7,8 @@ use crate::source::kernel::ledger::Ledgers;
 use crate::source::kernel::probes::{Outcome, Probe};
 use crate::source::memory::{ProcessMemory, entry_address};
 use crate::source::proc::{ProcRoot, ProcessDir};
+use crate::vocabulary::health::{Check, CheckState};
+use crate::vocabulary::reading::Reading;
 
 /// Tries everything that watcher builds on.
 pub fn all(proc: &ProcRoot, host: &Host, hierarchies: &Hierarchies, kernel: &Kernel) -> Vec<Check> {

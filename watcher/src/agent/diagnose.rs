@@ -6,12 +6,12 @@ use super::observer::Observer;
 use super::progress::Progress;
 use super::pulls::{Puller, Round, Settings};
 use super::record::{CAPTURES_EVERY, Recorded, Recorder, Recording};
-use super::terms;
-use super::{blocking, interruption};
+use super::{blocking, interruption, terms};
 use crate::config::{Config, Selection};
-use crate::explain::{self, Diagnosis, Ended, Kind, words};
-use crate::process::{ProcessId, Target};
+use crate::explain::diagnosis::{Diagnosis, Ended};
+use crate::explain::{self, Kind, words};
 use crate::store::recording::WriterError;
+use crate::vocabulary::process::{ProcessId, Target};
 use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -56,8 +56,12 @@ pub async fn diagnose(config: &Config, recording: Option<&Recording>) -> anyhow:
     Ok(Diagnosed { diagnoses, left, not_recorded })
 }
 
-/// The same without judging, for a recording from which verdicts can be had for any moment.
-pub(super) async fn record(config: &Config, recording: &Recording) -> anyhow::Result<Recorded> {
+/// Watches the selected processes for `config.duration`, or until interrupted, and writes down what it sees: without
+/// judging, for a recording from which verdicts can be had for any moment.
+///
+/// # Errors
+/// Where there is nothing to watch, and where the file cannot be written on; what it holds by then stays readable.
+pub async fn record(config: &Config, recording: &Recording) -> anyhow::Result<Recorded> {
     let watched = watch(config, Some(recording), Some(CAPTURES_EVERY)).await?;
     let processes = watched.judged().count();
     let bytes = match watched.recorder {

@@ -1,8 +1,9 @@
 //! Processes that have ended: what was seen of them until then, judged before it is dropped.
 
-use crate::judge::{Judgement, Ladder};
-use crate::process::Target;
+use crate::judge::horizons::ladder::Ladder;
+use crate::judge::judgement::Judgement;
 use crate::store::Window;
+use crate::vocabulary::process::Target;
 use std::sync::Arc;
 
 /// Endings that wait to be told: what ends beyond that between two looks is told without a verdict.

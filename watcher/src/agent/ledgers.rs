@@ -1,26 +1,26 @@
 //! Which processes the ledgers watch, for how long, and what is read of them: at the begin, in between, and at the end.
 
 use super::terms::{Admission, Claim, Terms};
+use crate::capture::creators::{self, Creators};
+use crate::capture::go_code;
+use crate::capture::starters::{Starters, ThreadStarts};
 use crate::golang::runtime::Runtime;
-use crate::judge::Kind as Resource;
-use crate::origin::{CreatingGoroutine, Origin};
-use crate::process::ProcessId;
-use crate::reading::Reading;
-use crate::sample::creators::{self, Creators};
-use crate::sample::descriptor_book::DescriptorBook;
-use crate::sample::descriptor_ledger::Sources;
-use crate::sample::ledger::Ledger;
-use crate::sample::mapping_book::MappingBook;
-use crate::sample::starters::{Starters, ThreadStarts};
-use crate::sample::{descriptor_ledger, go_code, mapping_ledger, span_ledger, task_ledger};
-use crate::source::KernelTables;
-use crate::source::clock;
+use crate::judge::terms::Kind as Resource;
+use crate::ledger::descriptor_book::DescriptorBook;
+use crate::ledger::descriptor_ledger::Sources;
+use crate::ledger::mapping_book::MappingBook;
+use crate::ledger::{descriptor_ledger, mapping_ledger, span_ledger, task_ledger};
+use crate::observed::ledger::Ledger;
 use crate::source::kernel::Kernel;
 use crate::source::kernel::ledger::{Bounds, Kind, Kinds, Ledgers, TaskKind, go_view};
 use crate::source::memory::ProcessMemory;
 use crate::source::native_symbols::NativeSymbols;
 use crate::source::proc::{ProcRoot, ProcessDir};
+use crate::source::{KernelTables, clock};
 use crate::store::captures::{Captures, LedgerName, Run};
+use crate::vocabulary::origin::{CreatingGoroutine, Origin};
+use crate::vocabulary::process::ProcessId;
+use crate::vocabulary::reading::Reading;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

@@ -1,11 +1,10 @@
 //! `watcher record`, and `watcher diagnose --record`: writes down what the observer sees while it sees it.
 
-use super::diagnose;
 use super::observer::Observer;
 use crate::config::Config;
-use crate::process::{ProcessId, Target};
 use crate::source::clock;
 use crate::store::recording::{Entry, Header, Journal, SCHEMA, Writer, WriterError};
+use crate::vocabulary::process::{ProcessId, Target};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,14 +31,6 @@ pub struct Recorded {
     pub bytes: u64,
     /// One sentence per process that left.
     pub left: Vec<String>,
-}
-
-/// Watches the selected processes for `config.duration`, or until interrupted, and writes down what it sees.
-///
-/// # Errors
-/// Where there is nothing to watch, and where the file cannot be written on; what it holds by then stays readable.
-pub async fn record(config: &Config, recording: &Recording) -> anyhow::Result<Recorded> {
-    diagnose::record(config, recording).await
 }
 
 /// Writes a recording beat by beat, until it cannot.

@@ -7,13 +7,15 @@
 use super::bounds;
 use super::diagnose::left_early;
 use crate::config::WINDOW_CAPACITY;
-use crate::explain::{self, Diagnosis};
-use crate::judge::{self, Ladder, Thresholds};
-use crate::process::ProcessId;
+use crate::explain::diagnosis::Diagnosis;
+use crate::judge::horizons::ladder::Ladder;
+use crate::judge::terms::Thresholds;
 use crate::report::replay::{Course, Step};
 use crate::store::recording::{
     Entry, Header, HostFacts, HostUse, Override, Played, Reader, RecordingError, Stage,
 };
+use crate::vocabulary::process::ProcessId;
+use crate::{explain, judge};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::time::Duration;
@@ -193,8 +195,9 @@ impl Steps {
 mod tests {
     use super::{Settings, replay};
     use crate::explain::{Kind, Verdict};
+    use crate::judge::judge;
     use crate::judge::simulation::{Beat, PROCESS, moment, sample};
-    use crate::judge::{Bounds, Thresholds, judge};
+    use crate::judge::terms::{Bounds, Thresholds};
     use crate::store::Window;
     use crate::store::recording::{Header, HostFacts, HostUse, Journal, Reader, SCHEMA, Writer};
     use std::time::Duration;

@@ -1,5 +1,6 @@
 //! `watcher run`: the loop that goes on until it is told to stop.
 
+use super::announcing::Announcing;
 use super::beats::{Beats, Due};
 use super::diagnose::{nothing_to_watch, refuse_kernel_thread};
 use super::endings::{Ending, Judged};
@@ -11,16 +12,17 @@ use super::telling::{Filling, Suspicions, Telling, Told};
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
 use crate::discover::Changes;
-use crate::explain::{self, Diagnosis, Ended, Kind, Verdict};
-use crate::health::{Losses, OwnCost, Unanswered};
-use crate::judge::suspicion::Heading;
+use crate::explain::diagnosis::{Diagnosis, Ended};
+use crate::explain::{self, Kind, Verdict};
+use crate::judge::horizons::suspicion::Heading;
 use crate::news::{self, Health, News, What};
-use crate::process::{ProcessId, Target};
-use crate::sample::Sample;
-use crate::sample::sweep::SweepReport;
+use crate::observed::Sample;
+use crate::sample::beat::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
 use crate::source::reader::{self, Silent};
+use crate::vocabulary::health::{Losses, OwnCost, Unanswered};
+use crate::vocabulary::process::{ProcessId, Target};
 use anyhow::bail;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -48,10 +50,6 @@ const SETTLING: Duration = Duration::from_millis(300);
 const RECENT: Duration = Duration::from_secs(3_600);
 /// What is being looked at when we are told to stop may take so long more.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often the agent tells how it is doing.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
-/// ... and how soon after it told that last where something was lost since.
-const LOSSES_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Watches the selected processes and tells `hear` what happens, until interrupted, until the configured time is
 /// over, or until `hear` says that nobody listens any more (`false`).
@@ -98,7 +96,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
         unanswered: Vec::new(),
         stuck_readers: 0,
     };
-    let (mut health_told, mut losses_told) = (began, Losses::default());
+    let (mut health_told, mut announcing) = (began, Announcing::default());
     loop {
         let event = tokio::select! {
             biased;
@@ -130,13 +128,10 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
             return Ok(());
         }
         let losses = agent.losses();
-        let is_time = match losses.is_more_than(&losses_told) {
-            true => LOSSES_INTERVAL,
-            false => HEALTH_INTERVAL,
-        };
         // Who cannot be read is told at once.
-        if agent.unanswered_changed() || health_told.elapsed() >= is_time {
-            (health_told, losses_told) = (Instant::now(), losses);
+        if agent.unanswered_changed() || announcing.is_due(&losses, health_told.elapsed()) {
+            health_told = Instant::now();
+            announcing.note(losses);
             if !tell(What::Health(agent.health(began.elapsed()))) {
                 return Ok(());
             }

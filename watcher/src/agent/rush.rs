@@ -1,8 +1,8 @@
 //! Who is sampled more often than the beat: what heads for a limit may reach it before the next beat, and what has only
 //! begun to rise is decided sooner by more samples. Pure.
 
-use crate::judge::suspicion::Heading;
-use crate::process::ProcessId;
+use crate::judge::horizons::suspicion::Heading;
+use crate::vocabulary::process::ProcessId;
 use std::time::Duration;
 
 /// So many processes are hurried along with at once, those with the least time first.
@@ -96,9 +96,9 @@ pub(super) fn is_filling(heading: &Heading) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{AT_ONCE, Course, Rushed, is_filling, rushed};
-    use crate::judge::Kind;
-    use crate::judge::suspicion::Heading;
-    use crate::process::ProcessId;
+    use crate::judge::horizons::suspicion::Heading;
+    use crate::judge::terms::Kind;
+    use crate::vocabulary::process::ProcessId;
     use std::time::Duration;
 
     const BEAT: Duration = Duration::from_secs(10);

@@ -2,11 +2,14 @@
 //!
 //! A process is judged some twenty thousand times a week. What a window's totals say alone is told by nobody: load that
 //! rises in the morning looks the same. It is told where places in the program stand behind it at two judgements in a
-//! row, or where the horizons have found it again and again, see [`crate::judge::ladder`]. A leak is taken back only
+//! row, or where the horizons have found it again and again, see [`crate::judge::horizons::ladder`]. A leak is taken back only
 //! after [`TAKE_BACK`] judgements without it.
 
-use crate::explain::{Diagnosis, Kind, Suspected, Verdict};
-use crate::judge::{Judgement, Ladder, standing};
+use crate::explain::diagnosis::{Diagnosis, Suspected};
+use crate::explain::{Kind, Verdict};
+use crate::judge::horizons::ladder::Ladder;
+use crate::judge::judgement::Judgement;
+use crate::judge::weigh::standing;
 
 /// Judgements in a row that must name the same leak.
 const ACCUSE: u32 = 2;
@@ -134,8 +137,9 @@ impl Filling {
 #[cfg(test)]
 mod tests {
     use super::{Filling, Suspicions, Telling, Told};
+    use crate::explain::diagnosis::{Finding, Suspected};
     use crate::explain::tests::diagnosed;
-    use crate::explain::{Finding, Kind, Suspected, Verdict};
+    use crate::explain::{Kind, Verdict};
     use crate::judge::simulation::window;
 
     const HEALTHY: Told = Told { verdict: Verdict::Healthy, ..Told::NOTHING };

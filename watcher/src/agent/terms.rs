@@ -5,7 +5,7 @@
 //! only then do survivors tell a leak of three an hour from noise. One with many events pays for each, so that it is
 //! watched for a minute in six. Whoever has the better claim takes the place of whoever has the worse one.
 
-use crate::process::ProcessId;
+use crate::vocabulary::process::ProcessId;
 use std::collections::HashMap;
 use std::time::Duration;
 

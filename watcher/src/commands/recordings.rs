@@ -1,7 +1,8 @@
 //! `watcher record` and `watcher replay`.
 
 use super::{block_on, hint, layout, print, written};
-use crate::agent::record::{self, Recording};
+use crate::agent::diagnose;
+use crate::agent::record::Recording;
 use crate::agent::replay::{self, Settings};
 use crate::cli::{self, Format, Limit};
 use crate::config::Config;
@@ -23,7 +24,7 @@ pub(super) fn beside(path: &Path) -> Recording {
 pub(super) fn record(args: &cli::Record) -> anyhow::Result<u8> {
     let config = Config::for_record(args)?;
     let recording = Recording { path: args.output.clone(), most_bytes: args.max_size };
-    let recorded = block_on(record::record(&config, &recording))?;
+    let recorded = block_on(diagnose::record(&config, &recording))?;
     for sentence in &recorded.left {
         hint(sentence);
     }

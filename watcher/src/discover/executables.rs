@@ -1,12 +1,12 @@
 //! What each executable file is: read once per file, however many processes run it.
 
 use super::allowance::Allowance;
-use crate::golang::buildinfo::{self, BuildInfoError};
-use crate::golang::image::ImageError;
-use crate::process::GoProgram;
-use crate::reading::Reading;
+use crate::golang::binary::buildinfo::{self, BuildInfoError};
+use crate::golang::binary::image::ImageError;
 use crate::source::proc::FileIdentity;
 use crate::source::target_file::TargetFile;
+use crate::vocabulary::process::GoProgram;
+use crate::vocabulary::reading::Reading;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -107,10 +107,10 @@ fn has_failed(error: &BuildInfoError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Allowance, Entry, Executables, KEPT_SCANS, Unread};
-    use crate::process::GoProgram;
-    use crate::reading::Reading;
     use crate::source::proc::{FileIdentity, ProcRoot};
     use crate::source::target_file::TargetFile;
+    use crate::vocabulary::process::GoProgram;
+    use crate::vocabulary::reading::Reading;
     use std::collections::HashSet;
     use std::sync::Arc;
     use std::time::Duration;

@@ -5,11 +5,11 @@
 //! at, less and less often, and of very long lists only the beginning. What a mapped file is, is read once per file.
 
 use super::allowance::Allowance;
-use crate::golang::buildinfo;
-use crate::process::{GoProgram, Library};
-use crate::reading::Reading;
+use crate::golang::binary::buildinfo;
 use crate::source::proc::{Mapping, ProcessDir};
 use crate::source::reader;
+use crate::vocabulary::process::{GoProgram, Library};
+use crate::vocabulary::reading::Reading;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! the later one began after the earlier one had left. Replicas that run side by side are different chains: each
 //! newcomer continues at most one chain, the one that ended last.
 
-use crate::process::{Lineage, Target};
+use crate::vocabulary::process::{Lineage, Target};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -119,7 +119,7 @@ impl Lineages {
 #[cfg(test)]
 mod tests {
     use super::{Lineages, MAX_ENDED, without_ids};
-    use crate::process::{Limits, Lineage, ProcessId, Target};
+    use crate::vocabulary::process::{Limits, Lineage, ProcessId, Target};
     use std::time::SystemTime;
 
     fn target(exe: &str, args: &[&str], pid: i32) -> Target {

@@ -1,8 +1,8 @@
 use super::{Changes, Discovery};
 use crate::config::Selection;
-use crate::process::Limits;
 use crate::source::host::Host;
 use crate::source::proc::ProcRoot;
+use crate::vocabulary::process::Limits;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,10 +1,11 @@
 //! What to do next about a finding: what usually causes it in Go, and what to look for in the code.
 
 use super::Kind;
-use crate::descriptor::DescriptorType;
-use crate::judge::{Evidence, Finding};
-use crate::sample::connections::Peer;
-use crate::socket::SocketState;
+use crate::judge::judgement::Finding;
+use crate::judge::weigh::evidence::Evidence;
+use crate::observed::connections::Peer;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::socket::SocketState;
 
 /// Advice for the primary finding, fitted to what is known of it.
 pub(super) fn for_finding(finding: &Finding) -> &'static str {

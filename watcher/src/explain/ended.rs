@@ -1,32 +1,10 @@
 //! A process that has ended: what was seen of it until then, and nothing that only a living one could be asked.
 
 use super::words::{count, duration, quantity, rate};
-use super::{Diagnosis, Judgement, Kind, explain};
+use super::{Judgement, Kind, explain};
+use crate::explain::diagnosis::{Diagnosis, Ended};
 use crate::judge;
-use crate::process::Target;
-
-/// How a process came to its end while it was watched.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ended {
-    /// Seconds that it was watched.
-    pub after_seconds: f64,
-    /// Seconds for which it was to be watched; `None` where that had no end.
-    pub of_seconds: Option<f64>,
-    /// It is there and runs another program now.
-    pub runs_another: bool,
-}
-
-impl Ended {
-    /// One sentence.
-    pub fn sentence(&self) -> String {
-        let what = if self.runs_another { "began to run another program" } else { "exited" };
-        let when = match self.of_seconds {
-            Some(of) => format!("{:.0} of {of:.0} s", self.after_seconds),
-            None => duration(self.after_seconds),
-        };
-        format!("It {what} after {when}; this is what was seen until then.")
-    }
-}
+use crate::vocabulary::process::Target;
 
 /// Explains what was seen of a process that has ended. Nothing is advised that would ask it.
 pub fn explain_ended(judgement: &Judgement, target: &Target, ended: Ended) -> Diagnosis {
@@ -40,9 +18,10 @@ pub fn explain_ended(judgement: &Judgement, target: &Target, ended: Ended) -> Di
 
 /// How what grew in a process stood at the last: "at 19,987 of 20,000 descriptors, 166 per second from main.open1".
 /// `level` is what there was in its last sample, for sockets and files all descriptors.
-pub fn at_the_end(finding: &judge::Finding, level: Option<f64>) -> String {
+pub fn at_the_end(finding: &judge::judgement::Finding, level: Option<f64>) -> String {
     let unit = finding.kind.unit();
-    let limit = finding.exhausts.filter(|it| it.limit.is_of_bytes() == matches!(unit, judge::Unit::Bytes));
+    let limit =
+        finding.exhausts.filter(|it| it.limit.is_of_bytes() == matches!(unit, judge::terms::Unit::Bytes));
     let level = level.map(|level| {
         let of = limit.map(|it| format!(" of {}", quantity(it.limit_value as f64, unit)));
         format!("at {}{} {}, ", quantity(level, unit), of.unwrap_or_default(), things(finding.kind))
@@ -78,11 +57,13 @@ fn things(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ended, at_the_end, explain_ended, filling};
+    use super::{at_the_end, explain_ended, filling};
     use crate::explain::Kind;
+    use crate::explain::diagnosis::Ended;
     use crate::explain::tests::target;
+    use crate::judge::judge;
     use crate::judge::simulation::window;
-    use crate::judge::{Bounds, Thresholds, judge};
+    use crate::judge::terms::{Bounds, Thresholds};
 
     #[test]
     fn what_has_ended_is_said_to_have_and_is_asked_nothing() {

@@ -1,10 +1,10 @@
 //! What the process's own endpoint said, in sentences.
 
-use super::Unseen;
 use super::words::{count, duration, percent, quantity};
-use crate::judge::Unit;
-use crate::judge::corroborate::Said;
-use crate::sample::pulls::EndpointUse;
+use crate::explain::diagnosis::Unseen;
+use crate::judge::terms::Unit;
+use crate::judge::weigh::evidence::Said;
+use crate::observed::pulls::EndpointUse;
 
 /// A piece of evidence that came from the endpoint. Each names it, so that nobody takes it for what was read from
 /// outside.

@@ -1,10 +1,11 @@
 //! What one look at ages says, in sentences.
 
 use super::Kind;
-use super::finding::growing;
 use super::words::{clock_time, count, duration};
-use crate::judge::{Evidence, Finding as Judged};
-use crate::socket::SocketState;
+use crate::explain::names::growing;
+use crate::judge::judgement::Finding as Judged;
+use crate::judge::weigh::evidence::Evidence;
+use crate::vocabulary::socket::SocketState;
 
 /// What is dead and still held; `None` where its growth says more.
 pub(super) fn headline(judged: &Judged) -> Option<String> {
@@ -79,7 +80,9 @@ pub(super) fn sentence(evidence: &Evidence, judged: &Judged) -> String {
 #[cfg(test)]
 mod tests {
     use super::sentence;
-    use crate::judge::{Detail, Evidence, Finding, Kind, Rate};
+    use crate::judge::judgement::{Detail, Finding};
+    use crate::judge::terms::{Kind, Rate};
+    use crate::judge::weigh::evidence::Evidence;
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]

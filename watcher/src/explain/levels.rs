@@ -3,8 +3,10 @@
 use super::time_left::limit_name;
 use super::words::{bytes, count, peer_name, state_name, type_name};
 use super::{Frame, LimitName, Verdict};
-use crate::judge::{self, Held, levels::NEAR};
-use crate::sample::connections::Peer;
+use crate::judge;
+use crate::judge::judgement::Held;
+use crate::judge::levels::NEAR;
+use crate::observed::connections::Peer;
 
 /// One limit and how full it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +77,7 @@ pub(super) fn headline(verdict: Verdict, usual: String, levels: &[Level]) -> Str
     }
 }
 
-pub(super) fn explain(level: &judge::Level, pid: i32) -> Level {
+pub(super) fn explain(level: &judge::judgement::Level, pid: i32) -> Level {
     let limit = level.limit;
     let amount = |value: u64| if limit.is_of_bytes() { bytes(value as f64) } else { count(value as f64) };
     let share = level.share();

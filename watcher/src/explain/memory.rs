@@ -1,8 +1,8 @@
 //! What resident memory is made of, as far as it is read.
 
-use crate::sample::anatomy::Anatomy;
-use crate::sample::memory::Memory;
-use crate::sample::runtime::GoCounters;
+use crate::observed::anatomy::Anatomy;
+use crate::observed::go_counters::GoCounters;
+use crate::observed::memory::Memory;
 
 /// Resident memory, split into what is known and the rest. The parts and the rest add up to the whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

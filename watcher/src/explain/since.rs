@@ -1,7 +1,7 @@
 //! Since when something grows, in a sentence.
 
 use super::words::{counted, duration};
-use crate::judge::Begin;
+use crate::judge::weigh::evidence::Begin;
 
 pub(super) fn sentence(seconds: f64, begin: Begin) -> String {
     let ago = duration(seconds);

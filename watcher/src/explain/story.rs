@@ -1,43 +1,10 @@
 //! The story of a program across its restarts, in sentences.
 
 use super::words::{count, duration, quantity, rate};
-use crate::judge::story::{Story as Judged, Total};
-use crate::judge::{Exhaustion, Unit};
-use std::time::SystemTime;
-
-/// What the lives of one program show together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Story {
-    /// It in sentences.
-    pub text: String,
-    /// What rises in each life, in a word: `memory`, `descriptors`, `goroutines`.
-    pub total: &'static str,
-    /// Seconds from start to end of the ended lives: the median.
-    pub typical_seconds: f64,
-    /// Growth per second over all lives that rise.
-    pub rate_per_second: f64,
-    /// When the present life reaches the limit.
-    pub exhausts: Option<super::Exhaustion>,
-    /// When the first life of the present build started, where it brought another pace.
-    pub changed_since: Option<SystemTime>,
-    /// The lives, the present one last.
-    pub lives: Vec<Life>,
-}
-
-/// One life.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Life {
-    /// When the process started.
-    pub started: SystemTime,
-    /// Seconds from its start to its last sample.
-    pub seconds: f64,
-    /// Level at its first sample.
-    pub from: f64,
-    /// Level at its last.
-    pub to: f64,
-    /// Growth per second; `None` where it did not rise, or was too short to tell.
-    pub rate_per_second: Option<f64>,
-}
+use crate::explain::diagnosis::{Life, Story};
+use crate::judge::judgement::Story as Judged;
+use crate::judge::terms::{Exhaustion, Unit};
+use crate::judge::weigh::story::Total;
 
 pub(super) fn explain(story: &Judged) -> Story {
     let lives = story.chapters.iter().map(|chapter| Life {
@@ -58,8 +25,8 @@ pub(super) fn explain(story: &Judged) -> Story {
     }
 }
 
-fn exhaustion(judged: &Exhaustion) -> super::Exhaustion {
-    super::Exhaustion {
+fn exhaustion(judged: &Exhaustion) -> crate::explain::diagnosis::Exhaustion {
+    crate::explain::diagnosis::Exhaustion {
         limit: super::time_left::limit_name(judged.limit),
         in_seconds: judged.in_seconds,
         low_seconds: judged.low_seconds,

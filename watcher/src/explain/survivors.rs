@@ -2,7 +2,8 @@
 
 use super::Kind;
 use super::words::{bytes, count, counted, duration, percent, state_name, type_name};
-use crate::judge::{Created, Evidence, Finding, Hold};
+use crate::judge::judgement::Finding;
+use crate::judge::weigh::evidence::{Created, Evidence, Hold};
 
 /// The words for things of one kind: what they are, how they come, and how they go.
 struct Words {
@@ -199,7 +200,8 @@ fn ended(words: &Words, created: Created) -> String {
 #[cfg(test)]
 mod tests {
     use super::sentence;
-    use crate::judge::{Created, Evidence, Hold, Kind};
+    use crate::judge::terms::Kind;
+    use crate::judge::weigh::evidence::{Created, Evidence, Hold};
     use expect_test::expect;
 
     fn created(created: u64, ended: u64, longest_seconds: Option<f64>) -> Created {

@@ -2,7 +2,7 @@
 
 use super::LimitName;
 use super::words::{bytes, count, duration};
-use crate::judge::Exhaustion;
+use crate::judge::terms::Exhaustion;
 
 /// A restart is not due before this: programs are replaced more often than that.
 const FAR_SECONDS: f64 = 30.0 * 86_400.0;
@@ -116,7 +116,7 @@ pub(super) fn limit_name(limit: LimitName) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{LimitName, restart};
-    use crate::judge::{Beyond, Exhaustion};
+    use crate::judge::terms::{Beyond, Exhaustion};
 
     fn ends(limit: LimitName, low_seconds: f64) -> Exhaustion {
         let in_seconds = 2.0 * low_seconds;

@@ -1,7 +1,8 @@
 //! What leak would not have shown, in a sentence.
 
 use super::words::{bytes, count, duration};
-use crate::judge::{Judgement, Kind, Unit};
+use crate::judge::judgement::Judgement;
+use crate::judge::terms::{Kind, Unit};
 
 const HOUR_SECONDS: f64 = 3_600.0;
 const DAY_SECONDS: f64 = 86_400.0;

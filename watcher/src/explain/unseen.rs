@@ -1,11 +1,14 @@
 //! What could not be seen, one sentence each: readings that failed, and what was created without a stack.
 
-use super::Unseen;
 use super::words::{self, count};
-use crate::judge::standstill::Standstill;
-use crate::judge::{Doubt, Gap, Lacking, LedgerName, Structure, What, Why, doubts};
-use crate::process::Target;
-use crate::sample::ledger::{Accounts, Route};
+use crate::explain::diagnosis::Unseen;
+use crate::judge::judgement::{Lacking, Standstill};
+use crate::judge::terms::LedgerName;
+use crate::judge::weigh::doubts;
+use crate::judge::weigh::gaps::{Gap, What};
+use crate::observed::doubts::{Doubt, Structure, Why};
+use crate::observed::ledger::{Accounts, Route};
+use crate::vocabulary::process::Target;
 
 /// What is missing where the Go runtime is not read.
 const RUNTIME: &str = "goroutines and Go heap";
@@ -222,7 +225,7 @@ fn some_stacks(ledger: LedgerName, route: Route, accounts: &Accounts) -> String 
 #[cfg(test)]
 mod tests {
     use super::{BY_ALLOCATIONS, BY_CALLS, Doubt, LedgerName, Route, Structure, Why, of_doubt, some_stacks};
-    use crate::sample::ledger::Accounts;
+    use crate::observed::ledger::Accounts;
 
     #[test]
     fn a_doubted_layout_is_said_with_what_it_costs() {

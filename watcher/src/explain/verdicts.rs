@@ -1,11 +1,13 @@
 //! The verdict, what was ruled out, what is undecided, and what to do next, in sentences.
 
-use super::finding::subject;
 use super::words::{self, counted, duration, quantity, range, rate};
-use super::{Finding, Kind, RuledOut, Suspected, Undecided, Verdict, advice};
-use crate::judge::{
-    Frame, Judgement, Lacking, MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy, Unit,
-};
+use super::{Kind, Verdict, advice};
+use crate::explain::diagnosis::{Finding, RuledOut, Suspected, Undecided};
+use crate::explain::names::subject;
+use crate::judge::judgement::{Judgement, Lacking};
+use crate::judge::terms::Unit;
+use crate::judge::weigh::reasons::{MemoryPart, Steady, SteadyWhy, Undecided as Unjudged, UndecidedWhy};
+use crate::vocabulary::frame::Frame;
 
 /// The verdict in one sentence.
 pub(super) fn headline(judgement: &Judgement, findings: &[Finding], suspected: &[Suspected]) -> String {
@@ -383,7 +385,8 @@ fn composition(part: MemoryPart, per_second: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::ruled_out;
-    use crate::judge::{Kind, Steady, SteadyWhy};
+    use crate::judge::terms::Kind;
+    use crate::judge::weigh::reasons::{Steady, SteadyWhy};
 
     #[test]
     fn a_heap_that_was_not_seen_is_acquitted_with_the_bound_that_acquits_it() {

@@ -1,9 +1,9 @@
 //! Numbers as people say them: with a unit, as many digits as mean something, never more.
 
-pub use super::finding::{peer_name, state_name, type_name};
+pub use crate::explain::names::{peer_name, state_name, type_name};
 
-use crate::health::LeftOut;
-use crate::judge::Unit;
+use crate::judge::terms::Unit;
+use crate::vocabulary::health::LeftOut;
 use std::time::SystemTime;
 
 /// `1,234`.
@@ -93,6 +93,11 @@ pub fn as_flag(seconds: f64) -> String {
         seconds if seconds % 3600.0 == 0.0 => format!("{:.0}h", seconds / 3600.0),
         seconds => format!("{:.0}m", seconds / 60.0),
     }
+}
+
+/// A span of time that may be short: `120 ms`, else as [`duration`].
+pub fn brief(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { duration(seconds) }
 }
 
 /// A span of time in its two largest units: `45 s`, `1 h 30 min`, `3 days 4 h`.
@@ -186,7 +191,7 @@ pub fn counted(number: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{bytes, count, counted, duration, percent, range, rate};
-    use crate::judge::Unit;
+    use crate::judge::terms::Unit;
 
     #[test]
     fn numbers_read_well() {

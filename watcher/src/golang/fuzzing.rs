@@ -3,14 +3,17 @@
 use super::fixture::process::{
     BSS, DATA, EXTRA, FUNCTIONS, FakeGoroutine, FakeMemory, FakeProcess, TABLES, pc,
 };
-use super::heap_reader::HeapReader;
-use super::image::Image;
-use super::layouts::{Layouts, Minor, known};
-use super::loaded::Loaded;
-use super::locate::Routes;
 use super::runtime::{AttachOptions, Runtime};
-use super::symbols::{StackPc, Symbols};
-use super::{Memory, ReadAt, Unreadable, kernel_view, labels, moduledata, poll, prologue, span_probes};
+use super::{Memory, ReadAt, Unreadable, graph};
+use crate::golang::binary::image::Image;
+use crate::golang::binary::loaded::Loaded;
+use crate::golang::binary::symbols::{StackPc, Symbols};
+use crate::golang::binary::{moduledata, prologue};
+use crate::golang::goroutines::{labels, poll};
+use crate::golang::heap::heap_reader::HeapReader;
+use crate::golang::probes::{kernel_view, span_probes};
+use crate::golang::runtime::layouts::{Layouts, Minor, known};
+use crate::golang::runtime::locate::Routes;
 use std::cell::{Cell, RefCell};
 
 /// Bytes of one [`Edit`] in the input.
@@ -238,4 +241,11 @@ pub fn labels(memory: &dyn Memory, address: u64) {
     let Some(good) = good_executable() else { return };
     let Ok(image) = Image::read(&good) else { return };
     let _ = labels::read(&Loaded { file: &file, image: &image, bias: 0, memory }, address);
+}
+
+/// Types that the bytes behind the first describe; the first chooses the version.
+pub fn types(bytes: &[u8]) {
+    if let Some((minor, bytes)) = bytes.split_first() {
+        graph::go_through(bytes, 18 + u32::from(*minor) % 11);
+    }
 }

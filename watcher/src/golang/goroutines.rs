@@ -5,13 +5,18 @@
 //! together. The others are tried again, and counted where that does not help. The runtime never frees a goroutine's
 //! structure and never shrinks the list of them, so their addresses stay good.
 
+pub mod labels;
+pub mod poll;
+pub mod threads;
+pub(crate) mod unwind;
+
 use super::bytes::{array_at, u32_at, u64_at};
-use super::labels::{self, Labels};
-use super::layouts::GoroutineLayout;
-use super::loaded::Loaded;
 use super::ranges;
-use super::symbols::{Frame, StackPc, Symbols};
-use super::unwind::{StackBytes, StackId, Stacks, Start, Walk};
+use crate::golang::binary::loaded::Loaded;
+use crate::golang::binary::symbols::{Frame, StackPc, Symbols};
+use crate::golang::goroutines::labels::Labels;
+use crate::golang::goroutines::unwind::{StackBytes, StackId, Stacks, Start, Walk};
+use crate::golang::runtime::layouts::GoroutineLayout;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -6,9 +6,15 @@
 //! that the runtime itself keeps decide: what the goal follows from, and pages in use against bytes in use. Where no
 //! known offset satisfies them, others are tried.
 
+pub mod heap_reader;
+pub mod own_memory;
+pub mod profile;
+pub mod scale;
+pub mod spans;
+
 use super::bytes::{array_at, u32_at, u64_at};
 use super::{Memory, Unreadable};
-use serde::{Deserialize, Serialize};
+use crate::observed::go_counters::HeapCounters;
 
 /// `_PageSize` of the runtime's heap, on all platforms.
 pub const PAGE_BYTES: u64 = 8192;
@@ -63,37 +69,6 @@ pub enum Certainty {
     Confirmed,
     /// The version is not in the table, or the table is wrong about it; the sums alone decided.
     Calibrated,
-}
-
-/// What the runtime says about its heap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeapCounters {
-    /// Collections since the start, `MemStats.NumGC`; one that is under way does not count until it has marked.
-    pub gc_cycles: u32,
-    /// GOGC; `None` where it is `off`.
-    pub gogc_percent: Option<u32>,
-    /// GOMEMLIMIT; `None` where there is none.
-    pub memory_limit_bytes: Option<u64>,
-    /// Objects allocated and not yet known to be dead, in whole spans that are being filled (`heapLive`).
-    pub live_bytes: u64,
-    /// What the last collection found reachable (`heapMarked`): the live heap. `None` before the first.
-    pub marked_bytes: Option<u64>,
-    /// Size at which the next collection should be complete, `MemStats.NextGC`; `None` where none will start.
-    pub goal_bytes: Option<u64>,
-    /// Spans that hold objects, `MemStats.HeapInuse`.
-    pub in_use_bytes: u64,
-    /// Spans that hold nothing and were not given back: `MemStats.HeapIdle - HeapReleased`.
-    pub idle_bytes: u64,
-    /// Given back to the system, `MemStats.HeapReleased`.
-    pub released_bytes: u64,
-    /// Goroutine stacks as the collector weighs them (`maxStackScan`).
-    pub stack_bytes: u64,
-    /// Objects allocated since the start, counted when a span is filled: a rate, not `MemStats.TotalAlloc` exactly.
-    pub total_allocated_bytes: u64,
-    /// Objects freed since the start, counted when a span is swept.
-    pub total_freed_bytes: u64,
-    /// All memory that the runtime has mapped and could be resident: heap, stacks, its own structures.
-    pub mapped_bytes: u64,
 }
 
 /// Why the heap's books cannot be read.

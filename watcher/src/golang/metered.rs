@@ -4,8 +4,8 @@
 //! Those are its own, and a file with holes claims any size for nothing; but whoever is attached to keeps all others
 //! waiting. Beyond the allowance nothing can be read any more, so that whatever looks on finds nothing and ends.
 
-use super::loaded::Loaded;
 use super::{Memory, ReadAt, Unreadable};
+use crate::golang::binary::loaded::Loaded;
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;
@@ -70,10 +70,10 @@ impl Memory for Metered<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Elf;
-    use super::super::image::Image;
-    use super::super::loaded::Loaded;
     use super::super::recorded::Recorded;
     use super::{Allowance, Metered};
+    use crate::golang::binary::image::Image;
+    use crate::golang::binary::loaded::Loaded;
 
     #[test]
     fn nothing_is_read_beyond_the_allowance() {

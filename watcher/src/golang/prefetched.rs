@@ -20,19 +20,37 @@ struct Fetched {
     is_given: Cell<bool>,
 }
 
-impl<'a> Prefetched<'a> {
+/// Ranges of memory that were read before anybody asked for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadAhead {
+    /// Which (address, bytes), in this order.
+    pub ranges: Vec<(u64, usize)>,
+    /// Of each, whether it could be read.
+    pub readable: Vec<bool>,
+    /// What stood there, one behind the other; anything for those that could not be read.
+    pub bytes: Vec<u8>,
+}
+
+impl ReadAhead {
     /// Reads these ranges (address, bytes), in this order.
-    pub fn read(memory: &'a dyn Memory, ranges: &[(u64, usize)]) -> Prefetched<'a> {
+    pub fn read(memory: &dyn Memory, ranges: Vec<(u64, usize)>) -> ReadAhead {
         let mut bytes = vec![0; ranges.iter().map(|(_, length)| length).sum()];
         let mut readable = Vec::new();
-        memory.read_many(ranges, &mut bytes, &mut readable);
+        memory.read_many(&ranges, &mut bytes, &mut readable);
+        ReadAhead { ranges, readable, bytes }
+    }
+}
+
+impl<'a> Prefetched<'a> {
+    /// What was read ahead of this memory.
+    pub fn new(memory: &'a dyn Memory, ahead: ReadAhead) -> Prefetched<'a> {
         let mut offset = 0;
-        let fetched = ranges.iter().zip(readable).map(|(range, is_readable)| {
+        let fetched = ahead.ranges.iter().zip(ahead.readable).map(|(range, is_readable)| {
             let begin = offset;
             offset += range.1;
             Fetched { range: *range, offset: begin, is_readable, is_given: Cell::new(false) }
         });
-        Prefetched { memory, ranges: fetched.collect(), bytes }
+        Prefetched { memory, ranges: fetched.collect(), bytes: ahead.bytes }
     }
 
     fn take(&self, range: (u64, usize)) -> Option<&Fetched> {
@@ -85,7 +103,7 @@ impl Memory for Prefetched<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::{Memory, Unreadable};
-    use super::Prefetched;
+    use super::{Prefetched, ReadAhead};
     use std::cell::{Cell, RefCell};
 
     /// Every byte tells how many calls came before; addresses below 100 cannot be read.
@@ -107,7 +125,8 @@ mod tests {
     #[test]
     fn each_range_is_given_once_and_in_its_order() {
         let memory = Counting::default();
-        let prefetched = Prefetched::read(&memory, &[(100, 2), (200, 1), (300, 1), (100, 2), (8, 1)]);
+        let ahead = ReadAhead::read(&memory, vec![(100, 2), (200, 1), (300, 1), (100, 2), (8, 1)]);
+        let prefetched = Prefetched::new(&memory, ahead);
         assert_eq!(memory.calls.get(), 5);
         let mut pair = [9; 2];
         prefetched.read(100, &mut pair).unwrap();

@@ -1,28 +1,34 @@
 //! The Go runtime of one process: attached to once, read on every beat.
 
-use super::buildinfo::{self, BuildInfoError};
+pub(crate) mod calibrate;
+pub(crate) mod found;
+pub mod layouts;
+pub mod locate;
+pub mod sampling;
+
 use super::bytes::{u32_at, u64_at};
-use super::found::{self, Expected, Found};
 use super::goroutines::{self, GoroutineSnapshot};
 use super::heap::{Heap, HeapError};
-use super::image::{Image, ImageError, Machine};
-use super::kernel_view::{self, KernelView};
-use super::layouts::{self, Minor};
-use super::loaded::Loaded;
-use super::locate::{Places, Routes};
-use super::moduledata;
-use super::prefetched::Prefetched;
-use super::program::Program;
-use super::prologue::{self, ProbePoint};
-use super::ranges;
-use super::symbols::Symbols;
-use super::threads::{self, OsThread};
-use super::{Memory, ReadAt, Unreadable};
-use crate::process::ProgramId;
-use serde::{Deserialize, Serialize};
+use super::prefetched::{Prefetched, ReadAhead};
+use super::{Memory, ReadAt, Unreadable, ranges};
+use crate::golang::binary::buildinfo::{self, BuildInfoError};
+use crate::golang::binary::image::{Image, ImageError, Machine};
+use crate::golang::binary::loaded::Loaded;
+use crate::golang::binary::moduledata;
+use crate::golang::binary::program::Program;
+use crate::golang::binary::prologue::{self, ProbePoint};
+use crate::golang::binary::symbols::Symbols;
+use crate::golang::goroutines::threads::{self, OsThread};
+use crate::golang::graph::GraphError;
+use crate::golang::graph::Ground;
+use crate::golang::heap::spans::Spans;
+use crate::golang::probes::kernel_view::{self, KernelView};
+use crate::golang::runtime::found::{Expected, Found, Remark};
+use crate::golang::runtime::layouts::Minor;
+use crate::golang::runtime::locate::{Places, Routes};
+use crate::observed::go_counters::GoCounters;
+use crate::vocabulary::process::ProgramId;
 use std::sync::Arc;
-
-pub use super::heap::HeapCounters;
 
 /// A heap that made no sense so often is not looked at again, unless all that is missing is.
 const MAX_HEAP_ATTEMPTS: u32 = 8;
@@ -72,37 +78,6 @@ pub enum AttachError {
     },
 }
 
-/// Something that makes what is read less sure, or that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remark {
-    /// This version is newer, or older, than those whose layouts are known; offsets were found in the process.
-    UnknownVersion {
-        /// The version.
-        version: String,
-    },
-    /// The table by version and what was found in the process differ; what was found is used.
-    Disagreement {
-        /// Of which structure.
-        structure: &'static str,
-    },
-    /// The table by version does not fit what is in the process, and nothing that fits was found: it is used, and may
-    /// be wrong.
-    NotConfirmed {
-        /// Of which structure.
-        structure: &'static str,
-    },
-    /// A variable of the runtime was found by its content alone.
-    ByContentAlone {
-        /// Which one.
-        variable: &'static str,
-    },
-    /// A variable of the runtime was not found: what depends on it cannot be read.
-    NotFound {
-        /// Which one.
-        variable: &'static str,
-    },
-}
-
 /// The runtime of one process.
 pub struct Runtime {
     image: Arc<Image>,
@@ -123,17 +98,6 @@ pub struct Runtime {
     known: Vec<u64>,
     /// How many entries of `runtime.allgs` they stand for.
     listed: u64,
-}
-
-/// The cheap numbers: a few hundred bytes of memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GoCounters {
-    /// Goroutines that live, the runtime's own included.
-    pub goroutines: Option<u64>,
-    /// Numbers of the garbage collector.
-    pub heap: Option<HeapCounters>,
-    /// Garbage collections that began sweeping.
-    pub gc_cycles: Option<u64>,
 }
 
 /// Goroutines could not be read.
@@ -348,6 +312,38 @@ impl Runtime {
         Ok(goroutines::read(&loaded, &mut self.symbols, &layout, &self.found.wait_reasons, &self.known))
     }
 
+    /// What graphs of its heap are made from.
+    ///
+    /// # Errors
+    /// Where a part of it was not found, or its version lays out its heap as nothing that is known.
+    pub fn ground<'a>(
+        &'a mut self,
+        file: &'a dyn ReadAt,
+        memory: &'a dyn Memory,
+    ) -> Result<Ground<'a>, GraphError> {
+        let known = self.minor.map(|minor| minor.0).filter(|minor| Ground::supports(*minor));
+        let other = || GraphError::OtherVersion { version: self.expected.version.to_string() };
+        let minor = known.ok_or_else(other)?;
+        let heap = self.heap(memory)?;
+        let spans = Spans::locate(memory, heap, Some(minor))?;
+        let layout = self.found.goroutine.ok_or(GraphError::NoGoroutines)?;
+        let all_goroutines = self.found.places.allgs.ok_or(GraphError::NoGoroutines)?.address;
+        let all_spans = heap.sweep_generation_address().wrapping_add(8);
+        let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
+        self.symbols.learn_plugins(&loaded, self.gofunc_offset);
+        Ok(Ground {
+            loaded,
+            symbols: &mut self.symbols,
+            minor,
+            layout,
+            all_goroutines,
+            all_spans,
+            wait_reasons: &self.found.wait_reasons,
+            heap,
+            spans,
+        })
+    }
+
     /// Reads every thread; `None` where they could not be located.
     pub fn threads(&self, file: &dyn ReadAt, memory: &dyn Memory) -> Option<Vec<OsThread>> {
         let loaded = Loaded { file, image: &self.image, bias: self.bias, memory };
@@ -357,7 +353,13 @@ impl Runtime {
 
     /// Reads the cheap numbers, as a rule in one call.
     pub fn counters(&mut self, memory: &dyn Memory) -> GoCounters {
-        let memory = &Prefetched::read(memory, &self.foreseen());
+        let ahead = ReadAhead::read(memory, self.foreseen());
+        self.counters_read(memory, ahead)
+    }
+
+    /// The same where what is foreseen has been read already.
+    pub fn counters_read(&mut self, memory: &dyn Memory, ahead: ReadAhead) -> GoCounters {
+        let memory = &Prefetched::new(memory, ahead);
         let heap = self.heap(memory).and_then(|heap| heap.counters(memory)).ok();
         let gc_cycles = heap.map(|heap| heap.gc_cycles.into());
         GoCounters { goroutines: self.count_goroutines(memory), heap, gc_cycles }
@@ -376,8 +378,8 @@ impl Runtime {
         self.found.heap
     }
 
-    /// What the cheap numbers are read from, unless something has changed.
-    fn foreseen(&self) -> Vec<(u64, usize)> {
+    /// What the cheap numbers are read from (address, bytes), unless something has changed.
+    pub fn foreseen(&self) -> Vec<(u64, usize)> {
         let list = self.found.places.allgs.map(|place| (place.address, found::LIST_HEADER_BYTES));
         let mut foreseen: Vec<(u64, usize)> = list.into_iter().collect();
         foreseen.extend(self.found.heap.iter().flat_map(Heap::ranges));

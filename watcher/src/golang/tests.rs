@@ -7,12 +7,14 @@ use super::fixture::process::{
     pc,
 };
 use super::goroutines::{GoroutineSnapshot, StackReading};
-use super::heap_reader::HeapReader;
-use super::layouts::{GoroutineLayout, Layouts, Minor, known};
-use super::locate::Routes;
-use super::program::Program;
-use super::runtime::{AttachOptions, GoCounters, GoroutineError, HeapCounters, Remark, Runtime};
+use super::runtime::{AttachOptions, GoroutineError, Runtime};
 use super::{Memory, Unreadable};
+use crate::golang::binary::program::Program;
+use crate::golang::heap::heap_reader::HeapReader;
+use crate::golang::runtime::found::Remark;
+use crate::golang::runtime::layouts::{GoroutineLayout, Layouts, Minor, known};
+use crate::golang::runtime::locate::Routes;
+use crate::observed::go_counters::{GoCounters, HeapCounters};
 use expect_test::expect;
 use proptest::prelude::*;
 use std::cell::Cell;

@@ -8,17 +8,19 @@
 mod cohort;
 mod joined;
 mod parked;
+mod reason;
 
-use super::{
-    Bounds, Detail, Evidence, Finding, Kind, Outcome, Rate, Steady, SteadyWhy, Suspected, Undecided,
-    UndecidedWhy,
-};
-use super::{goroutines, threads};
-use crate::descriptor::DescriptorType;
-use crate::sample::ages::{Ages, Cohort, Group};
-use crate::sample::connections::Role;
-use crate::socket::SocketState;
+use crate::judge::glance::reason::Reason;
+use crate::judge::judgement::{Detail, Finding, Outcome, Suspected};
+use crate::judge::kinds::{goroutines, threads};
+use crate::judge::terms::{Bounds, Kind, Rate};
+use crate::judge::weigh::evidence::Evidence;
+use crate::judge::weigh::reasons::{Steady, SteadyWhy, Undecided, UndecidedWhy};
+use crate::observed::ages::{Ages, Cohort, Group};
+use crate::observed::connections::Role;
 use crate::store::Window;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::socket::SocketState;
 pub use cohort::{Course, Settings, Shape, shape};
 use std::time::Duration;
 
@@ -37,19 +39,6 @@ const LEAST_NEED_SECONDS: f64 = 60.0;
 const STAYED: f64 = 0.9;
 /// Between two looks that close nothing is told from the comparison.
 const APART_SECONDS: f64 = 5.0;
-
-/// What one cohort gives reason for.
-struct Reason {
-    kind: Kind,
-    finding: Finding,
-    shape: Shape,
-    is_dead: bool,
-    need_seconds: Option<f64>,
-    count: u64,
-    is_pidfd: bool,
-    /// Sockets that it accepted: where both ends are here, whoever dialled is nearer to the cause.
-    is_accepted: bool,
-}
 
 /// Adds what the ages say to what the totals say.
 pub(super) fn amend(outcomes: &mut Vec<Outcome>, window: &Window, bounds: &Bounds, settings: &Settings) {
@@ -220,7 +209,7 @@ fn of_goroutines(window: &Window, bounds: &Bounds, settings: &Settings) -> Optio
         unused: Some(true),
     };
     let mut finding = finding(Kind::Goroutine, &shape, evidence);
-    goroutines::name(&mut finding, captures, parked.site);
+    goroutines::naming::name(&mut finding, captures, parked.site);
     let need_seconds = Some(need_seconds(&shape));
     Some(Reason {
         kind: Kind::Goroutine,

@@ -7,13 +7,18 @@
 //!
 //! A week of looks at eight series is many chances to be wrong. The level of each test is small, yet no test's null
 //! is what processes really do: what holds the rate of false alarms down is that a rise must be found again, at several
-//! looks in a row, see [`super::ladder`]. What that rate is has to be measured, not computed.
+//! looks in a row, see [`crate::judge::horizons::ladder`]. What that rate is has to be measured, not computed.
 
-use super::growth::Growth;
-use super::load::{adjust, known, remembered};
-use super::ramp::Curve;
-use super::trend::{Trend, median};
-use super::{Evidence, Rate, Unit, shape};
+pub mod ladder;
+pub mod suspicion;
+
+use crate::judge::kinds::load::{adjust, known, remembered};
+use crate::judge::series::growth::Growth;
+use crate::judge::series::ramp::Curve;
+use crate::judge::series::shape;
+use crate::judge::series::trend::{Trend, median};
+use crate::judge::terms::{Rate, Unit};
+use crate::judge::weigh::evidence::Evidence;
 use crate::store::history::{LEVELS, Point, Signal};
 use crate::store::{History, Series};
 

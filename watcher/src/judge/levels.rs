@@ -5,49 +5,20 @@
 
 mod holders;
 
-pub use holders::{Held, Holder};
-
-use super::exhaustion::GO_THREADS;
-use super::{Bounds, LimitName};
-use crate::sample::Sample;
-use crate::sample::cgroup::CgroupUsage;
-use crate::sample::quotas::Quota;
-use crate::sample::runtime::HeapCounters;
+use crate::judge::judgement::Level;
+use crate::judge::terms::{Bounds, LimitName};
+use crate::judge::weigh::exhaustion::approach::GO_THREADS;
+use crate::observed::Sample;
+use crate::observed::cgroup::CgroupUsage;
+use crate::observed::go_counters::HeapCounters;
+use crate::observed::quotas::Quota;
 use crate::store::Window;
-use std::net::SocketAddr;
 
 /// From this part of a limit on it is nearly reached.
 pub const NEAR: f64 = 0.8;
 
 /// Of a limit that others draw on as well, a process that holds less of what is used than this has no part in it.
 const PART_OF_SHARED: f64 = 0.1;
-
-/// One limit and how much of it is used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Level {
-    /// Which limit.
-    pub limit: LimitName,
-    /// What counts against it, in the limit's own unit.
-    pub value: u64,
-    /// The limit itself.
-    pub of: u64,
-    /// What this process itself holds of a limit that others draw on as well; `None` where it is the process's alone,
-    /// or where that is not known.
-    pub own: Option<u64>,
-    /// To whom the connections are dialled that take ports; `None` for all other limits.
-    pub peer: Option<SocketAddr>,
-    /// It is nearly reached, and this process has a part in it.
-    pub is_near: bool,
-    /// Who holds it, those with most first; empty below [`NEAR`].
-    pub held_by: Vec<Holder>,
-}
-
-impl Level {
-    /// Used part of the limit: 1 where it is reached, more where it was lowered since.
-    pub fn share(&self) -> f64 {
-        self.value as f64 / self.of.max(1) as f64
-    }
-}
 
 /// The levels of all limits that are known, the fullest first.
 pub fn of(window: &Window, bounds: &Bounds) -> Vec<Level> {

@@ -1,20 +1,20 @@
 //! A small simulator for tests: seeded noise, the curves of leaks and of their innocent look-alikes, and windows
 //! made of them.
 
-use crate::descriptor::DescriptorType;
-use crate::process::ProcessId;
-use crate::reading::{Moment, Reading, Stamped, Via};
-use crate::sample::Sample;
-use crate::sample::cgroup::CgroupUsage;
-use crate::sample::children::Children;
-use crate::sample::connections::{ConnectionGroup, ConnectionKey, Connections, Peer, Role};
-use crate::sample::descriptors::DescriptorTypes;
-use crate::sample::memory::Memory;
-use crate::sample::quotas::Quotas;
-use crate::sample::runtime::GoCounters;
-use crate::sample::threads::ThreadGroups;
-use crate::socket::{Family, SocketState, Transport};
+use crate::observed::Sample;
+use crate::observed::cgroup::CgroupUsage;
+use crate::observed::children::Children;
+use crate::observed::connections::{ConnectionGroup, ConnectionKey, Connections, Peer, Role};
+use crate::observed::descriptors::DescriptorTypes;
+use crate::observed::go_counters::GoCounters;
+use crate::observed::memory::Memory;
+use crate::observed::quotas::Quotas;
+use crate::observed::threads::ThreadGroups;
 use crate::store::{Series, Window};
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::process::ProcessId;
+use crate::vocabulary::reading::{Moment, Reading, Stamped, Via};
+use crate::vocabulary::socket::{Family, SocketState, Transport};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,7 +1,7 @@
 //! The table of `watcher doctor`.
 
 use crate::explain::words::counted;
-use crate::health::{Check, CheckState, all_essential_work};
+use crate::vocabulary::health::{Check, CheckState, all_essential_work};
 use textwrap::Options;
 
 /// Lines are no longer than this.
@@ -74,7 +74,7 @@ fn summary(checks: &[Check]) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
-    use crate::health::{Check, CheckState};
+    use crate::vocabulary::health::{Check, CheckState};
     use expect_test::expect;
 
     fn checks(essential_works: bool) -> Vec<Check> {

@@ -1,6 +1,6 @@
 //! What went wrong, in a sentence for people and as JSON for programs.
 
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use serde::Serialize;
 
 /// An error and what caused it, outermost first, as one sentence. Many errors repeat their cause: what has been said is

@@ -11,7 +11,7 @@ use super::list::{plain_table, without_trailing_blanks};
 use super::threads::who;
 use crate::explain::Frame;
 use crate::explain::words::{count, duration};
-use crate::process::Target;
+use crate::vocabulary::process::Target;
 use comfy_table::CellAlignment;
 use std::cmp::Reverse;
 use std::fmt::Write;

@@ -3,13 +3,14 @@
 mod export;
 mod go_text;
 
+pub(super) use export::GroupObject;
 pub use export::{json, profile, svg};
 pub use go_text::{debug1, debug2};
 
 use super::stack::{self, Frame};
 use super::threads::Thread;
 use crate::explain::words::{bytes, count, counted, duration};
-use crate::process::Target;
+use crate::vocabulary::process::Target;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -211,7 +212,7 @@ pub fn text(goroutines: &Goroutines, shown: usize) -> String {
     text
 }
 
-fn group_text(text: &mut String, group: &Group) {
+pub(super) fn group_text(text: &mut String, group: &Group) {
     _ = write!(text, "{:>9}  {}", count(group.count() as f64), group.doing());
     if let Some(wait) = group.longest_wait() {
         _ = write!(text, ", longest {}", duration(wait.as_secs_f64()));

@@ -7,7 +7,7 @@ use super::pprof::{Function, HeapSite, Mapping, Profile, heap_profile, identity_
 use super::svg::{Caption, SvgError, flame_graph, name_of};
 use super::threads::who;
 use crate::explain::words::{bytes, count, counted};
-use crate::process::Target;
+use crate::vocabulary::process::Target;
 use comfy_table::CellAlignment;
 use serde::Serialize;
 use std::collections::HashMap;

@@ -6,9 +6,10 @@
 use super::levels::LevelObject;
 use super::pulled::{EndpointObject, Endpoints};
 use super::text::{kind_word, unit_word};
-use crate::explain::{self, Diagnosis, Verdict};
-use crate::health::{self, CheckState};
-use crate::process::{Target, printable};
+use crate::explain::diagnosis::Diagnosis;
+use crate::explain::{self, Verdict};
+use crate::vocabulary::health::{self, CheckState};
+use crate::vocabulary::process::{Target, printable};
 use serde::Serialize;
 use std::path::Path;
 use std::time::SystemTime;

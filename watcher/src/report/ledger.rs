@@ -3,7 +3,7 @@
 use super::pprof::{Builder, Function, Label, LabelValue};
 use crate::explain::words::{count, duration};
 use crate::explain::{Accounts, Frame, Route};
-use crate::owner::{self, Owner, owner};
+use crate::vocabulary::owner::{self, Owner, owner};
 use serde::Serialize;
 use std::fmt::Write;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::fit;
 use super::pulled::Endpoints;
 use crate::explain::words::duration;
-use crate::process::{Container, Target};
+use crate::vocabulary::process::{Container, Target};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use std::time::SystemTime;
 
@@ -89,8 +89,8 @@ pub(super) fn without_trailing_blanks(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
-    use crate::process::{Container, GoProgram, Limits, Lineage, Module, ProcessId, Target};
     use crate::report::pulled::{Endpoint, Endpoints};
+    use crate::vocabulary::process::{Container, GoProgram, Limits, Lineage, Module, ProcessId, Target};
     use expect_test::expect;
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};

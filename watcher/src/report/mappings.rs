@@ -8,7 +8,7 @@ use super::ledger::{self, Creator, Nouns, Watch, age, caveats, indented, say, wa
 use super::list::{plain_table, without_trailing_blanks};
 use super::threads::who;
 use crate::explain::words::{bytes, count, counted};
-use crate::process::Target;
+use crate::vocabulary::process::Target;
 use comfy_table::CellAlignment;
 use std::cmp::Reverse;
 use std::fmt::Write;

@@ -4,7 +4,7 @@ use super::json;
 use super::threads::who;
 use crate::explain::Part;
 use crate::explain::words::{bytes, percent};
-use crate::process::Target;
+use crate::vocabulary::process::Target;
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::SystemTime;

@@ -4,9 +4,9 @@ use super::levels::LevelObject;
 use super::pulled::Endpoints;
 use super::{fit, json, list, text};
 use crate::explain::words::{self, bytes, count, counted, duration};
-use crate::health::{LeftOut, Unanswered};
 use crate::news::{Filling, Health, Nearing, News, Suspicion, What};
-use crate::process::Target;
+use crate::vocabulary::health::{LeftOut, Unanswered};
+use crate::vocabulary::process::Target;
 use serde::Serialize;
 use std::time::SystemTime;
 
@@ -98,17 +98,19 @@ fn health_line(health: &Health) -> String {
             "look at a process that failed, for want of descriptors or memory",
             "looks at a process that failed, for want of descriptors or memory",
         ),
-        (
-            health.losses.put_off_processes,
-            "process put off to a later scan",
-            "processes put off to a later scan",
-        ),
     ];
     let losses = losses.into_iter().filter(|(number, ..)| *number > 0);
     let losses: Vec<String> = losses
         .map(|(number, one, many)| counted(usize::try_from(number).unwrap_or(usize::MAX), one, many))
         .collect();
     let lost = if losses.is_empty() { String::new() } else { format!("; lost: {}", losses.join(", ")) };
+    let put_off = match health.losses.put_off_processes {
+        0 => String::new(),
+        many => {
+            let many = usize::try_from(many).unwrap_or(usize::MAX);
+            format!("; put off to a later scan: {}", counted(many, "process", "processes"))
+        }
+    };
     let left_out = words::left_out(&health.left_out).map(|said| format!("; {said}")).unwrap_or_default();
     let in_ledgers = match health.in_ledgers {
         0 => String::new(),
@@ -116,7 +118,7 @@ fn health_line(health: &Health) -> String {
     };
     format!(
         "{} watched{in_ledgers}, {} leaking; last sweep {:.1} ms of CPU; watcher itself: {share:.2} % of a core \
-         over {}{memory}{lost}{left_out}{}",
+         over {}{memory}{lost}{put_off}{left_out}{}",
         counted(health.watched, "process", "processes"),
         health.leaking,
         health.sweep_cpu.as_secs_f64() * 1000.0,
@@ -316,9 +318,9 @@ impl HealthObject {
 mod tests {
     use super::{json, text};
     use crate::explain::tests::{diagnosed, target};
-    use crate::health::{Losses, OwnCost};
     use crate::judge::simulation::window;
     use crate::news::{Health, Nearing, News, What};
+    use crate::vocabulary::health::{Losses, OwnCost};
     use expect_test::expect;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};

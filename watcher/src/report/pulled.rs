@@ -3,7 +3,7 @@
 use super::pprof::Profile;
 use super::{folded, json};
 use crate::explain::{EndpointUse, words};
-use crate::process::{ProcessId, Target};
+use crate::vocabulary::process::{ProcessId, Target};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -10,7 +10,8 @@
 
 use super::json::{DiagnosisObject, ProcessObject, rounded};
 use super::text::{Layout, diagnosis as diagnosis_text, kind_word};
-use crate::explain::{Diagnosis, Frame, Kind, Verdict};
+use crate::explain::diagnosis::Diagnosis;
+use crate::explain::{Frame, Kind, Verdict};
 use serde::Serialize;
 use std::fmt::Write;
 

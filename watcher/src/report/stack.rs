@@ -151,7 +151,7 @@ mod tests {
 #[cfg(test)]
 pub(super) mod fixture {
     use super::Frame;
-    use crate::process::{GoProgram, Limits, Lineage, Module, ProcessId, Target};
+    use crate::vocabulary::process::{GoProgram, Limits, Lineage, Module, ProcessId, Target};
     use std::sync::Arc;
     use std::time::UNIX_EPOCH;
 

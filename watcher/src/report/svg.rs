@@ -2,8 +2,8 @@
 //!
 //! A frame's colour says whose code it is, so that the line to edit is found by eye.
 
-use crate::owner::{Owner, owner};
-use crate::process::{Target, printable};
+use crate::vocabulary::owner::{Owner, owner};
+use crate::vocabulary::process::{Target, printable};
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{self, Options, TextTruncateDirection};
 use std::collections::HashSet;

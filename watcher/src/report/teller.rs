@@ -5,10 +5,11 @@
 //! one line, and at the end stands what became of all.
 
 use super::{news, text};
+use crate::explain::Verdict;
+use crate::explain::diagnosis::{Diagnosis, Unseen};
 use crate::explain::words::{count, counted, duration};
-use crate::explain::{Diagnosis, Unseen, Verdict};
 use crate::news::{News, What};
-use crate::process::{ProcessId, Target};
+use crate::vocabulary::process::{ProcessId, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,10 +1,9 @@
 //! A diagnosis for people: one screen. What does not fit on it is shortened, and said where to find in full.
 
 use super::fit;
+use crate::explain::diagnosis::{Diagnosis, Finding, Process, Suspected, Undecided, Unseen};
 use crate::explain::words::{as_flag, bytes, counted, duration, percent};
-use crate::explain::{
-    Diagnosis, Finding, Kind, Level, MemoryBalance, Process, Suspected, Undecided, Unit, Unseen, Verdict,
-};
+use crate::explain::{Kind, Level, MemoryBalance, Unit, Verdict};
 use std::fmt::Write;
 
 /// How a page is laid out.

@@ -1,17 +1,8 @@
 //! Children of a process: those it has to wait for.
 
-use crate::task::{Task, ThreadState};
-use serde::{Deserialize, Serialize};
+use crate::observed::children::Children;
+use crate::vocabulary::task::{Task, ThreadState};
 use std::collections::{HashMap, HashSet};
-
-/// Children of one process by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Children {
-    /// Exited and not waited for.
-    pub zombies: u64,
-    /// Still there.
-    pub running: u64,
-}
 
 /// Counts the children of some processes in one pass over all tasks.
 #[derive(Debug)]
@@ -74,8 +65,9 @@ impl Counter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Children, Counter};
-    use crate::task::{Task, ThreadState};
+    use super::Counter;
+    use crate::observed::children::Children;
+    use crate::vocabulary::task::{Task, ThreadState};
 
     fn task(pid: i32, tid: i32, parent_pid: i32, state: ThreadState) -> Task {
         Task {

@@ -1,29 +1,11 @@
 //! Open descriptors of a process by type.
 
-use crate::descriptor::{DescriptorType, OpenDescriptor};
-use crate::sample::connections::{self, Connections};
-use crate::socket::{Socket, Transport};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
-
-/// How many open descriptors there are of each type.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DescriptorTypes {
-    /// Count by type.
-    pub counts: BTreeMap<DescriptorType, u64>,
-}
-
-impl DescriptorTypes {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    /// Those that are no sockets.
-    pub fn without_sockets(&self) -> u64 {
-        self.total() - self.counts.get(&DescriptorType::Socket).copied().unwrap_or(0)
-    }
-}
+use crate::observed::connections::Connections;
+use crate::observed::descriptors::DescriptorTypes;
+use crate::sample::connections;
+use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use crate::vocabulary::socket::{Socket, Transport};
+use std::collections::HashSet;
 
 /// More sockets of one process than this are counted and not looked at.
 pub const MAX_SOCKETS: usize = 100_000;
@@ -70,7 +52,7 @@ impl Collector {
 #[cfg(test)]
 mod tests {
     use super::{Collector, MAX_SOCKETS};
-    use crate::descriptor::{DescriptorType, OpenDescriptor};
+    use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
     use std::collections::HashSet;
 
     fn descriptor(fd: i32, kind: DescriptorType) -> OpenDescriptor {

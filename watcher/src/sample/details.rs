@@ -1,14 +1,14 @@
 //! Types of the descriptors and the sockets among them: read by turns, kept in between.
 
-use super::connections::Connections;
-use super::descriptors::{Collector, DescriptorTypes};
-use super::sweep::SweepReport;
+use super::descriptors::Collector;
 use super::turns::{Turn, choose};
-use crate::process::{ProcessId, Target};
-use crate::reading::{Moment, Reading, Stamped, Via};
-use crate::socket::Transport;
-use crate::source::clock;
-use crate::source::{KernelTables, Scope};
+use crate::observed::connections::Connections;
+use crate::observed::descriptors::DescriptorTypes;
+use crate::sample::beat::{Beat, SweepReport};
+use crate::source::{KernelTables, Scope, clock};
+use crate::vocabulary::process::{ProcessId, Target};
+use crate::vocabulary::reading::{Moment, Reading, Stamped, Via};
+use crate::vocabulary::socket::Transport;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -37,33 +37,6 @@ pub struct Detail {
     pub types: Arc<Stamped<DescriptorTypes>>,
     /// Its sockets.
     pub connections: Arc<Stamped<Connections>>,
-}
-
-/// What one beat is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Beat<'a> {
-    /// Its number.
-    pub number: u64,
-    /// Every so many beats details are due, even where the number of descriptors is the same.
-    pub refresh_every: u64,
-    /// The processes.
-    pub targets: &'a [Target],
-    /// Their numbers of descriptors.
-    pub counts: &'a [Stamped<u64>],
-    /// Descriptors that may be looked at because it is due.
-    pub budget: u64,
-    /// Descriptors that may be looked at even so, as long as the budget has room: on a host with few of them every
-    /// beat shows them all.
-    pub spare_budget: u64,
-}
-
-impl Beat<'_> {
-    /// The last beat in which this process was to be refreshed. It differs from process to process, or else all
-    /// that were found in the same beat would be due together for ever.
-    pub fn last_refresh(&self, id: ProcessId) -> u64 {
-        let every = self.refresh_every.max(1);
-        self.number.saturating_sub((self.number + u64::from(id.pid.unsigned_abs())) % every)
-    }
 }
 
 /// Looking at one process alone costs as much as so many descriptors more (6 µs against 0.3 µs each).

@@ -1,16 +1,16 @@
 //! The first look at processes: everything that tells an age, in one pass over tasks and one over descriptors.
 
-use super::ages::{Ages, Cohort, Group, LEAST_MEMBERS, MAX_COHORTS, Member, Unread};
-use super::connections::{self, ConnectionKey, Peer, Role};
+use super::connections;
 use super::inode_clock::InodeClock;
-use crate::descriptor::{DescriptorAge, DescriptorType, OpenDescriptor};
-use crate::process::{ProcessId, Target, printable};
-use crate::reading::{Moment, Reading};
-use crate::socket::{Socket, SocketState};
-use crate::source::clock;
+use crate::observed::ages::{Ages, Cohort, Group, LEAST_MEMBERS, MAX_COHORTS, Member, Unread};
+use crate::observed::connections::{ConnectionKey, Peer, Role};
 use crate::source::proc::{DescriptorLink, ProcRoot};
-use crate::source::{KernelTables, Scope};
-use crate::task::{Task, ThreadState};
+use crate::source::{KernelTables, Scope, clock};
+use crate::vocabulary::descriptor::{DescriptorAge, DescriptorType, OpenDescriptor};
+use crate::vocabulary::process::{ProcessId, Target, printable};
+use crate::vocabulary::reading::{Moment, Reading};
+use crate::vocabulary::socket::{Socket, SocketState};
+use crate::vocabulary::task::{Task, ThreadState};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, UNIX_EPOCH};
 

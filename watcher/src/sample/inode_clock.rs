@@ -5,7 +5,7 @@
 //! of which the time is known say between which times another one was made. Nothing is reckoned by the rate at which
 //! numbers go.
 
-use crate::descriptor::DescriptorAge;
+use crate::vocabulary::descriptor::DescriptorAge;
 use std::time::Duration;
 
 /// More are not needed: they are never farther apart than some seconds then.

@@ -3,18 +3,17 @@
 //! A runtime is attached to once per process, which takes some milliseconds, and read on every beat after that with
 //! a handful of system calls. What it takes to attach is budgeted per beat.
 
-use super::go_code;
-use super::same_program;
-use crate::golang::program::Program;
+use crate::capture::{go_code, same_program};
+use crate::golang::ReadAhead;
+use crate::golang::binary::program::Program;
 use crate::golang::runtime::{AttachOptions, Runtime};
-pub use crate::golang::runtime::{GoCounters, HeapCounters};
-use crate::process::{GoProgram, ProcessId, ProgramId, Target};
-use crate::reading::{Reading, Stamped, Via};
-use crate::source::clock;
+pub use crate::observed::go_counters::GoCounters;
 use crate::source::memory::ProcessMemory;
 use crate::source::proc::{FileIdentity, ProcessDir};
-use crate::source::reader;
 use crate::source::target_file::TargetFile;
+use crate::source::{clock, reader};
+use crate::vocabulary::process::{GoProgram, ProcessId, ProgramId, Target};
+use crate::vocabulary::reading::{Moment, Reading, Stamped, Via};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -36,9 +35,16 @@ pub struct Runtimes {
     known: HashMap<ProcessId, Known>,
     /// Executables of which a process is attached to: the runtimes keep what is shared between them.
     programs: Programs,
+    /// What was read of them at once before this sweep looks at each, and when.
+    ahead: HashMap<ProcessId, (Moment, ReadAhead)>,
+    /// Devices of executables, and whether which file lies there can be told without asking anybody.
+    quick: HashMap<(u32, u32), bool>,
     beat: u64,
     spent: Duration,
 }
+
+/// File systems that are remembered.
+const MAX_DEVICES: usize = 256;
 
 /// What came of attaching to a process.
 struct Known {
@@ -49,8 +55,15 @@ struct Known {
 }
 
 enum State {
-    Attached(Box<Runtime>, ProcessMemory),
+    Attached(Box<Runtime>, ProcessMemory, Identity),
     Failed(Failure),
+}
+
+/// How it is told whether it is still the same program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Identity {
+    /// Which file the executable is can be told without asking anybody.
+    is_quick: bool,
 }
 
 /// Why a process could not be attached to.
@@ -75,6 +88,30 @@ impl Runtimes {
         self.programs.retain(|_, program| program.strong_count() > 0);
     }
 
+    /// Reads what the totals of these processes are read from as a rule, where the reader does it: all at once, since
+    /// every single question costs more than what it brings. To be called before each process is identified.
+    pub fn read_ahead(&mut self, targets: &[Target]) {
+        self.ahead.clear();
+        let asked = targets.iter().filter_map(|target| match &self.known.get(&target.id)?.state {
+            State::Attached(runtime, memory, _) if !memory.is_direct() => {
+                let ranges = runtime.foreseen();
+                reader::fits(&ranges).then_some((target.id, (target.id.pid, ranges)))
+            }
+            _ => None,
+        });
+        let (ids, asked): (Vec<ProcessId>, Vec<(i32, reader::Ranges)>) = asked.unzip();
+        if asked.is_empty() {
+            return;
+        }
+        let at = clock::now();
+        let answers = reader::memory_of(&asked);
+        for ((id, (_, ranges)), answer) in ids.into_iter().zip(asked).zip(answers) {
+            if let Some((readable, bytes)) = answer {
+                self.ahead.insert(id, (at, ReadAhead { ranges, readable, bytes }));
+            }
+        }
+    }
+
     /// The totals of one process. `Unsupported` for a program that is not Go, and where its runtime was not found;
     /// `Denied` also where its executable may not be read, so that nobody knows whether it is Go. `process` must have
     /// been identified as the target; `may_administer` says whether it has CAP_SYS_ADMIN now.
@@ -85,7 +122,7 @@ impl Runtimes {
         process: &ProcessDir,
         may_administer: bool,
     ) -> Stamped<GoCounters> {
-        let mut at = clock::now();
+        let mut at = self.ahead.get(&target.id).map_or_else(clock::now, |(at, _)| *at);
         let reading = match (&target.go, &target.exe) {
             (Some(go), _) => {
                 let reading = self.verified(proc, target.id, process, go, may_administer);
@@ -119,7 +156,7 @@ impl Runtimes {
     /// The runtime of a process that is attached to.
     pub fn attached(&mut self, id: ProcessId) -> Option<&mut Runtime> {
         match &mut self.known.get_mut(&id)?.state {
-            State::Attached(runtime, _) => Some(runtime),
+            State::Attached(runtime, ..) => Some(runtime),
             State::Failed(_) => None,
         }
     }
@@ -137,10 +174,14 @@ impl Runtimes {
         may_administer: bool,
     ) -> Option<Reading<GoCounters>> {
         let reading = self.counters(proc, id, process, go, may_administer);
-        let Some(attached) = self.attached(id).and_then(|runtime| runtime.program()) else {
-            return Some(reading);
+        let attached = match self.known.get(&id).map(|known| &known.state) {
+            Some(State::Attached(runtime, _, identity)) => {
+                runtime.program().map(|program| (program, identity))
+            }
+            _ => None,
         };
-        match same_program::running(process) {
+        let Some((attached, identity)) = attached else { return Some(reading) };
+        match same_program::running_still(process, &attached, identity.is_quick) {
             Reading::Seen(now) if attached.may_be(&now) => Some(reading),
             Reading::Seen(_) => {
                 self.known.remove(&id);
@@ -160,12 +201,15 @@ impl Runtimes {
     ) -> Reading<GoCounters> {
         self.attach_if_due(proc, id, process, go);
         match self.known.get_mut(&id).map(|known| &mut known.state) {
-            Some(State::Attached(runtime, memory)) => {
+            Some(State::Attached(runtime, memory, _)) => {
                 if memory.is_direct() && !may_administer {
                     // It has given up what made us read it ourselves.
                     *memory = ProcessMemory::new(id.pid);
                 }
-                let counters = runtime.counters(memory);
+                let counters = match self.ahead.remove(&id) {
+                    Some((_, ahead)) => runtime.counters_read(memory, ahead),
+                    None => runtime.counters(memory),
+                };
                 let nothing = counters.goroutines.is_none() && counters.heap.is_none();
                 if nothing { Reading::Unsupported } else { Reading::Seen(counters) }
             }
@@ -187,19 +231,21 @@ impl Runtimes {
         let began = clock::thread_cpu_time();
         let memory = ProcessMemory::new(id.pid);
         let attached = match self.known.remove(&id).map(|known| known.state) {
-            Some(State::Attached(mut runtime, _)) => {
+            Some(State::Attached(mut runtime, _, identity)) => {
                 // What is there already stays; one that cannot be opened now is no other for that.
                 if let Reading::Seen(file) = go_code::reopen(&runtime, process) {
-                    runtime.look_again(&file, &memory);
+                    memory.with_recent_pages(|memory| runtime.look_again(&file, memory));
                 }
-                Ok(runtime)
+                Ok((runtime, identity))
             }
             Some(State::Failed(_)) | None => {
-                attach(&mut self.programs, proc, id, process, go, &memory).map(Box::new)
+                let attached = attach(&mut self.programs, proc, id, process, go, &memory);
+                attached.map(|runtime| (Box::new(runtime), Identity { is_quick: self.is_quick(process) }))
             }
         };
         self.spent += clock::thread_cpu_time().saturating_sub(began);
-        let state = attached.map_or_else(State::Failed, |runtime| State::Attached(runtime, memory));
+        let state = attached
+            .map_or_else(State::Failed, |(runtime, identity)| State::Attached(runtime, memory, identity));
         // That we could not says nothing of the process, and is no attempt.
         let was_tried = !matches!(&state, State::Failed(failure) if failure.reading.has_failed());
         let attempts = attempts + u32::from(was_tried);
@@ -208,11 +254,22 @@ impl Runtimes {
     }
 }
 
+impl Runtimes {
+    /// See [`ProcessDir::executable_is_quick`]; asked once for each device.
+    fn is_quick(&mut self, process: &ProcessDir) -> bool {
+        let Reading::Seen(identity) = process.executable_identity() else { return false };
+        if self.quick.len() >= MAX_DEVICES {
+            self.quick.clear();
+        }
+        *self.quick.entry(identity.device()).or_insert_with(|| process.executable_is_quick(&identity))
+    }
+}
+
 impl Known {
     /// Whether another attempt may bring more, and is to be made at this beat.
     fn is_due(&self, beat: u64) -> bool {
         let brings_more = match &self.state {
-            State::Attached(runtime, _) => runtime.lacks_something(),
+            State::Attached(runtime, ..) => runtime.lacks_something(),
             State::Failed(_) => true,
         };
         brings_more && self.attempts < MAX_ATTEMPTS && self.retry_at <= beat
@@ -262,7 +319,9 @@ fn attach(
     };
     let program = program_of(programs, &code.file);
     let options = AttachOptions { is_library: go.library.is_some(), ..AttachOptions::default() };
-    let attached = Runtime::attach_another(&program, &code.file, code.entry, memory, options);
+    let attached = memory.with_recent_pages(|memory| {
+        Runtime::attach_another(&program, &code.file, code.entry, memory, options)
+    });
     let not_found = |why: String| Failure {
         reading: if process.id().seen().is_none() { Reading::Gone } else { Reading::Unsupported },
         why,

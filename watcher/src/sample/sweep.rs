@@ -5,23 +5,23 @@
 //! compared with the target's. A process that was there when it was discovered, and is there at the end, was there
 //! all the time between: what the earlier passes saw under its pid was its own.
 
-use super::details::{Beat, Detail, Details};
-use super::memory::Memory;
-use super::quotas::reader::Reader as QuotaReader;
+use super::details::{Detail, Details};
 use super::runtime::Runtimes;
 use super::tasks::{TaskPass, Threads};
-use super::threads::{self, ThreadGroups};
 use super::turns::ByTurns;
-use super::{Sample, cgroup};
-use crate::process::{Limits, ProcessId, Target};
-use crate::reading::{Moment, Reading, Stamped, Via};
-use crate::source::KernelTables;
+use super::{cgroup, threads};
+use crate::observed::Sample;
+use crate::observed::memory::Memory;
+use crate::observed::threads::ThreadGroups;
+use crate::sample::beat::{Beat, Sweep, SweepReport};
+use crate::sample::quotas::Reader as QuotaReader;
 use crate::source::cgroup::Hierarchies;
-use crate::source::clock;
 use crate::source::proc::{ProcRoot, ProcTables, ProcessDir, Stat, Status};
+use crate::source::{KernelTables, clock};
+use crate::vocabulary::process::{Limits, ProcessId, Target};
+use crate::vocabulary::reading::{Moment, Reading, Stamped, Via};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How often, and how much of it in one beat, the costly things are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,48 +57,6 @@ impl Default for Settings {
             threads_by_proc: 200,
         }
     }
-}
-
-/// What one sweep brought.
-#[derive(Debug)]
-pub struct Sweep {
-    /// One sample per target, in the order of the targets.
-    pub samples: Vec<Sample>,
-    /// Limits of the targets whose turn it was and whose limits are no longer those in [`Target::limits`].
-    pub limits: Vec<(ProcessId, Limits)>,
-    /// What it lost, and what it cost.
-    pub report: SweepReport,
-}
-
-/// What a sweep lost, and what it cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SweepReport {
-    /// Targets of the sweep.
-    pub processes: u64,
-    /// Targets that had left.
-    pub gone: u64,
-    /// Targets that could not be read, see [`Reading::Failed`].
-    pub failed: u64,
-    /// Targets of which at least one reading was denied.
-    pub denied: u64,
-    /// Tasks, or where `/proc` served them processes, that the pass over the host's tasks visited.
-    pub tasks_visited: u64,
-    /// Descriptors that were looked at, those of other processes in the same pass included.
-    pub descriptors_visited: u64,
-    /// Targets whose descriptors were looked at.
-    pub details_read: u64,
-    /// Targets whose descriptors were due and have to wait for a later beat.
-    pub details_deferred: u64,
-    /// Sockets that were counted and not looked at, see [`super::descriptors::MAX_SOCKETS`].
-    pub sockets_beyond: u64,
-    /// The kernel's own table served the tasks.
-    pub tasks_by_kernel: bool,
-    /// The kernel's own tables served the descriptors.
-    pub descriptors_by_kernel: bool,
-    /// CPU time of the thread that swept.
-    pub cpu: Duration,
-    /// Time from its begin to its end.
-    pub wall: Duration,
 }
 
 /// Takes samples, beat after beat.
@@ -166,6 +124,8 @@ impl Sweeper {
         let counts: Vec<_> = targets.iter().map(|target| self.count_descriptors(target)).collect();
         let tables = kernel.as_mut().map(|kernel| &mut **kernel as &mut dyn KernelTables);
         self.read_details(targets, &counts, tables, &mut report);
+
+        self.runtimes.read_ahead(targets);
 
         let mut samples = Vec::with_capacity(targets.len());
         let mut limits = Vec::new();

@@ -1,12 +1,12 @@
 //! One pass over the tasks of the host: threads, mappings and children of all targets at once.
 
-use super::children::{self, Children};
-use super::threads::{self, ThreadGroups};
-use crate::process::{ProcessId, Target};
-use crate::reading::{Moment, Reading, Stamped, Via};
-use crate::source::KernelTables;
-use crate::source::clock;
+use super::{children, threads};
+use crate::observed::children::Children;
+use crate::observed::threads::ThreadGroups;
 use crate::source::proc::{ProcRoot, Stat};
+use crate::source::{KernelTables, clock};
+use crate::vocabulary::process::{ProcessId, Target};
+use crate::vocabulary::reading::{Moment, Reading, Stamped, Via};
 use std::collections::{HashMap, HashSet};
 
 /// What a pass has found.

@@ -1,31 +1,8 @@
 //! OS threads of a process by what they are.
 
-use crate::task::ThreadState;
-use serde::{Deserialize, Serialize};
+use crate::observed::threads::{MAX_GROUPS, ThreadGroup, ThreadGroups};
+use crate::vocabulary::task::ThreadState;
 use std::collections::HashMap;
-
-/// OS threads by name and state, largest group first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ThreadGroups {
-    /// The groups.
-    pub groups: Vec<ThreadGroup>,
-    /// Threads that fell into no group because there were more groups than [`MAX_GROUPS`].
-    pub ungrouped: u64,
-}
-
-/// More groups than this are not kept apart: a program may name every thread differently.
-pub const MAX_GROUPS: usize = 64;
-
-/// Threads that share a name and a state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ThreadGroup {
-    /// `comm` of the thread, printable form.
-    pub name: String,
-    /// What the scheduler says of it.
-    pub state: ThreadState,
-    /// How many there are.
-    pub count: u64,
-}
 
 /// Counts the threads of one process.
 #[derive(Debug, Default)]
@@ -71,8 +48,9 @@ impl Counter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counter, MAX_GROUPS, MAX_NAMES};
-    use crate::task::ThreadState;
+    use super::{Counter, MAX_NAMES};
+    use crate::observed::threads::MAX_GROUPS;
+    use crate::vocabulary::task::ThreadState;
 
     #[test]
     fn largest_group_first() {

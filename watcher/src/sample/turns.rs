@@ -1,6 +1,6 @@
 //! Whose turn it is: what is too costly to be read of every process in every beat is read of some of them.
 
-use crate::process::ProcessId;
+use crate::vocabulary::process::ProcessId;
 use std::collections::{HashMap, HashSet};
 
 /// One process that waits for its turn.
@@ -88,7 +88,7 @@ impl<T: Clone> ByTurns<T> {
 #[cfg(test)]
 mod tests {
     use super::{ByTurns, Turn, choose};
-    use crate::process::ProcessId;
+    use crate::vocabulary::process::ProcessId;
 
     fn chosen(waiting: &[(Option<u64>, u64)], budget: u64) -> Vec<usize> {
         let turns =

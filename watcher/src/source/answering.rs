@@ -5,7 +5,7 @@
 //! mounts and mappings is enough, and reading that asks nobody. Only what is on the list answers by itself; what is not
 //! known is not on it.
 
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{AtFlags, StatxFlags, statx};

@@ -1,6 +1,6 @@
 //! The clocks.
 
-use crate::reading::Moment;
+use crate::vocabulary::reading::Moment;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,7 @@
 //! What is true of the whole host, and of ourselves.
 
-use crate::process::printable;
 use crate::source::clock;
+use crate::vocabulary::process::printable;
 use procfs::FromBufRead;
 use procfs::process::MountInfo;
 use std::fs;

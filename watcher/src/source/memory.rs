@@ -3,8 +3,9 @@
 use super::proc::ProcRoot;
 use super::proc::file::open_place;
 use super::reader;
+use super::recent_pages::RecentPages;
 use crate::golang::{Memory, ReadAt, Unreadable};
-use crate::reading::Reading;
+use crate::vocabulary::reading::Reading;
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
@@ -51,6 +52,11 @@ impl ProcessMemory {
     /// Whether we read it ourselves.
     pub fn is_direct(&self) -> bool {
         self.is_direct
+    }
+
+    /// Lets `look` read it for a moment with few questions; see [`RecentPages`].
+    pub fn with_recent_pages<T>(&self, look: impl FnOnce(&dyn Memory) -> T) -> T {
+        if self.is_direct { look(self) } else { look(&RecentPages::new(self)) }
     }
 
     /// Whether the memory can be read at all, tried on one byte at `address`.
@@ -206,8 +212,8 @@ fn word(bytes: &[u8]) -> Option<u64> {
 mod tests {
     use super::{ProcessMemory, entry_address, entry_in};
     use crate::golang::Memory;
-    use crate::golang::image::Image;
-    use crate::reading::Reading;
+    use crate::golang::binary::image::Image;
+    use crate::vocabulary::reading::Reading;
     use std::path::Path;
 
     fn own_pid() -> i32 {

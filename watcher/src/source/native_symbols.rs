@@ -3,9 +3,9 @@
 //! The symbol tables of the mapped files have them. What is read of a file is its tables alone, copied: it belongs to
 //! the watched process, and a mapped file that its owner cuts short would end whoever touches it.
 
-use crate::process::printable;
 use crate::source::proc::{FileIdentity, Mapping, ProcessDir};
 use crate::source::target_file::TargetFile;
+use crate::vocabulary::process::printable;
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use nix::sys::memfd::{MFdFlags, memfd_create};

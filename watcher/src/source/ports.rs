@@ -1,7 +1,7 @@
 //! The ports from which a network namespace dials (ip-sysctl: `ip_local_port_range`, `ip_local_reserved_ports`).
 
-use crate::reading::Reading;
 use crate::source::proc::ProcessDir;
+use crate::vocabulary::reading::Reading;
 use nix::sched::{CloneFlags, setns};
 use std::io;
 use std::ops::RangeInclusive;

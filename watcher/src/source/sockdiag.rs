@@ -2,9 +2,9 @@
 //!
 //! `/proc/net/tcp` has the same, but takes the kernel far longer on a host with many sockets.
 
-use crate::process::printable;
-use crate::reading::Reading;
-use crate::socket::{Family, Socket, SocketState, Transport};
+use crate::vocabulary::process::printable;
+use crate::vocabulary::reading::Reading;
+use crate::vocabulary::socket::{Family, Socket, SocketState, Transport};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP};
 use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, InetResponseHeader, SocketId};
@@ -257,7 +257,7 @@ fn add_unix_sockets(unix: Vec<UnixSocket>, sockets: &mut Sockets) {
 #[cfg(test)]
 mod tests {
     use super::{Namespace, each_message};
-    use crate::socket::{Family, Socket, SocketState, Transport};
+    use crate::vocabulary::socket::{Family, Socket, SocketState, Transport};
     use proptest::prelude::*;
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsFd;

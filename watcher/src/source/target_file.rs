@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// What is read at once where less is asked for: symbols are looked up piece by piece.
 const BLOCK_BYTES: usize = 16 << 10;
+/// What is read at once of a file that is read whole.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// An open file, read by the reader where there is one: it may lie where nobody answers.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct TargetFile {
     identity: FileIdentity,
     /// How far [`Read`] has come.
     position: u64,
+    /// It has come to the end: to ask the reader once more would only tell the same.
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -36,11 +40,11 @@ struct Block {
 impl TargetFile {
     pub(super) fn direct(file: File) -> io::Result<TargetFile> {
         let identity = FileIdentity::of(&file)?;
-        Ok(TargetFile { way: Way::Direct(file), identity, position: 0 })
+        Ok(TargetFile { way: Way::Direct(file), identity, position: 0, has_ended: false })
     }
 
     pub(super) fn by_reader(file: OpenFile, identity: FileIdentity) -> TargetFile {
-        TargetFile { way: Way::ByReader(file, Mutex::default()), identity, position: 0 }
+        TargetFile { way: Way::ByReader(file, Mutex::default()), identity, position: 0, has_ended: false }
     }
 
     /// Which file it is.
@@ -56,6 +60,24 @@ impl TargetFile {
     /// Whether it has no bytes, as files of the kernel say.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Reads on to the end, but no more than `most_bytes`.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read_rest(&mut self, most_bytes: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < most_bytes {
+            let begin = bytes.len();
+            bytes.resize(most_bytes.min(begin + PIECE_BYTES), 0);
+            let count = self.read(&mut bytes[begin..])?;
+            bytes.truncate(begin + count);
+            if count == 0 {
+                break;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Fills `buffer` from `offset`.
@@ -112,8 +134,13 @@ impl Read for TargetFile {
             Way::Direct(file) => FileExt::read_at(file, buffer, self.position)?,
             // Files of the kernel are made anew for each read: what was read before is of no use.
             Way::ByReader(file, _) => {
+                if self.has_ended {
+                    return Ok(0);
+                }
                 let length = buffer.len().min(reader::MAX_READ_BYTES);
-                file.read_at(self.position, &mut buffer[..length])?
+                let count = file.read_at(self.position, &mut buffer[..length])?;
+                self.has_ended = count < length;
+                count
             }
         };
         self.position += count as u64;

@@ -3,8 +3,8 @@
 
 #![expect(unsafe_code, reason = "ioctl_ns(2) has no wrapper")]
 
-use crate::reading::Reading;
 use crate::source::proc::ProcessDir;
+use crate::vocabulary::reading::Reading;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -66,8 +66,8 @@ fn parent(namespace: &File) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::charged_user;
-    use crate::reading::Reading;
     use crate::source::proc::{ProcRoot, ProcessDir};
+    use crate::vocabulary::reading::Reading;
     use std::process::{Child, Command};
     use std::time::{Duration, Instant};
 

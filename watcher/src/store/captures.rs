@@ -1,14 +1,14 @@
 //! The captures of one process: the first, one between, and the newest of each kind. Never more.
 
-use crate::reading::Moment;
-use crate::sample::ages::Ages;
-use crate::sample::anatomy::Anatomy;
-use crate::sample::data_files::DataFiles;
-use crate::sample::doubts::Doubt;
-use crate::sample::goroutines::{GoroutineCapture, Member};
-use crate::sample::heap_sites::HeapCapture;
-use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
-use crate::sample::pulls::{EndpointUse, PulledProfile};
+use crate::observed::ages::Ages;
+use crate::observed::anatomy::Anatomy;
+use crate::observed::data_files::DataFiles;
+use crate::observed::doubts::Doubt;
+use crate::observed::goroutines::{GoroutineCapture, Member};
+use crate::observed::heap::HeapCapture;
+use crate::observed::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
+use crate::observed::pulls::{EndpointUse, PulledProfile};
+use crate::vocabulary::reading::Moment;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -252,7 +252,7 @@ pub fn survivors<'a>(
 mod tests {
     use super::{Captures, Run};
     use crate::judge::simulation::moment;
-    use crate::sample::data_files::DataFiles;
+    use crate::observed::data_files::DataFiles;
     use std::time::Duration;
 
     /// An hour of reach, and one capture each minute for so long. The ages of those that are kept, in minutes.

@@ -6,7 +6,7 @@
 //! a slope: buckets in which nothing was read are simply not there.
 
 use super::compact::Compact;
-use crate::reading::Moment;
+use crate::vocabulary::reading::Moment;
 use std::collections::VecDeque;
 
 mod readings;

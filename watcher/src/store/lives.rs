@@ -2,9 +2,9 @@
 //! resolution that is enough to see a line. Bounded in chains, in lives of each, and in values of each life.
 
 use super::{Series, Window};
-use crate::process::ProcessId;
-use crate::reading::Moment;
-use crate::sample::Sample;
+use crate::observed::Sample;
+use crate::vocabulary::process::ProcessId;
+use crate::vocabulary::reading::Moment;
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
 

@@ -1,7 +1,7 @@
 //! Pulled profiles in a directory that holds no more than it may: the oldest go first.
 
 use super::place::OwnDirectory;
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

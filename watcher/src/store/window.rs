@@ -7,12 +7,12 @@
 
 use super::Captures;
 use super::history::{History, Reader};
-use crate::descriptor::DescriptorType;
-use crate::process::ProcessId;
-use crate::reading::Moment;
-use crate::sample::Sample;
-use crate::sample::connections::{ConnectionGroup, Peer};
-use crate::sample::threads::ThreadGroup;
+use crate::observed::Sample;
+use crate::observed::connections::{ConnectionGroup, Peer};
+use crate::observed::threads::ThreadGroup;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::process::ProcessId;
+use crate::vocabulary::reading::Moment;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::HashMap;
+use std::path::Path;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Macro, UseTree};
 
@@ -22,6 +23,31 @@ pub fn named(file: &syn::File, module: Vec<String>) -> Vec<Named> {
     finder.enter(&file.items);
     visit::visit_file(&mut finder, file);
     finder.named
+}
+
+/// What `file` hands on under a name of its own, and what that is: `pub use` of single names.
+pub fn handed_on(file: &syn::File, module: Vec<String>) -> HashMap<String, Vec<String>> {
+    let mut finder = Finder { module, imports: vec![HashMap::new()], named: Vec::new() };
+    for item in &file.items {
+        if let Item::Use(import) = item
+            && !matches!(import.vis, syn::Visibility::Inherited)
+        {
+            finder.learn(&import.tree, Vec::new());
+        }
+    }
+    let below = |path: Vec<String>| match path.first() {
+        Some(first) if first != "crate" => finder.module.iter().cloned().chain(path).collect(),
+        _ => path,
+    };
+    finder.imports.pop().unwrap_or_default().into_iter().map(|(name, path)| (name, below(path))).collect()
+}
+
+/// `judge/trend.rs` is `crate::judge::trend`, `judge.rs` and `judge/mod.rs` are `crate::judge`.
+pub fn module_of(inside: &Path) -> Vec<String> {
+    let names = inside.with_extension("");
+    let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+    let names = names.filter(|name| name != "mod" && name != "lib" && name != "main");
+    ["crate".to_owned()].into_iter().chain(names).collect()
 }
 
 struct Finder {

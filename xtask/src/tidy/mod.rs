@@ -3,6 +3,8 @@
 //! - `imports`: what a module must not know, by the table in `rules`, which mirrors ARCHITECTURE.md.
 //! - `hygiene`: file heads, file lengths, tests that are switched off, things left undone.
 
+mod circles;
+mod documents;
 mod hygiene;
 mod imports;
 mod rules;
@@ -49,6 +51,7 @@ pub fn carry_out() -> Result<()> {
     files.sort();
     let mut out = io::stdout().lock();
     let mut count = 0;
+    let mut agent = circles::Files::default();
     for path in &files {
         let name = path.strip_prefix(root).context("a file below the root")?;
         let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
@@ -56,6 +59,20 @@ pub fn carry_out() -> Result<()> {
             writeln!(out, "{}:{violation}", name.display())?;
             count += 1;
         }
+        if let Ok(inside) = name.strip_prefix("watcher/src")
+            && let Ok(file) = syn::parse_file(&text)
+        {
+            agent.add(inside, &file);
+        }
+    }
+    for complaint in agent.complaints() {
+        writeln!(out, "{complaint}")?;
+        count += 1;
+    }
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).context("read ARCHITECTURE.md")?;
+    for name in documents::names_of_no_file(&architecture, &files) {
+        writeln!(out, "ARCHITECTURE.md: there is no file {name}")?;
+        count += 1;
     }
     if count > 0 {
         bail!("tidy: {count} to put in order");

@@ -30,6 +30,7 @@ fn main() -> io::Result<()> {
     write("executable", "whole", &executable)?;
     write("symbols", "whole", &good_symbol_tables(26).unwrap_or_default())?;
     write("symbols", "whole-old", &good_symbol_tables(19).unwrap_or_default())?;
+    write("types", "slice", &described())?;
     write("libraries", "library", &library())?;
     write("libraries", "blocks", &blocks())?;
     for options in 0..8 {
@@ -310,4 +311,21 @@ fn a_profile() -> pprof::Profile {
         comments: vec!["a remark".to_owned()],
         ..pprof::Profile::default()
     }
+}
+
+/// An integer and a slice of it as Go describes types, for Go 1.27.
+fn described() -> Vec<u8> {
+    /// Where the target has the bytes behind the first.
+    const START: u64 = 0x50_0000;
+    const NAMES: &[u8; 16] = b"\0\x03int\0\0\0\0\x05[]int\0";
+    let described = |size: u64, pointers: u64, kind: u8, name: u32, element: u64| {
+        let mut bytes = [size.to_le_bytes(), pointers.to_le_bytes(), [0, 0, 0, 0, 0, 8, 8, kind]].concat();
+        bytes.extend_from_slice(&[0; 16]);
+        bytes.extend_from_slice(&u64::from(name).to_le_bytes());
+        bytes.extend_from_slice(&element.to_le_bytes());
+        bytes
+    };
+    let integer = described(8, 0, 2, 0, 0);
+    let slice = described(24, 8, 23, 8, START + NAMES.len() as u64);
+    [&[9][..], NAMES, &integer, &slice].concat()
 }

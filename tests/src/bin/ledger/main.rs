@@ -8,19 +8,18 @@ mod turnstile;
 
 use anyhow::{Context, Result, bail, ensure};
 use peer::Peer;
-use std::env;
 use std::io::{self, Write};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 use table::{Goal, Rounds};
 use tests::attached::Attached;
 use tests::descriptor_ledger::identity;
 use tests::loaded::Loaded;
 use turnstile::{Turnstile, Way};
-use watcher::process::ProcessId;
-use watcher::sample::ledger::Route;
+use watcher::observed::ledger::Route;
 use watcher::source::kernel::Kernel;
 use watcher::source::kernel::ledger::{Kind, Kinds, Ledgers, go_view};
+use watcher::vocabulary::process::ProcessId;
 
 /// Batches of each way in one turn.
 const BATCHES: u32 = 20;
@@ -31,6 +30,9 @@ const UNWATCHED: &str = "unwatched";
 const ANOTHER: &str = "another process watched";
 const WATCHED: &str = "watched";
 const ALONE: &str = "watched for descriptors alone";
+const MAPPINGS: &str = "watched for mappings alone";
+const ANOTHER_ALONE: &str = "another, for descriptors alone";
+const ANOTHER_PEER: &str = "another, by bpftrace";
 
 fn main() -> Result<()> {
     let rounds: u32 = env::args().nth(1).context("how many rounds?")?.parse().context("how many rounds?")?;
@@ -44,7 +46,8 @@ fn main() -> Result<()> {
             Err(error) => absent.push(format!("{} does not run here: {error:#}", peer.program().0)),
         }
     }
-    let names = [UNWATCHED, ANOTHER, WATCHED, ALONE].into_iter().chain(peers.iter().map(|peer| peer.name()));
+    let own = [UNWATCHED, ANOTHER, WATCHED, ALONE, MAPPINGS, ANOTHER_ALONE, ANOTHER_PEER];
+    let names = own.into_iter().chain(peers.iter().map(|peer| peer.name()));
     let mut states: Vec<State> = names.map(State::new).collect();
     // Whatever is done for the first time is not measured.
     State::new(UNWATCHED).turn(&mut bench.turnstile)?;
@@ -53,6 +56,8 @@ fn main() -> Result<()> {
     }
     bench.tell(&mut out, rounds)?;
     tell(&mut out, &states)?;
+    table::list(&mut out, "Until all is attached, in ms", &bench.attaching)?;
+    table::list(&mut out, "Until nothing is attached, in ms, beside the agent's work", &bench.detaching)?;
     for absent in absent {
         writeln!(out, "\n{absent}")?;
     }
@@ -73,6 +78,9 @@ struct Bench {
     /// Programs that others had attached meanwhile, at most.
     foreign: usize,
     losses: Vec<(&'static str, u64)>,
+    /// Milliseconds from being asked to watch until everything is attached, and from being asked to cease until nothing is.
+    attaching: Vec<(&'static str, Vec<f64>)>,
+    detaching: Vec<(&'static str, Vec<f64>)>,
 }
 
 impl Bench {
@@ -90,34 +98,48 @@ impl Bench {
             frames: 0,
             foreign: 0,
             losses: Vec::new(),
+            attaching: Vec::new(),
+            detaching: Vec::new(),
         })
     }
 
     /// A turn for each state.
     fn round(&mut self, states: &mut [State], peers: &[Peer]) -> Result<()> {
-        let [unwatched, another, watched, alone, others @ ..] = states else {
-            bail!("four states and the peers'")
+        let [unwatched, another, watched, alone, mappings, another_alone, another_peer, others @ ..] = states
+        else {
+            bail!("seven states and the peers'")
         };
         let attached = Loaded::by_all().links.difference(&self.idle.links).count();
         self.foreign = self.foreign.max(attached);
         unwatched.turn(&mut self.turnstile)?;
 
         let mut ledgers = Ledgers::new(&self.kernel);
-        let other = watch(&mut ledgers, &self.other, &ALL)?;
+        let other = watch(&mut ledgers, &self.other, &ALL)?.0;
         another.turn(&mut self.turnstile)?;
-        let id = watch(&mut ledgers, &self.turnstile, &ALL)?;
+        let id = watch(&mut ledgers, &self.turnstile, &ALL)?.0;
         ledgers.unwatch(other);
         let served = watched.turn(&mut self.turnstile)?;
         self.note(&ledgers, id, served)?;
-        drop(ledgers);
-        self.wait_until_detached()?;
+        self.drop_and_wait(ledgers, WATCHED)?;
 
-        let mut ledgers = Ledgers::new(&self.kernel);
-        watch(&mut ledgers, &self.turnstile, &[Kind::Descriptors])?;
-        alone.turn(&mut self.turnstile)?;
-        drop(ledgers);
-        self.wait_until_detached()?;
+        for (state, is_other, kinds) in [
+            (&mut *alone, false, Kind::Descriptors),
+            (mappings, false, Kind::Mappings),
+            (another_alone, true, Kind::Descriptors),
+        ] {
+            let mut ledgers = Ledgers::new(&self.kernel);
+            let whom = if is_other { &self.other } else { &self.turnstile };
+            let took = watch(&mut ledgers, whom, &[kinds])?.1;
+            entry(&mut self.attaching, state.name).push(took.as_secs_f64() * 1e3);
+            state.turn(&mut self.turnstile)?;
+            self.drop_and_wait(ledgers, state.name)?;
+        }
 
+        if peers.contains(&Peer::Bpftrace) {
+            let watching = Peer::Bpftrace.watch(self.other.pid())?;
+            another_peer.turn(&mut self.turnstile)?;
+            drop(watching);
+        }
         for (peer, state) in peers.iter().zip(others) {
             let watching = peer.watch(self.turnstile.pid())?;
             state.turn(&mut self.turnstile)?;
@@ -141,15 +163,18 @@ impl Bench {
     }
 
     /// Tracepoints are given up in the background, and while one is attached everybody's system calls are slower.
-    fn wait_until_detached(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+    fn drop_and_wait(&mut self, ledgers: Ledgers, name: &'static str) -> Result<()> {
+        let began = Instant::now();
+        drop(ledgers);
+        let deadline = began + Duration::from_secs(60);
         // What goes between being listed and being looked at is an error: then it is not over.
-        while !Loaded::by(own_pid()?).is_ok_and(|loaded| loaded == self.idle) {
+        while !Loaded::by(own_pid()?).is_ok_and(|loaded| loaded.links == self.idle.links) {
             ensure!(Instant::now() < deadline, "the ledgers are not detached after a minute");
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(2));
         }
+        entry(&mut self.detaching, name).push(began.elapsed().as_secs_f64() * 1e3);
         // The last one has left this process's table and may be still on its way.
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(400));
         Ok(())
     }
 
@@ -217,11 +242,12 @@ impl State {
 }
 
 fn tell(out: &mut impl Write, states: &[State]) -> Result<()> {
-    let pairs = [Goal { state: ANOTHER, most: 50.0 }, Goal { state: WATCHED, most: 400.0 }];
+    let calls = [Goal { state: ANOTHER_ALONE, most: 2.0 }, Goal { state: ALONE, most: 2.0 }];
     for (index, (way, goals)) in [
-        ("Open and close of a file, CPU time in ns per pair", &pairs[..]),
+        ("Open and close of a file, CPU time in ns per pair", &[][..]),
         ("Accept and close of a TCP connection, CPU time in ns per pair", &[]),
-        ("getppid, which concerns nobody, CPU time in ns per call", &[]),
+        ("mmap and munmap, CPU time in ns per pair", &[]),
+        ("getppid, which concerns nobody, CPU time in ns per call", &calls),
     ]
     .into_iter()
     .enumerate()
@@ -239,20 +265,43 @@ fn tell(out: &mut impl Write, states: &[State]) -> Result<()> {
     )?;
     let rows: Vec<_> = states.iter().map(|state| (state.name, state.per_second.clone())).collect();
     let title = format!("HTTP, requests per second, {CLIENTS} clients on the same machine");
-    table::print(out, &title, 0, &rows, &[])
+    table::print(out, &title, 0, &rows, &[])?;
+    let named = |name: &str| states.iter().find(|state| state.name == name);
+    writeln!(out, "\nWhat is added, beside bpftrace in the same rounds")?;
+    for (what, way, [one, peer], goal) in [
+        ("Open and close, watched", Way::File, [ALONE, Peer::Bpftrace.name()], 0.25),
+        ("Open and close of others", Way::File, [ANOTHER_ALONE, ANOTHER_PEER], 0.5),
+        ("mmap and munmap, watched", Way::Mapping, [MAPPINGS, Peer::BpftraceMappings.name()], 0.5),
+    ] {
+        if let (Some(first), Some(one), Some(other)) = (named(UNWATCHED), named(one), named(peer)) {
+            let of = |state: &'_ State| state.nanos[way as usize].clone();
+            table::compare(out, what, [&of(first), &of(one), &of(other)], goal)?;
+        }
+    }
+    Ok(())
+}
+
+/// The numbers under a name.
+fn entry<'a>(all: &'a mut Vec<(&'static str, Vec<f64>)>, name: &'static str) -> &'a mut Vec<f64> {
+    let index = all.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+        all.push((name, Vec::new()));
+        all.len() - 1
+    });
+    &mut all[index].1
 }
 
 /// What a diagnosis watches.
 const ALL: [Kind; 3] = [Kind::Descriptors, Kind::Mappings, Kind::Tasks];
 
-/// Watches a process as a diagnosis does it.
-fn watch(ledgers: &mut Ledgers, turnstile: &Turnstile, kinds: &[Kind]) -> Result<ProcessId> {
+/// Watches a process as a diagnosis does it; also how long it took until everything was attached.
+fn watch(ledgers: &mut Ledgers, turnstile: &Turnstile, kinds: &[Kind]) -> Result<(ProcessId, Duration)> {
     let id = identity(turnstile.pid().try_into().context("a pid")?)?;
     let Attached { file, memory, mut runtime } = Attached::to(turnstile.pid())?;
     let view = runtime.kernel_view(&file, &memory).context("find the goroutines")?;
     let kinds: Kinds = kinds.iter().copied().collect();
+    let began = Instant::now();
     ledgers.watch(id, Some(go_view(&view)), kinds).context("watch the turnstile")?;
-    Ok(id)
+    Ok((id, began.elapsed()))
 }
 
 fn own_pid() -> Result<i32> {

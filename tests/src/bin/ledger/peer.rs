@@ -19,6 +19,13 @@ tracepoint:syscalls:sys_enter_close /pid == PID/ { delete(@open[(int64)args->fd]
 interval:ms:200 { printf(\"attached\\n\"); }
 ";
 
+/// The same of mappings.
+const MAPPINGS_SCRIPT: &str = "
+tracepoint:syscalls:sys_exit_mmap /pid == PID/ { @mapped[args->ret] = ustack; }
+tracepoint:syscalls:sys_enter_munmap /pid == PID/ { delete(@mapped[args->addr]); }
+interval:ms:200 { printf(\"attached\\n\"); }
+";
+
 /// How long one may take until it watches: they bring compilers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,6 +36,8 @@ pub enum Peer {
     Opensnoop,
     /// Keeps the stack of every descriptor that is open.
     Bpftrace,
+    /// Keeps the stack of every mapping that is there.
+    BpftraceMappings,
 }
 
 /// One that watches; dropping it ends it.
@@ -36,13 +45,14 @@ pub struct Watching(Child);
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Peer; 2] = [Peer::Opensnoop, Peer::Bpftrace];
+    pub const ALL: [Peer; 3] = [Peer::Opensnoop, Peer::Bpftrace, Peer::BpftraceMappings];
 
     /// What it is called in a table.
     pub fn name(self) -> &'static str {
         match self {
             Peer::Opensnoop => "opensnoop-bpfcc, which prints opens",
             Peer::Bpftrace => "bpftrace, stacks of what is open",
+            Peer::BpftraceMappings => "bpftrace, stacks of what is mapped",
         }
     }
 
@@ -50,7 +60,7 @@ impl Peer {
     pub fn program(self) -> (&'static str, &'static str) {
         match self {
             Peer::Opensnoop => ("opensnoop-bpfcc", "bpfcc-tools"),
-            Peer::Bpftrace => ("bpftrace", "bpftrace"),
+            Peer::Bpftrace | Peer::BpftraceMappings => ("bpftrace", "bpftrace"),
         }
     }
 
@@ -61,7 +71,10 @@ impl Peer {
         let mut command = Command::new(path);
         let (arguments, sign) = match self {
             Peer::Opensnoop => (["-p".to_owned(), pid.to_string()], "COMM"),
-            Peer::Bpftrace => (["-e".to_owned(), SCRIPT.replace("PID", &pid.to_string())], "attached"),
+            Peer::Bpftrace | Peer::BpftraceMappings => {
+                let script = if self == Peer::Bpftrace { SCRIPT } else { MAPPINGS_SCRIPT };
+                (["-e".to_owned(), script.replace("PID", &pid.to_string())], "attached")
+            }
         };
         command.args(arguments).env("PYTHONUNBUFFERED", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

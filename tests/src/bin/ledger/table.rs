@@ -53,6 +53,32 @@ pub fn print(
     Ok(())
 }
 
+/// Prints what one state adds to the first as a part of what another adds, round by round.
+pub fn compare(out: &mut impl Write, what: &str, [first, one, other]: [&Rounds; 3], goal: f64) -> Result<()> {
+    let (before, one, other) = (medians(first), medians(one), medians(other));
+    let mut parts: Vec<f64> = before
+        .iter()
+        .zip(one.iter().zip(&other))
+        .map(|(before, (one, other))| (one - before) / (other - before))
+        .collect();
+    parts.sort_by(f64::total_cmp);
+    let (median, least, most) = (at(&parts, 50), at(&parts, 0), at(&parts, 100));
+    writeln!(out, "  {what}: {median:.2} of bpftrace's ({least:.2} to {most:.2}), goal <= {goal:.2}")?;
+    Ok(())
+}
+
+/// Prints a row for each state: the median and the extremes.
+pub fn list(out: &mut impl Write, title: &str, rows: &[(&str, Vec<f64>)]) -> Result<()> {
+    writeln!(out, "\n{title}\n  {:<38}{:>9}{:>9}{:>9}", "", "median", "least", "most")?;
+    for (name, numbers) in rows {
+        let mut numbers = numbers.clone();
+        numbers.sort_by(f64::total_cmp);
+        let (median, least, most) = (at(&numbers, 50), at(&numbers, 0), at(&numbers, 100));
+        writeln!(out, "  {name:<38}{median:>9.1}{least:>9.1}{most:>9.1}")?;
+    }
+    Ok(())
+}
+
 fn medians(rounds: &Rounds) -> Vec<f64> {
     let median = |round: &Vec<f64>| {
         let mut round = round.clone();

@@ -28,18 +28,20 @@ pub enum Way {
     File,
     /// A TCP connection is accepted and closed.
     Connection,
+    /// Some pages are mapped and unmapped, untouched.
+    Mapping,
     /// A system call that no ledger is interested in.
     Nothing,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 3] = [Way::File, Way::Connection, Way::Nothing];
+    pub const ALL: [Way; 4] = [Way::File, Way::Connection, Way::Mapping, Way::Nothing];
 
     /// How many make a batch: some milliseconds.
     pub fn batch(self) -> u32 {
         match self {
-            Way::File => 1000,
+            Way::File | Way::Mapping => 1000,
             Way::Connection => 200,
             Way::Nothing => 20_000,
         }
@@ -49,6 +51,7 @@ impl Way {
         match self {
             Way::File => "file",
             Way::Connection => "connection",
+            Way::Mapping => "mapping",
             Way::Nothing => "nothing",
         }
     }
@@ -90,7 +93,7 @@ impl Turnstile {
         // They wait in the backlog, so that nobody waits for them.
         let waiting = match way {
             Way::Connection => (0..count).map(|_| self.knock()).collect::<Result<Vec<_>>>()?,
-            Way::File | Way::Nothing => Vec::new(),
+            Way::File | Way::Mapping | Way::Nothing => Vec::new(),
         };
         writeln!(self.input, "{} {count}", way.word()).context("tell the turnstile")?;
         let nanos: u64 = self.line()?.parse().context("nanoseconds")?;

@@ -2,7 +2,7 @@
 
 use super::super::beats::Due;
 use super::Observer;
-use crate::health::{LeftOut, Losses};
+use crate::vocabulary::health::{LeftOut, Losses};
 
 impl Observer {
     /// Takes note of how the next beat stands to when it was due.

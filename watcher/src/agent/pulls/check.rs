@@ -3,9 +3,9 @@
 //! A proxy, a cache or a mistaken route may answer with another profile, an older one, or that of another process of the
 //! same program, whose code lies at the same place in memory.
 
-use crate::process::printable;
 use crate::report::pprof::Profile;
 use crate::source::pprof::{Fault, ProfileName};
+use crate::vocabulary::process::printable;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -43,6 +43,9 @@ pub(super) fn expect_answer(profile: &Profile, asked: &Asked<'_>) -> Result<(), 
 }
 
 /// What each counts (`runtime/pprof/pprof.go`: `countProfile`, `writeHeapInternal`, `writeProfileInternal`).
+///
+/// Those of `block` and `mutex` are written by the same function and look alike in all their fields
+/// (`printCountCycleProfile`, Go 1.21 to 1.27): one that is answered for the other is not told from it.
 fn is_of_name(profile: &Profile, name: ProfileName) -> Result<(), Fault> {
     const HEAP: &[(&str, &str)] = &[
         ("alloc_objects", "count"),

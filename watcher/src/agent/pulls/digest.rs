@@ -1,9 +1,9 @@
 //! What is kept in memory of a profile for judging: stacks with one number each.
 
-use crate::reading::Moment;
+use crate::observed::pulls::{MAX_SITES, PulledProfile, PulledSite};
 use crate::report::pprof::Profile;
-use crate::sample::code::{Frame, MAX_FRAMES};
-use crate::sample::pulls::{MAX_SITES, PulledProfile, PulledSite};
+use crate::vocabulary::frame::{Frame, MAX_FRAMES};
+use crate::vocabulary::reading::Moment;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ pub fn of(profile: &Profile, kind: Option<&str>, at: Moment) -> PulledProfile {
 #[cfg(test)]
 mod tests {
     use super::of;
-    use crate::reading::Moment;
     use crate::report::pprof::{Builder, Function};
+    use crate::vocabulary::reading::Moment;
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]

@@ -3,10 +3,10 @@
 
 use super::{Missing, Pull, Puller, Wanted, digest};
 use crate::explain::Kind;
-use crate::process::{ProcessId, Target};
-use crate::sample::pulls::EndpointUse;
+use crate::observed::pulls::EndpointUse;
 use crate::source::pprof::ProfileName;
 use crate::store::Captures;
+use crate::vocabulary::process::{ProcessId, Target};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,11 +175,11 @@ pub fn note(captures: &mut Captures, arrival: Arrival) {
 mod tests {
     use super::super::Missing;
     use super::{Arrival, Pull, note};
-    use crate::process::ProcessId;
-    use crate::reading::Moment;
     use crate::report::pprof::{Builder, Function};
     use crate::source::pprof::{Fault, ProfileName};
     use crate::store::Captures;
+    use crate::vocabulary::process::ProcessId;
+    use crate::vocabulary::reading::Moment;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn pull(name: ProfileName, seconds: u64, count: i64) -> Pull {

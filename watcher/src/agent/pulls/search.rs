@@ -1,12 +1,12 @@
 //! Which process has an endpoint, remembered for as long as it listens on the same sockets.
 
 use super::settings::Settings;
-use crate::golang::handlers;
-use crate::process::{ProcessId, Target};
-use crate::reading::{Moment, Reading};
+use crate::golang::probes::handlers;
 use crate::source::clock;
 use crate::source::pprof::{self, Endpoint, Fault, Place};
 use crate::source::proc::{FileIdentity, ProcRoot, ProcessDir};
+use crate::vocabulary::process::{ProcessId, Target};
+use crate::vocabulary::reading::{Moment, Reading};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! What may be asked of endpoints, how often, and where profiles are kept: the command line and a file of TOML.
 
 use crate::cli;
-use crate::process::{Target, printable};
 use crate::source::ordinary_files;
 use crate::source::pprof::{Access, Bounds, Configured, Place, Tls};
+use crate::vocabulary::process::{Target, printable};
 use anyhow::{Context, bail, ensure};
 use glob::Pattern;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};

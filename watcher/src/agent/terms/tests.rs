@@ -1,5 +1,5 @@
 use super::{AT_ONCE, Admission, Claim, IN_ALL, Terms};
-use crate::process::ProcessId;
+use crate::vocabulary::process::ProcessId;
 use std::time::Duration;
 
 const QUICK: Duration = Duration::from_millis(2);

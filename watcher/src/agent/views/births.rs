@@ -1,11 +1,11 @@
 //! Who starts the goroutines of a process that is watched: what a library opens in goroutines of its own is put down to
 //! whoever called the library.
 
-use super::GoSubject;
+use crate::agent::views::subject::GoSubject;
+use crate::capture::creators::{self, Creators, NoBirths};
 use crate::explain::words::duration;
-use crate::process::ProcessId;
-use crate::sample::creators::{self, Creators, NoBirths};
 use crate::source::kernel::ledger::{Bounds, End, Kind, Ledgers, Probing};
+use crate::vocabulary::process::ProcessId;
 use std::time::Duration;
 
 /// Births that are watched along with something else.
@@ -74,7 +74,7 @@ fn capped(probing: &Probing) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{capped, refused};
-    use crate::sample::creators::NoBirths;
+    use crate::capture::creators::NoBirths;
     use crate::source::kernel::ledger::{End, Probing};
     use expect_test::expect;
     use std::time::Duration;

@@ -1,10 +1,10 @@
 //! A few descriptors of each kind by number, and what each refers to: the path of a file, the address of a listener.
 
-use super::Subject;
-use crate::descriptor::{DescriptorType, OpenDescriptor};
-use crate::process::printable;
+use crate::agent::views::subject::Subject;
 use crate::report::fds::{Example, FdKind};
-use crate::socket::SocketState;
+use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use crate::vocabulary::process::printable;
+use crate::vocabulary::socket::SocketState;
 
 /// So many of each kind are named.
 const MOST: usize = 4;

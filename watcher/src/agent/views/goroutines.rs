@@ -1,7 +1,8 @@
 //! Every goroutine of one process.
 
 use super::stacks::Converter;
-use super::{Part, Subject, ViewError, threads};
+use super::threads;
+use crate::agent::views::subject::{GoSubject, Part, Subject, ViewError};
 use crate::golang::goroutines::{GoroutineSnapshot, StackReading, Status};
 use crate::report::goroutines::{Effort, Goroutines, Group, Member, StackState};
 use crate::source::clock;
@@ -62,6 +63,12 @@ pub fn goroutines_repeatedly(
             return Ok(());
         }
     }
+}
+
+/// The groups of a snapshot of this process, as they are shown.
+pub(super) fn groups_of(subject: &mut GoSubject, snapshot: &GoroutineSnapshot) -> Vec<Group> {
+    let mut converter = Converter::new(subject.runtime.symbols(&subject.file, &subject.memory));
+    groups(snapshot, &mut converter, clock::monotonic())
 }
 
 fn groups(snapshot: &GoroutineSnapshot, converter: &mut Converter, now: Duration) -> Vec<Group> {

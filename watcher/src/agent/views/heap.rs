@@ -1,10 +1,10 @@
 //! The Go heap of one process.
 
-use super::{Part, Subject, ViewError};
+use crate::agent::views::subject::{Part, Subject, ViewError};
 use crate::golang::heap::Certainty;
-use crate::golang::heap_reader::{HeapReader, ResolvedSite};
-use crate::golang::profile::HeapProfile;
-use crate::golang::spans::Census;
+use crate::golang::heap::heap_reader::{HeapReader, ResolvedSite};
+use crate::golang::heap::profile::HeapProfile;
+use crate::golang::heap::spans::Census;
 use crate::report::heap::{Heap, Samples, SizeClass, Spans, Totals};
 use crate::report::pprof::{Function, HeapSite, Place};
 use crate::source::clock;
@@ -59,7 +59,7 @@ pub fn heap(pid: i32) -> Result<Heap, ViewError> {
 }
 
 fn spans(census: &Census) -> Spans {
-    let class = |class: &crate::golang::spans::SizeClass| SizeClass {
+    let class = |class: &crate::golang::heap::spans::SizeClass| SizeClass {
         object_bytes: class.object_bytes,
         has_pointers: class.has_pointers,
         spans: class.spans,

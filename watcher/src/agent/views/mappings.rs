@@ -1,15 +1,15 @@
 //! What one process maps while it is watched, and who asks for it.
 
 use super::watching::{Watching, creator, unread, wait};
-use super::{Part, Subject, ViewError};
-use crate::golang::heap_reader::HeapReader;
-use crate::reading::Reading;
+use crate::agent::views::subject::{Part, Subject, ViewError};
+use crate::golang::heap::heap_reader::HeapReader;
+use crate::ledger::mapping_ledger;
+use crate::observed::ledger::{self, Accounts, Mappings};
 use crate::report::mappings::{Mapped, Owner, Site};
-use crate::sample::ledger::{self, Accounts, Mappings};
-use crate::sample::mapping_ledger;
 use crate::source::clock;
 use crate::source::kernel::ledger::Kind;
 use crate::source::native_symbols::NativeSymbols;
+use crate::vocabulary::reading::Reading;
 use std::time::Duration;
 
 /// Watches who maps memory and files in the process with this pid for `wanted`, or until somebody asks to end, and

@@ -1,13 +1,14 @@
 //! What the resident memory of one process is made of: the kernel's list of mappings against the runtime's books.
 
-use super::{Part, Subject, ViewError};
+use crate::agent::views::subject::{Part, Subject, ViewError};
+use crate::capture::anatomy;
 use crate::explain;
 use crate::explain::words::bytes;
-use crate::process::Target;
-use crate::reading::Reading;
+use crate::observed::anatomy::Anatomy;
 use crate::report::memory::Memory;
-use crate::sample::anatomy::{self, Anatomy};
 use crate::source::clock;
+use crate::vocabulary::process::Target;
+use crate::vocabulary::reading::Reading;
 use std::time::SystemTime;
 
 /// Reads the memory of the process with this pid, Go or not.
@@ -33,7 +34,7 @@ pub fn memory(pid: i32) -> Result<Memory, ViewError> {
 }
 
 fn seen(anatomy: Reading<Anatomy>, process: &Target) -> Result<Anatomy, ViewError> {
-    let who = super::who(process);
+    let who = crate::agent::views::subject::who(process);
     match anatomy {
         Reading::Seen(anatomy) => Ok(anatomy),
         Reading::Gone => Err(ViewError::Left { who }),

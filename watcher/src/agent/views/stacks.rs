@@ -1,7 +1,7 @@
 //! From the frames of the Go reader to those of the reports.
 
-use crate::golang::loaded::Loaded;
-use crate::golang::symbols::{self, StackPc, Symbols};
+use crate::golang::binary::loaded::Loaded;
+use crate::golang::binary::symbols::{self, StackPc, Symbols};
 use crate::report::stack::Frame;
 use std::collections::HashMap;
 

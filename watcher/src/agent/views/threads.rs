@@ -1,11 +1,11 @@
 //! The OS threads of one process, matched with its goroutines.
 
+use crate::golang::goroutines::threads::OsThread;
 use crate::golang::goroutines::{Goroutine, GoroutineSnapshot};
-use crate::golang::threads::OsThread;
 use crate::report::goroutines::Group;
 use crate::report::threads::{Doing, Thread};
 use crate::source::proc::ProcessDir;
-use crate::task::Task;
+use crate::vocabulary::task::Task;
 use std::collections::HashMap;
 
 /// The threads that the kernel lists; none where it does not.

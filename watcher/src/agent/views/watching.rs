@@ -1,15 +1,15 @@
 //! A process that the programs in the kernel watch for a while, and what they saw in the terms of the reports.
 
-use super::{GoSubject, Subject, ViewError, who};
 use crate::agent::interruption;
 use crate::agent::progress::Progress;
-use crate::reading::Reading;
+use crate::agent::views::subject::{GoSubject, Subject, ViewError, who};
+use crate::observed::ledger::{Accounts, Ledger, Site};
 use crate::report::ledger::{Creator, Watch};
-use crate::sample::ledger::{Accounts, Ledger, Site};
 use crate::source::kernel::Kernel;
 use crate::source::kernel::ledger::{Kind, Kinds, Ledgers, Refusal, go_view};
 use crate::source::proc::{ProcRoot, ProcTables};
 use crate::source::{KernelTables, Scope};
+use crate::vocabulary::reading::Reading;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 

@@ -1,9 +1,10 @@
 //! Processes with few goroutines and threads: that there are few is no reason for doubt, and a wrong layout is.
 
 use super::super::fixture::process::{EXTRA, FakeGoroutine, FakeProcess, goroutine_address, pc};
-use super::super::layouts::{GoroutineLayout, Layouts, Minor, known};
-use super::super::runtime::{AttachOptions, Remark, Runtime};
+use super::super::runtime::{AttachOptions, Runtime};
 use super::{attach, goroutine, layouts, reference, snapshot};
+use crate::golang::runtime::found::Remark;
+use crate::golang::runtime::layouts::{GoroutineLayout, Layouts, Minor, known};
 
 #[test]
 fn too_few_goroutines_to_tell_the_layout_by_are_no_reason_to_worry() {

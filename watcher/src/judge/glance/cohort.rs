@@ -1,8 +1,8 @@
 //! What the births of one cohort look like.
 
-use crate::descriptor::DescriptorType;
-use crate::sample::ages::{Cohort, Group, LEAST_MEMBERS, Member};
-use crate::sample::connections::Role;
+use crate::observed::ages::{Cohort, Group, LEAST_MEMBERS, Member};
+use crate::observed::connections::Role;
+use crate::vocabulary::descriptor::DescriptorType;
 
 /// From how much on ages count.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,8 +5,10 @@
 //! glance. Both together, at one pace, over so long a time, are a leak: of all that came in ten minutes and more nothing
 //! went, and it goes on.
 
-use super::{Reason, Shape};
-use crate::judge::{Culprit, Finding, Kind, Suspected};
+use super::Shape;
+use crate::judge::glance::reason::Reason;
+use crate::judge::judgement::{Culprit, Finding, Suspected};
+use crate::judge::terms::Kind;
 use std::ops::RangeInclusive;
 
 /// The oldest of them is so old, in seconds.

@@ -6,8 +6,8 @@
 //! also that of all who came before the first collection.
 
 use super::cohort::{Course, Settings, Shape, in_order, shape};
-use crate::sample::ages::{Cohort, LEAST_MEMBERS, Member};
-use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member as Goroutine};
+use crate::observed::ages::{Cohort, LEAST_MEMBERS, Member};
+use crate::observed::goroutines::{GoroutineCapture, GoroutineSite, Member as Goroutine};
 use std::collections::{BTreeSet, HashMap};
 
 /// Fewer collections tell too little.

@@ -1,15 +1,19 @@
 //! Births of leaks and of their innocent look-alikes, and what one look says of each.
 
 use super::{Course, Settings, amend, shape};
-use crate::descriptor::DescriptorType;
+use crate::judge;
+use crate::judge::judgement::Outcome;
 use crate::judge::simulation::{Beat, Dice, PROCESS, moment, sample};
-use crate::judge::{self, Bounds, Evidence, Kind, Outcome, Thresholds, Verdict};
-use crate::sample::ages::{Ages, Cohort, Group, LEAST_MEMBERS, Member, Unread};
-use crate::sample::code::Frame;
-use crate::sample::connections::{Peer, Role};
-use crate::sample::goroutines::{self, GoroutineCapture, GoroutineSite};
-use crate::socket::{Family, SocketState, Transport};
+use crate::judge::terms::{Bounds, Kind, Thresholds, Verdict};
+use crate::judge::weigh::evidence::Evidence;
+use crate::observed::ages::{Ages, Cohort, Group, LEAST_MEMBERS, Member, Unread};
+use crate::observed::connections::{Peer, Role};
+use crate::observed::goroutines;
+use crate::observed::goroutines::{GoroutineCapture, GoroutineSite};
 use crate::store::Window;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::frame::Frame;
+use crate::vocabulary::socket::{Family, SocketState, Transport};
 use std::net::Ipv4Addr;
 
 /// Seconds that the process has lived.

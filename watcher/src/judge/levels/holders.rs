@@ -1,15 +1,16 @@
 //! Who holds what counts against a limit: by line of code where a ledger, the goroutines or the heap profile know it,
 //! else by what the things are.
 
-use super::Level;
-use crate::descriptor::DescriptorType;
-use crate::judge::survivors::lines;
-use crate::judge::{Frame, LimitName, culprit};
-use crate::sample::Sample;
-use crate::sample::connections::Peer;
-use crate::sample::ledger::{Ledger, Site};
-use crate::socket::SocketState;
+use crate::judge::judgement::Level;
+use crate::judge::judgement::{Held, Holder};
+use crate::judge::terms::LimitName;
+use crate::judge::weigh::culprit;
+use crate::judge::weigh::survivors::lines;
+use crate::observed::Sample;
+use crate::observed::ledger::{Ledger, Site};
 use crate::store::Captures;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::frame::Frame;
 use std::collections::BTreeMap;
 
 /// So many lines of code are named, and so many crowds.
@@ -18,53 +19,6 @@ const MOST_CROWDS: usize = 2;
 
 /// Who holds less than this part of what is used is not named.
 const LEAST_PART: f64 = 0.1;
-
-/// Things that count against a limit and have something in common.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Holder {
-    /// What they have in common.
-    pub what: Held,
-    /// How many they are, in the limit's unit.
-    pub count: u64,
-    /// Their part of all that is used: 0 to 1.
-    pub share: f64,
-}
-
-/// What things that count against a limit have in common.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Held {
-    /// This line made them.
-    Line(Frame),
-    /// Goroutines at this line sit on these threads.
-    Sitting(Frame),
-    /// Descriptors of a type.
-    Type(DescriptorType),
-    /// Things that refer to this path, or where it ends in `/*` to what lies below; empty for anonymous memory.
-    Path(String),
-    /// Sockets in a state, with a peer.
-    Sockets {
-        /// Their state.
-        state: SocketState,
-        /// Their other end.
-        peer: Peer,
-    },
-    /// OS threads of this name, of the process itself.
-    Threads(String),
-    /// OS threads of the process itself, whatever their names.
-    OwnThreads,
-    /// Children of the process that have exited and were not waited for.
-    Zombies,
-    /// Live objects on the Go heap.
-    LiveHeap,
-    /// All that the Go heap holds, garbage included.
-    Heap,
-    /// Memory of the process outside the Go heap.
-    OutsideHeap,
-    /// What this process has of what several have.
-    Own,
-    /// What other processes have.
-    Others,
-}
 
 /// The holders of a level, lines first, those with most first.
 pub(super) fn of(level: &Level, newest: &Sample, captures: &Captures) -> Vec<Holder> {

@@ -1,15 +1,17 @@
-use super::{Held, Level, NEAR};
-use crate::descriptor::DescriptorType;
+use super::NEAR;
+use crate::judge::judgement::{Held, Level};
 use crate::judge::simulation::{Beat, PROCESS, moment, sample};
-use crate::judge::{Bounds, Frame, LimitName};
-use crate::process::Limits;
-use crate::reading::{Reading, Stamped, Via};
-use crate::sample::cgroup::{CgroupUsage, Throttle};
-use crate::sample::heap_sites::{HeapCapture, HeapSite};
-use crate::sample::ledger::{Accounts, Descriptors, Ledger, Route, Site};
-use crate::sample::quotas::{Ports, Quota, Quotas};
-use crate::sample::runtime::{GoCounters, HeapCounters};
+use crate::judge::terms::{Bounds, LimitName};
+use crate::observed::cgroup::{CgroupUsage, Throttle};
+use crate::observed::go_counters::{GoCounters, HeapCounters};
+use crate::observed::heap::{HeapCapture, HeapSite};
+use crate::observed::ledger::{Accounts, Descriptors, Ledger, Route, Site};
+use crate::observed::quotas::{Ports, Quota, Quotas};
 use crate::store::Window;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::frame::Frame;
+use crate::vocabulary::process::Limits;
+use crate::vocabulary::reading::{Reading, Stamped, Via};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Captures from files that somebody else may have written: profiles of any Go program, and our own JSON.
 
-use crate::process::{ProcessId, printable};
 use crate::report::pprof::{
     self, Builder, Function, HeapSite, Limits, Place, Profile, heap_profile, identity_comment,
 };
+use crate::vocabulary::process::{ProcessId, printable};
 use serde::Deserialize;
 use std::time::SystemTime;
 

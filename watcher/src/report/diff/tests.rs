@@ -1,6 +1,6 @@
 use super::{compare, load, of_one_process};
-use crate::process::ProcessId;
 use crate::report::pprof::{Builder, Function, Profile, decode, encode, identity, identity_comment};
+use crate::vocabulary::process::ProcessId;
 use expect_test::expect;
 use proptest::prelude::*;
 use std::time::UNIX_EPOCH;

@@ -2,8 +2,8 @@
 
 use super::{FdKind, Fds, INDENT, Site, oldest};
 use crate::explain::words::{count, counted, duration};
-use crate::owner;
 use crate::report::ledger::{self, Creator, indented, place, say, tail};
+use crate::vocabulary::owner;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;

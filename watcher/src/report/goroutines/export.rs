@@ -58,8 +58,9 @@ struct Object<'a, P: Serialize> {
     remarks: &'a [String],
 }
 
+/// A group, as JSON has it.
 #[derive(Serialize)]
-struct GroupObject<'a> {
+pub struct GroupObject<'a> {
     count: u64,
     system: bool,
     status: &'static str,
@@ -88,7 +89,8 @@ struct EffortObject {
 }
 
 impl<'a> GroupObject<'a> {
-    fn of(group: &'a Group) -> Self {
+    /// Of this group.
+    pub fn of(group: &'a Group) -> Self {
         let mut ids: Vec<u64> = group.members.iter().map(|member| member.id).collect();
         ids.sort_unstable();
         ids.truncate(NAMED);

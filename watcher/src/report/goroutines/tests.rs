@@ -3,7 +3,7 @@ use crate::report::folded::folded;
 use crate::report::stack::Frame;
 use crate::report::stack::fixture::{frame, process};
 use crate::report::threads::{self, Doing, Thread};
-use crate::task::ThreadState;
+use crate::vocabulary::task::ThreadState;
 use expect_test::expect;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,9 +1,10 @@
 use super::{DiagnosisObject, checks, diagnosis_line, list};
+use crate::explain::diagnosis::{Diagnosis, Life, Story, Suspected};
 use crate::explain::tests::{diagnosed, target};
-use crate::explain::{Culprit, Diagnosis, EndpointUse, Frame, Holder, Life, PullCost, Story, Suspected};
-use crate::health::{Check, CheckState};
+use crate::explain::{Culprit, EndpointUse, Frame, Holder, PullCost};
 use crate::judge::simulation::window;
 use crate::report::pulled::Endpoints;
+use crate::vocabulary::health::{Check, CheckState};
 use expect_test::expect;
 use serde_json::Value;
 use std::time::{Duration, SystemTime};

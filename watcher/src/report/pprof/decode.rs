@@ -4,7 +4,7 @@
 //! bounded before anything is unpacked, and messages are counted before any is decoded.
 
 use super::{Function, Label, LabelValue, Line, Location, Mapping, Profile, Sample, ValueType, wire};
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use flate2::read::GzDecoder;
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};

@@ -1,7 +1,7 @@
 //! Whose profile it is: a comment that our own profiles carry, so that no difference is computed across a restart.
 
 use super::Profile;
-use crate::process::{ProcessId, printable};
+use crate::vocabulary::process::{ProcessId, printable};
 
 const BEGINS: &str = "process ";
 
@@ -25,8 +25,8 @@ pub fn identity(profile: &Profile) -> Option<ProcessId> {
 #[cfg(test)]
 mod tests {
     use super::{identity, identity_comment};
-    use crate::process::ProcessId;
     use crate::report::pprof::Profile;
+    use crate::vocabulary::process::ProcessId;
 
     #[test]
     fn a_profile_tells_whose_it_is() {

@@ -6,7 +6,7 @@
 //! out of the frames there.
 
 use super::{Builder, DecodeError, Function, Profile};
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use std::time::SystemTime;
 
 /// More stacks or frames than this are refused.

@@ -1,10 +1,10 @@
 use super::{Teller, overview};
-use crate::explain::Unseen;
+use crate::explain::diagnosis::Unseen;
 use crate::explain::tests::{diagnosed, target};
 use crate::judge::simulation::window;
 use crate::news::{News, What};
-use crate::process::{ProcessId, Target};
 use crate::report::text::Layout;
+use crate::vocabulary::process::{ProcessId, Target};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

@@ -1,10 +1,11 @@
 use super::{Layout, diagnosis};
+use crate::explain::diagnosis::Diagnosis;
 use crate::explain::tests::diagnosed;
-use crate::explain::{Culprit, Diagnosis, Frame};
+use crate::explain::{Culprit, Frame};
 use crate::judge::simulation::{Beat, PROCESS, sample, window};
-use crate::process::Container;
-use crate::reading::Reading;
 use crate::store::Window;
+use crate::vocabulary::process::Container;
+use crate::vocabulary::reading::Reading;
 use expect_test::{Expect, expect};
 
 fn check(shown: &Diagnosis, expected: Expect) {

@@ -1,13 +1,14 @@
-use super::{Budget, Settings, Sweep, Sweeper};
-use crate::descriptor::{DescriptorType, OpenDescriptor};
-use crate::process::{Limits, Target};
-use crate::reading::{Reading, Via};
-use crate::sample::children::Children;
+use super::{Budget, Settings, Sweeper};
+use crate::observed::children::Children;
+use crate::sample::beat::Sweep;
 use crate::source::cgroup::Hierarchies;
 use crate::source::proc::ProcRoot;
 use crate::source::proc::fake::{FakeProc, START_TICKS, stat_line, status, target};
 use crate::source::{KernelTables, Scope};
-use crate::task::{Task, ThreadState};
+use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use crate::vocabulary::process::{Limits, Target};
+use crate::vocabulary::reading::{Reading, Via};
+use crate::vocabulary::task::{Task, ThreadState};
 use std::sync::Arc;
 
 /// The kernel's tables as a test wants them.

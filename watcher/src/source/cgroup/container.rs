@@ -1,7 +1,7 @@
 //! Which container a cgroup path names, pure over text.
 
-use crate::process::Container;
 use crate::source::proc::CgroupPath;
+use crate::vocabulary::process::Container;
 
 /// The container in which a process with these cgroups runs. Containers in containers: the innermost.
 pub fn container(paths: &[CgroupPath]) -> Option<Container> {

@@ -1,7 +1,7 @@
 use super::{Hierarchies, below, page_cache_of, principal_path};
-use crate::reading::Reading;
-use crate::sample::cgroup::{CgroupUsage, Throttle};
+use crate::observed::cgroup::{CgroupUsage, Throttle};
 use crate::source::proc::CgroupPath;
+use crate::vocabulary::reading::Reading;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;

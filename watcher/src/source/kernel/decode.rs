@@ -4,9 +4,9 @@ mod age;
 mod descriptor;
 
 use super::ledger::{RawDescriptor, allocations};
-use crate::descriptor::OpenDescriptor;
-use crate::process::{ProcessId, printable};
-use crate::task::{Task, ThreadState};
+use crate::vocabulary::descriptor::OpenDescriptor;
+use crate::vocabulary::process::{ProcessId, printable};
+use crate::vocabulary::task::{Task, ThreadState};
 pub(super) use age::{JiffiesPerSecond, RawAge};
 use std::time::Duration;
 use watcher_ebpf::{

@@ -1,7 +1,7 @@
 //! Starts and ends of processes, as the kernel tells them.
 
 use super::decode::{NanosPerTick, Record, decode};
-use crate::process::ProcessId;
+use crate::vocabulary::process::ProcessId;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLink;
 use std::os::fd::{AsFd, OwnedFd};

@@ -64,11 +64,11 @@ pub(super) fn load(types: &Path, wanted: Wanted) -> Kernel {
     kernel
 }
 
-/// Whether programs can have the kernel run a loop (`bpf_loop`, Linux 5.17).
-fn has_loops() -> bool {
+/// Whether this kernel is of that version or newer.
+fn runs_at_least(wanted: (u32, u32)) -> bool {
     let release = nix::sys::utsname::uname().ok();
     let release = release.as_ref().and_then(|name| name.release().to_str()).unwrap_or_default();
-    is_at_least(release, (5, 17))
+    is_at_least(release, wanted)
 }
 
 fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
@@ -168,7 +168,8 @@ impl Loading {
             }
         }
         drop(btf);
-        offsets.push(("HAS_LOOPS", u32::from(has_loops())));
+        offsets.push(("HAS_LOOPS", u32::from(runs_at_least((5, 17)))));
+        offsets.push(("TELLS_POINTERS", u32::from(runs_at_least((6, 16)))));
         let parsed = read.map(|bytes| aya::Btf::parse(&bytes, Endianness::default()));
         match parsed {
             Ok(Ok(types)) => {

@@ -6,7 +6,7 @@
 use super::decode::{NanosPerTick, Record};
 use super::iterator::Table;
 use super::tables::Passes;
-use crate::process::ProcessId;
+use crate::vocabulary::process::ProcessId;
 use std::io;
 use std::sync::Arc;
 

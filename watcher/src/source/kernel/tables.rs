@@ -3,10 +3,10 @@
 use super::decode::{DecodeError, JiffiesPerSecond, NanosPerTick, Record, decode};
 use super::iterator::Table;
 use super::{Kernel, probes::ProbeName};
-use crate::descriptor::{DescriptorAge, OpenDescriptor};
-use crate::reading::Reading;
 use crate::source::{KernelTables, Scope, clock};
-use crate::task::Task;
+use crate::vocabulary::descriptor::{DescriptorAge, OpenDescriptor};
+use crate::vocabulary::reading::Reading;
+use crate::vocabulary::task::Task;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};

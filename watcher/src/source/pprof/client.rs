@@ -3,7 +3,7 @@
 use super::dial::Connection;
 use super::fault::Fault;
 use super::metered::Metered;
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;

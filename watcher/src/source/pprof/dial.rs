@@ -8,10 +8,10 @@
 use super::fault::Fault;
 use super::inside::in_network_namespace;
 use super::listeners::Place;
-use crate::descriptor::DescriptorType;
-use crate::reading::Reading;
 use crate::source::proc::ProcessDir;
 use crate::source::sockdiag::ask_for_one;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::reading::Reading;
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, SocketId};
@@ -21,13 +21,12 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, socket_with,
 };
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 /// How long a server may take to accept. Go's accept at once, unless the process is starved of CPU.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(2);

@@ -14,7 +14,7 @@ pub enum Fault {
         /// What we need of it.
         what: &'static str,
     },
-    /// We could not look, see [`crate::reading::Reading::Failed`].
+    /// We could not look, see [`crate::vocabulary::reading::Reading::Failed`].
     #[error("watcher itself lacks file descriptors or memory")]
     Lacking,
     /// Nothing could be connected to.

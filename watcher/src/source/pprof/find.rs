@@ -6,10 +6,10 @@ use super::dial::{dial, speaks_first};
 use super::fault::Fault;
 use super::listeners::{Listener, Place, listeners};
 use super::profile::ProfileName;
-use crate::process::printable;
-use crate::reading::Reading;
 use crate::source::clock;
 use crate::source::proc::ProcessDir;
+use crate::vocabulary::process::printable;
+use crate::vocabulary::reading::Reading;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Work inside the network namespace of another process.
 
 use super::fault::Fault;
-use crate::reading::Reading;
 use crate::source::proc::ProcessDir;
+use crate::vocabulary::reading::Reading;
 use nix::sched::{CloneFlags, setns};
 use std::os::unix::fs::MetadataExt;
 

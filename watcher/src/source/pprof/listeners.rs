@@ -2,22 +2,21 @@
 
 use super::fault::Fault;
 use super::inside::in_network_namespace;
-use crate::descriptor::DescriptorType;
-use crate::process::printable;
-use crate::reading::Reading;
 use crate::source::proc::ProcessDir;
 use crate::source::sockdiag::ask;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::process::printable;
+use crate::vocabulary::reading::Reading;
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM};
 use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, SocketId};
 use netlink_packet_sock_diag::unix::nlas::UnixDiagName;
 use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest};
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 /// A socket on which a process accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq)]

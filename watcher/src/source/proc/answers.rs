@@ -2,20 +2,23 @@
 
 use super::file::understood;
 use super::{FileIdentity, ProcessDir, maps};
-use crate::reading::Reading;
 use crate::source::{answering, reader};
+use crate::vocabulary::reading::Reading;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
+
+/// Some hundred thousand mappings.
+const MOST_MAPS_BYTES: usize = 64 << 20;
 
 impl ProcessDir {
     /// Whether all that it maps is anonymous, or of file systems that answer by themselves.
     pub fn every_mapping_answers(&self) -> bool {
-        let Ok(mut maps) = self.locked("maps") else { return false };
-        let mut text = Vec::new();
-        let (Ok(_), Some(theirs), Some(own)) =
-            (maps.read_to_end(&mut text), reader::mounts_of(self.pid), reader::own_mounts())
-        else {
+        let maps = reader::open(self.pid, &self.dir, "maps", false);
+        let text = maps.and_then(|mut maps| maps.read_rest(MOST_MAPS_BYTES));
+        // A list that is longer than that is none that was read.
+        let Some(text) = text.ok().filter(|text| text.len() < MOST_MAPS_BYTES) else { return false };
+        let (Some(theirs), Some(own)) = (reader::mounts_of(self.pid), reader::own_mounts()) else {
             return false;
         };
         let kernels = answering::kernels_own_devices();

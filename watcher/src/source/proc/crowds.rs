@@ -3,7 +3,7 @@
 use super::Mapping;
 use super::descriptors::kind_of;
 use super::file::{open_directory, read_link};
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;

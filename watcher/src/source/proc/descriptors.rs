@@ -1,8 +1,8 @@
 //! `/proc/PID/fd`: what each descriptor refers to.
 
-use super::directory::left;
 use super::file::{numbers_in, read_link};
-use crate::descriptor::{DescriptorType, OpenDescriptor};
+use crate::source::proc::file::left;
+use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
 use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -108,7 +108,7 @@ pub fn number_in_brackets(link: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{kind_of, number_in_brackets};
-    use crate::descriptor::DescriptorType;
+    use crate::vocabulary::descriptor::DescriptorType;
     use proptest::prelude::*;
 
     #[test]

@@ -8,12 +8,13 @@ use super::{
     Crowds, DescriptorLink, FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WatchCount,
     WritableFile, crowds, descriptors, links, maps, smaps, stat, status, written,
 };
-use crate::descriptor::OpenDescriptor;
-use crate::process::{Limits, ProcessId};
-use crate::reading::Reading;
+use crate::source::proc::file::left;
 use crate::source::reader;
 use crate::source::target_file::TargetFile;
-use crate::task::Task;
+use crate::vocabulary::descriptor::OpenDescriptor;
+use crate::vocabulary::process::{Limits, ProcessId};
+use crate::vocabulary::reading::Reading;
+use crate::vocabulary::task::Task;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statat, statx};
 use rustix::io::Errno;
 use std::fs::File;
@@ -267,18 +268,14 @@ impl ProcessDir {
 
     /// The arguments lie in memory of the process, which may be of any kind.
     fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let file = reader::open(self.pid, &self.dir, "cmdline", false)?;
-        file.take(limit as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        reader::open(self.pid, &self.dir, "cmdline", false)?.read_rest(limit)
     }
 
     /// The first mapping that holds code, which is the executable's. Needs ptrace access (PTRACE_MODE_READ).
     pub fn first_code(&self) -> Reading<Range<u64>> {
         let find = || -> io::Result<Range<u64>> {
             // The executable comes first but for what was mapped below it, so a few lines hold it.
-            let mut text = Vec::new();
-            self.locked("maps")?.take(64 << 10).read_to_end(&mut text)?;
+            let text = reader::open(self.pid, &self.dir, "maps", false)?.read_rest(64 << 10)?;
             understood(String::from_utf8_lossy(&text).lines().find_map(code_range))
         };
         find().into()
@@ -341,11 +338,6 @@ pub(super) fn count_descriptors(dir: &OwnedFd, name: &str, counted_by_kernel: bo
     Ok(count)
 }
 
-/// What was open a moment ago has left.
-pub(super) fn left(error: &io::Error) -> bool {
-    Reading::<()>::from_error(error) == Reading::Gone
-}
-
 /// The addresses of a line of `maps` whose permissions hold `x`.
 fn code_range(line: &str) -> Option<Range<u64>> {
     let mut fields = line.split_ascii_whitespace();
@@ -378,11 +370,11 @@ fn count_mappings(mut maps: impl Read) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::count_mappings;
-    use crate::descriptor::DescriptorType;
-    use crate::process::ProcessId;
-    use crate::reading::Reading;
     use crate::source::proc::{ProcRoot, ProcessDir};
-    use crate::task::ThreadState;
+    use crate::vocabulary::descriptor::DescriptorType;
+    use crate::vocabulary::process::ProcessId;
+    use crate::vocabulary::reading::Reading;
+    use crate::vocabulary::task::ThreadState;
     use procfs::process::{LimitValue, MMapPath, Process};
     use rustix::fs::{Mode, OFlags};
     use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! A directory that looks like `/proc`, for tests.
 
-use crate::process::{Limits, Lineage, ProcessId, Target};
+use crate::vocabulary::process::{Limits, Lineage, ProcessId, Target};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

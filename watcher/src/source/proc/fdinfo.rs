@@ -1,8 +1,8 @@
 //! `/proc/PID/fdinfo` of inotify descriptors: what each watches.
 
-use super::directory::left;
 use super::file::{open_directory, open_file};
-use crate::reading::Reading;
+use crate::source::proc::file::left;
+use crate::vocabulary::reading::Reading;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -64,8 +64,8 @@ impl WatchCount {
 #[cfg(test)]
 mod tests {
     use super::WatchCount;
-    use crate::reading::Reading;
     use crate::source::proc::{ProcRoot, ProcessDir};
+    use crate::vocabulary::reading::Reading;
     use proptest::prelude::*;
     use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
     use std::os::fd::AsRawFd;

@@ -1,5 +1,6 @@
 //! Opening and reading relative to a directory that is held open, never by a path that could change its meaning.
 
+use crate::vocabulary::reading::Reading;
 use rustix::fs::{Mode, OFlags, RawDir, openat, readlinkat_raw};
 use std::fs::File;
 use std::io::{self, Read};
@@ -89,4 +90,9 @@ pub fn read_link(dir: impl std::os::fd::AsFd, name: &str) -> io::Result<Vec<u8>>
     let mut buffer = [0; libc::PATH_MAX as usize];
     let length = readlinkat_raw(dir, name, &mut buffer[..])?;
     Ok(buffer[..length].to_vec())
+}
+
+/// What was open a moment ago has left.
+pub(super) fn left(error: &io::Error) -> bool {
+    Reading::<()>::from_error(error) == Reading::Gone
 }

@@ -4,8 +4,8 @@
 //! (`proc_fd_instantiate`, `fs/proc/fd.c`). Where something lists the descriptors of a process again and again, the age
 //! of a link is nearly that of its descriptor; else it is that of our own look.
 
-use super::directory::left;
 use super::file::{open_directory, read_link};
+use crate::source::proc::file::left;
 use rustix::fs::{AtFlags, StatxFlags, StatxTimestamp, statx};
 use std::io;
 use std::os::fd::OwnedFd;

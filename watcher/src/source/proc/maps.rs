@@ -1,7 +1,7 @@
 //! `/proc/PID/maps`: the mappings of a process, without what of them is resident.
 
 use super::overlap::make_room;
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! What a process runs and where: executable, arguments, limits and cgroups, pure over bytes.
 
-use crate::process::{Limits, printable};
+use crate::vocabulary::process::{Limits, printable};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -114,7 +114,7 @@ pub fn parse_children(bytes: &[u8]) -> Option<Vec<i32>> {
 #[cfg(test)]
 mod tests {
     use super::{CgroupPath, ExePath, parse_args, parse_cgroups, parse_children, parse_limits};
-    use crate::process::Limits;
+    use crate::vocabulary::process::Limits;
     use proptest::prelude::*;
 
     #[test]

@@ -2,8 +2,8 @@
 //! the process, so it is for single looks only.
 
 use super::overlap::make_room;
-use crate::process::printable;
 use crate::source::target_file::TargetFile;
+use crate::vocabulary::process::printable;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 

@@ -3,8 +3,8 @@
 //! Our own parser and not that of the `procfs` crate: a sweep reads one such line per process and uses six of its
 //! 52 fields.
 
-use crate::process::printable;
-use crate::task::{Task, ThreadState};
+use crate::vocabulary::process::printable;
+use crate::vocabulary::task::{Task, ThreadState};
 
 /// What we use of the line (`fs/proc/array.c`, `do_task_stat`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::{Stat, parse};
-    use crate::task::ThreadState;
+    use crate::vocabulary::task::ThreadState;
     use proptest::prelude::*;
 
     fn line(name: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! Our own parser and not that of the `procfs` crate, which puts all sixty lines into a map: a sweep reads this
 //! file once per process.
 
-use crate::sample::memory::Memory;
+use crate::observed::memory::Memory;
 
 /// What we use of the file (`fs/proc/array.c`, `proc_pid_status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn words(value: &[u8]) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::{Status, parse};
-    use crate::sample::memory::Memory;
+    use crate::observed::memory::Memory;
     use proptest::prelude::*;
 
     const WHOLE: &str = "Name:\tVmSwap: 9 kB\\nThreads:\t99\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t812\n\

@@ -1,11 +1,11 @@
 //! The kernel's tables as `/proc` and sock_diag show them: the fallback, and the oracle of the tests.
 
 use super::{ProcRoot, ProcessDir};
-use crate::descriptor::{DescriptorType, OpenDescriptor};
-use crate::reading::Reading;
 use crate::source::sockdiag::{self, Namespace, Sockets};
 use crate::source::{KernelTables, Scope};
-use crate::task::Task;
+use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use crate::vocabulary::reading::Reading;
+use crate::vocabulary::task::Task;
 use std::collections::HashMap;
 
 /// Walks `/proc`, process by process, and asks sock_diag what the sockets are.
@@ -132,11 +132,11 @@ impl ProcTables {
 #[cfg(test)]
 mod tests {
     use super::ProcTables;
-    use crate::descriptor::DescriptorType;
-    use crate::reading::Reading;
-    use crate::socket::SocketState;
     use crate::source::proc::ProcRoot;
     use crate::source::{KernelTables, Scope};
+    use crate::vocabulary::descriptor::DescriptorType;
+    use crate::vocabulary::reading::Reading;
+    use crate::vocabulary::socket::SocketState;
     use std::net::{Ipv4Addr, TcpListener};
     use std::os::fd::AsRawFd;
 

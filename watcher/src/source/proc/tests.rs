@@ -1,10 +1,10 @@
 use super::fake::{FakeProc, START_TICKS, stat_line, status};
 use super::{ProcRoot, ProcTables, ProcessDir};
-use crate::descriptor::DescriptorType;
-use crate::process::ProcessId;
-use crate::reading::Reading;
 use crate::source::{KernelTables, Scope};
-use crate::task::ThreadState;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::process::ProcessId;
+use crate::vocabulary::reading::Reading;
+use crate::vocabulary::task::ThreadState;
 use std::collections::BTreeMap;
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Files that a process holds open for writing: `/proc/PID/fd` and `/proc/PID/fdinfo`.
 
-use super::directory::left;
 use super::file::{numbers_in, open_directory, read_file, read_link};
+use crate::source::proc::file::left;
 use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -74,8 +74,8 @@ fn parse(info: &[u8]) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::parse;
-    use crate::reading::Reading;
     use crate::source::proc::ProcRoot;
+    use crate::vocabulary::reading::Reading;
     use proptest::prelude::*;
     use std::fs::{File, OpenOptions};
     use std::io::Write;

@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 /// The argument by which a reader knows what it is.
 pub const ARGUMENT: &str = "read-for-agent";
 
+/// Questions that are on their way at the same time. With [`super::wire::MAX_SHORT_QUESTION_BYTES`] each, they fit into
+/// what a socket holds by default, several times.
+const IN_A_ROW: usize = 16;
+
 /// How long a question may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -108,6 +112,46 @@ impl Link {
                 Ok(Ok(bytes))
             }
         }
+    }
+
+    /// Asks one question after the other without waiting for each answer, of which none may be longer than
+    /// [`MAX_INLINE_BYTES`], and tells `hear` each in their order.
+    ///
+    /// # Errors
+    /// Where this reader is of no use any more: the first question that was not answered is at fault.
+    pub fn ask_in_a_row(
+        &mut self,
+        questions: &[Question],
+        patience: Patience,
+        mut hear: impl FnMut(io::Result<Vec<u8>>),
+    ) -> Result<(), Lost> {
+        let first = self.last_number + 1;
+        let (mut sent, mut message) = (0, vec![0; MAX_INLINE_BYTES.max(1024) + 64]);
+        for heard in 0..questions.len() {
+            for question in questions.iter().take(heard + IN_A_ROW).skip(sent) {
+                self.last_number += 1;
+                sent += 1;
+                let numbered = Numbered { number: self.last_number, body: question.clone() };
+                self.send(&numbered.encode(), None)?;
+            }
+            let length = loop {
+                match recv(&self.socket, &mut message[..], RecvFlags::DONTWAIT) {
+                    Ok((length, _)) => break length,
+                    Err(rustix::io::Errno::AGAIN) => self.wait(patience)?,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(_) => return Err(Lost::Broken),
+                }
+            };
+            let answer = message.get(..length).and_then(Numbered::<Answer>::decode);
+            let is_next = |answer: &Numbered<Answer>| answer.number == first + heard as u64;
+            match answer.filter(is_next).ok_or(Lost::Broken)?.body {
+                Answer::Bytes(bytes) => hear(Ok(bytes)),
+                Answer::Failed(errno) => hear(Err(io::Error::from_raw_os_error(errno))),
+                // What is shared holds one answer at a time.
+                Answer::Shared(_) => return Err(Lost::Broken),
+            }
+        }
+        Ok(())
     }
 
     /// Says something to which there is no answer.
@@ -207,6 +251,39 @@ mod tests {
         assert_eq!(link.ask(gone, None, LONG).unwrap().unwrap_err().raw_os_error(), Some(libc::EBADF));
         drop(link);
         assert!(server.join().unwrap().is_ok(), "it ends when nobody asks any more");
+    }
+
+    #[test]
+    fn many_questions_in_a_row_are_answered_in_their_order() {
+        let (mut link, theirs, shared) = Link::for_test();
+        let server = std::thread::spawn(move || serve(&theirs, &shared));
+        let known: Vec<u8> = (0..100).collect();
+        let questions: Vec<Question> = (0..100).map(|index| own_memory(&known[index..=index])).collect();
+        let mut heard = Vec::new();
+        link.ask_in_a_row(&questions, LONG, |answer| heard.push(answer.unwrap()[2])).unwrap();
+        assert_eq!(heard, known);
+        assert_eq!(
+            link.ask(own_memory(&[7]), None, LONG).unwrap().unwrap()[2],
+            7,
+            "and nothing is left over"
+        );
+        drop(link);
+        assert!(server.join().unwrap().is_ok());
+    }
+
+    #[test]
+    fn of_many_in_a_row_the_first_without_an_answer_is_known() {
+        let (mut link, theirs, _shared) = Link::for_test();
+        for number in 1..=3_u64 {
+            let answer = Numbered { number, body: Answer::Bytes(vec![1, 1, 7]) };
+            send(&theirs, &answer.encode(), SendFlags::empty()).unwrap();
+        }
+        let questions = vec![own_memory(&[1]); 40];
+        let mut heard = 0;
+        assert!(matches!(link.ask_in_a_row(&questions, SOON, |_| heard += 1), Err(Lost::Stuck)));
+        assert_eq!(heard, 3);
+        drop(theirs);
+        assert!(matches!(link.ask_in_a_row(&questions, SOON, |_| {}), Err(Lost::Broken)));
     }
 
     #[test]

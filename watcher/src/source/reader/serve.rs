@@ -104,7 +104,7 @@ fn answer(question: Question, place: Option<&OwnedFd>, open: &mut OpenFiles) -> 
                     Ok(0) => break,
                     Ok(count) => filled += count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) if filled > 0 => break,
+                    // Also where something was read before: less than was asked for means that there is no more.
                     Err(error) => return Err(error),
                 }
             }

@@ -1,6 +1,6 @@
 //! Processes of which something does not answer: who, what, since when, and when it is worth asking again.
 
-use crate::process::ProcessId;
+use crate::vocabulary::process::ProcessId;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ impl Silences {
 #[cfg(test)]
 mod tests {
     use super::{Asked, FIRST_PAUSE, LONGEST_PAUSE, MAX_SILENT, Silences, Silent};
-    use crate::process::ProcessId;
+    use crate::vocabulary::process::ProcessId;
     use std::time::Duration;
 
     fn silent(pid: i32) -> Silent {

@@ -13,6 +13,8 @@ pub const MAX_RANGES: usize = 1024;
 pub const MAX_INLINE_BYTES: usize = 16 << 10;
 /// No message is longer.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
+/// A question that may be asked together with others is no longer.
+pub const MAX_SHORT_QUESTION_BYTES: usize = 2 << 10;
 /// Longest name below the directory of a process.
 const MAX_NAME_BYTES: usize = 4096 + 64;
 

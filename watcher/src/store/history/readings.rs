@@ -1,8 +1,8 @@
 //! The totals of a sample that a history keeps, and from which sample each of them is new.
 
-use crate::descriptor::DescriptorType;
-use crate::reading::Moment;
-use crate::sample::Sample;
+use crate::observed::Sample;
+use crate::vocabulary::descriptor::DescriptorType;
+use crate::vocabulary::reading::Moment;
 
 /// How many there are.
 pub const SIGNALS: usize = 13;

@@ -61,7 +61,7 @@ fn a_pause_leaves_a_gap_and_bends_nothing() {
 fn readings_are_taken_once_and_allocation_is_a_rate() {
     let mut reader = Reader::default();
     let counters = |allocated| {
-        let heap = crate::golang::runtime::HeapCounters {
+        let heap = crate::observed::go_counters::HeapCounters {
             gc_cycles: 1,
             gogc_percent: None,
             memory_limit_bytes: None,
@@ -76,7 +76,11 @@ fn readings_are_taken_once_and_allocation_is_a_rate() {
             total_freed_bytes: 0,
             mapped_bytes: 0,
         };
-        Some(crate::golang::runtime::GoCounters { goroutines: Some(7), heap: Some(heap), gc_cycles: Some(1) })
+        Some(crate::observed::go_counters::GoCounters {
+            goroutines: Some(7),
+            heap: Some(heap),
+            gc_cycles: Some(1),
+        })
     };
     let first = sample(0.0, &Beat { runtime: counters(1_000), ..Beat::default() });
     let readings = reader.read(&first);

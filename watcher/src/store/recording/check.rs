@@ -2,16 +2,16 @@
 //! that are no larger than what is kept, indices that lie within, sums that fit.
 
 use super::Captured;
-use crate::sample::Sample;
-use crate::sample::ages::{Ages, MAX_COHORTS, MAX_MEMBERS as MAX_AGES};
-use crate::sample::anatomy::Anatomy;
-use crate::sample::code::{Frame, MAX_FRAMES};
-use crate::sample::goroutines::{GoroutineCapture, MAX_MEMBERS, MAX_SITES};
-use crate::sample::ledger::Ledger;
-use crate::sample::pulls::{EndpointUse, PulledProfile};
-use crate::sample::quotas::Quotas;
-use crate::sample::{connections, threads};
+use crate::observed::Sample;
+use crate::observed::ages::{Ages, MAX_COHORTS, MAX_MEMBERS as MAX_AGES};
+use crate::observed::anatomy::Anatomy;
+use crate::observed::goroutines::{GoroutineCapture, MAX_MEMBERS, MAX_SITES};
+use crate::observed::ledger::Ledger;
+use crate::observed::pulls::{EndpointUse, PulledProfile};
+use crate::observed::quotas::Quotas;
+use crate::observed::{connections, threads};
 use crate::store::captures::LedgerName;
+use crate::vocabulary::frame::{Frame, MAX_FRAMES};
 use std::time::Duration;
 
 /// No machine has more bytes, tasks or descriptors; many of these add up without an overflow.

@@ -1,18 +1,18 @@
 //! Finds out what of a process is new since this was last asked: what has not been written yet.
 
 use super::{CaptureKind, Captured, Entry};
-use crate::process::{ProcessId, Target};
-use crate::reading::Moment;
-use crate::sample::ages::Ages;
-use crate::sample::anatomy::Anatomy;
-use crate::sample::data_files::DataFiles;
-use crate::sample::doubts::Doubt;
-use crate::sample::goroutines::GoroutineCapture;
-use crate::sample::heap_sites::HeapCapture;
-use crate::sample::ledger::Ledger;
-use crate::sample::pulls::{EndpointUse, PulledProfile};
+use crate::observed::ages::Ages;
+use crate::observed::anatomy::Anatomy;
+use crate::observed::data_files::DataFiles;
+use crate::observed::doubts::Doubt;
+use crate::observed::goroutines::GoroutineCapture;
+use crate::observed::heap::HeapCapture;
+use crate::observed::ledger::Ledger;
+use crate::observed::pulls::{EndpointUse, PulledProfile};
 use crate::store::Window;
 use crate::store::captures::{Captures, LedgerName, Run};
+use crate::vocabulary::process::{ProcessId, Target};
+use crate::vocabulary::reading::Moment;
 use std::borrow::Cow;
 use std::collections::HashMap;
 

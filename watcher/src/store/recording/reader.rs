@@ -1,7 +1,7 @@
 //! Reads a recording that anybody may have written: bounded in memory and in time, refused with a line's number.
 
 use super::{Ending, Entry, Header, SCHEMA};
-use crate::process::printable;
+use crate::vocabulary::process::printable;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use std::fs::File;
@@ -104,7 +104,7 @@ impl<R: Read> Reader<R> {
             header: Header {
                 schema: String::new(),
                 watcher: String::new(),
-                began: crate::reading::Stamped::<()>::not_read().at,
+                began: crate::vocabulary::reading::Stamped::<()>::not_read().at,
                 interval: std::time::Duration::ZERO,
                 captures_every: None,
                 host: super::HostFacts::default(),

@@ -1,17 +1,17 @@
 //! Makes windows of a recording again, entry by entry, as they were when it was written.
 
 use super::{CaptureKind, Captured, Entry, Header, HostUse, check};
-use crate::process::{ProcessId, Target};
-use crate::reading::{Moment, Reading, Stamped};
-use crate::sample::Sample;
-use crate::sample::ages::Ages;
-use crate::sample::data_files::DataFiles;
-use crate::sample::goroutines::GoroutineCapture;
-use crate::sample::heap_sites::HeapCapture;
-use crate::sample::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
-use crate::sample::pulls::PulledProfile;
+use crate::observed::Sample;
+use crate::observed::ages::Ages;
+use crate::observed::data_files::DataFiles;
+use crate::observed::goroutines::GoroutineCapture;
+use crate::observed::heap::HeapCapture;
+use crate::observed::ledger::{Descriptors, Ledger, Mappings, Spans, Tasks};
+use crate::observed::pulls::PulledProfile;
 use crate::store::captures::Run;
 use crate::store::{Captures, History, Window};
+use crate::vocabulary::process::{ProcessId, Target};
+use crate::vocabulary::reading::{Moment, Reading, Stamped};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,15 +2,15 @@ use super::{
     Ending, Entry, Header, HostFacts, HostUse, Journal, Override, Reader, SCHEMA, Stage, Writer, WriterError,
 };
 use crate::judge::simulation::{Beat, PROCESS, moment, sample};
-use crate::process::{GoProgram, Limits, Lineage, Target};
-use crate::sample::code::Frame;
-use crate::sample::doubts::{Doubt, Structure, Why};
-use crate::sample::goroutines::{GoroutineCapture, GoroutineSite, Member};
-use crate::sample::heap_sites::{HeapCapture, HeapSite};
-use crate::sample::ledger::{Accounts, Ledger, Mappings, Route, Site};
-use crate::sample::pulls::{EndpointUse, PullCost, PulledProfile};
+use crate::observed::doubts::{Doubt, Structure, Why};
+use crate::observed::goroutines::{GoroutineCapture, GoroutineSite, Member};
+use crate::observed::heap::{HeapCapture, HeapSite};
+use crate::observed::ledger::{Accounts, Ledger, Mappings, Route, Site};
+use crate::observed::pulls::{EndpointUse, PullCost, PulledProfile};
 use crate::store::Window;
 use crate::store::captures::{LedgerName, Run};
+use crate::vocabulary::frame::Frame;
+use crate::vocabulary::process::{GoProgram, Limits, Lineage, Target};
 use expect_test::{Expect, expect};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -429,9 +429,9 @@ fn bombs_are_refused_before_they_go_off() {
 fn what_is_added_later_is_not_read_and_never_zero() {
     #[derive(serde::Deserialize)]
     struct Later {
-        #[serde(default = "crate::reading::Stamped::not_read")]
-        threads_of_tomorrow: crate::reading::Stamped<u64>,
+        #[serde(default = "crate::vocabulary::reading::Stamped::not_read")]
+        threads_of_tomorrow: crate::vocabulary::reading::Stamped<u64>,
     }
     let later: Later = serde_json::from_str(r#"{"threads":7}"#).unwrap();
-    assert_eq!(later.threads_of_tomorrow.reading, crate::reading::Reading::Unsupported);
+    assert_eq!(later.threads_of_tomorrow.reading, crate::vocabulary::reading::Reading::Unsupported);
 }

@@ -1,9 +1,9 @@
 //! Writes a recording: compressed, beat by beat, up to a size.
 
 use super::{Ending, Entry, Header, HostUse};
-use crate::process::printable;
-use crate::reading::Moment;
 use crate::store::place::create_named;
+use crate::vocabulary::process::printable;
+use crate::vocabulary::reading::Moment;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;

@@ -1,11 +1,11 @@
 use super::{DETAIL_BYTES, Window};
 use crate::judge::simulation::{Beat, PROCESS, moment, sample};
-use crate::process::ProcessId;
-use crate::reading::Reading;
-use crate::sample::Sample;
-use crate::sample::connections::{ConnectionGroup, ConnectionKey, MAX_GROUPS, Peer, Role};
-use crate::socket::{Family, SocketState, Transport};
+use crate::observed::Sample;
+use crate::observed::connections::{ConnectionGroup, ConnectionKey, MAX_GROUPS, Peer, Role};
 use crate::store::history::Signal;
+use crate::vocabulary::process::ProcessId;
+use crate::vocabulary::reading::Reading;
+use crate::vocabulary::socket::{Family, SocketState, Transport};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What tells the age of a descriptor, and the kernel's clock of jiffies in which TCP notes its times.
 
-use crate::descriptor::{DescriptorAge, TcpTimes};
+use crate::vocabulary::descriptor::{DescriptorAge, TcpTimes};
 use std::time::Duration;
 use watcher_ebpf::{AGE_OF_MPTCP, AGE_OF_PIPE, AGE_OF_TCP, AGE_UNTOUCHED, AgeRecord};
 

@@ -1,9 +1,9 @@
 //! What a descriptor refers to, and for a socket what the kernel knows of it.
 
 use super::{DecodeError, read};
-use crate::descriptor::{DescriptorType, OpenDescriptor};
-use crate::process::printable;
-use crate::socket::{Family, Socket, SocketState, Transport};
+use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
+use crate::vocabulary::process::printable;
+use crate::vocabulary::socket::{Family, Socket, SocketState, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use watcher_ebpf::{
     DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord, InetTail,

@@ -1,5 +1,5 @@
 use super::{DecodeError, NanosPerTick, Record, decode, thread_state};
-use crate::task::ThreadState;
+use crate::vocabulary::task::ThreadState;
 use expect_test::expect;
 use proptest::prelude::*;
 use std::fmt::Write as _;

@@ -1,12 +1,11 @@
 //! The ledger of descriptors, as the programs have it.
 
-use super::allocations;
 use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
-use super::stacks;
-use crate::origin::Origin;
-use crate::sample::ledger::Route;
+use super::{allocations, stacks};
+use crate::observed::ledger::Route;
 use crate::source::kernel::probes::{Outcome, ProbeName};
+use crate::vocabulary::origin::Origin;
 use aya::Ebpf;
 use std::io;
 use std::time::Duration;
@@ -78,8 +77,9 @@ pub(super) fn attach(attaching: &mut Attaching<'_>) -> Result<Route, Outcome> {
             attaching.gap("when a descriptor is closed, until the next scan, and who copies one", &refusal);
             return Ok(Route::Allocations);
         }
-        // Nothing is lost by it but time: its row tells why.
-        Err(outcome) => tracing::debug!(?outcome, "the allocations of files cannot be watched"),
+        Err(outcome) => {
+            attaching.gap("time: every process of the host pays for the system calls of this one", &outcome);
+        }
     }
     attaching
         .gap("what comes and goes by no system call of its own, until the kernel's table is read", &refusal);

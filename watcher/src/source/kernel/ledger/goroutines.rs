@@ -1,7 +1,7 @@
 //! Births of goroutines, as the program has them.
 
 use super::map::KernelMap;
-use crate::origin::{CreatingGoroutine, StackId};
+use crate::vocabulary::origin::{CreatingGoroutine, StackId};
 use aya::Ebpf;
 use std::io;
 use std::time::Duration;
@@ -79,7 +79,7 @@ pub(super) fn decode(key: BirthKey, entry: &BirthEntry) -> RawBirths {
 #[cfg(test)]
 mod tests {
     use super::{BirthEntry, BirthKey, decode};
-    use crate::origin::StackId;
+    use crate::vocabulary::origin::StackId;
     use watcher_ebpf::BirthStack;
 
     #[test]

@@ -3,9 +3,9 @@
 use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
 use super::stacks;
-use crate::origin::Origin;
-use crate::sample::ledger::Route;
+use crate::observed::ledger::Route;
 use crate::source::kernel::probes::{Outcome, ProbeName};
+use crate::vocabulary::origin::Origin;
 use aya::Ebpf;
 use std::io;
 use std::ops::Range;

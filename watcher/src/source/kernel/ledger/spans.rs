@@ -1,7 +1,7 @@
 //! Spans of the Go heap and who allocated from them, as the programs have it.
 
 use super::map::KernelMap;
-use crate::origin::StackId;
+use crate::vocabulary::origin::StackId;
 use aya::Ebpf;
 use std::collections::HashMap;
 use std::io;

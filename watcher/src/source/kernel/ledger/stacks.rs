@@ -3,7 +3,7 @@
 use super::map::KernelMap;
 use super::tasks::TaskKind;
 use super::watch::Kind;
-use crate::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
+use crate::vocabulary::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
 use aya::Ebpf;
 use std::collections::HashMap;
 use std::io;

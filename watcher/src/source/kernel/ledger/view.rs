@@ -1,6 +1,6 @@
 //! From what the Go reader found out to what the kernel's side is told.
 
-use crate::golang::kernel_view::KernelView;
+use crate::golang::probes::kernel_view::KernelView;
 use watcher_ebpf::{GoView, NO_FIELD};
 
 /// Where the programs find the goroutines of a process.

@@ -1,8 +1,8 @@
 //! What a process is watched for, and why it may not be.
 
-use crate::process::ProcessId;
 use crate::source::clock;
 use crate::source::kernel::probes::Outcome;
+use crate::vocabulary::process::ProcessId;
 use std::io;
 use std::time::Duration;
 use watcher_ebpf::{

@@ -1,0 +1,14 @@
+//! The words that all parts share: plain values that know nothing of where they come from.
+//!
+//! Processes, descriptors, sockets, tasks, and whether a value could be read at all.
+
+pub mod descriptor;
+pub mod frame;
+pub mod health;
+pub mod holders;
+pub mod origin;
+pub mod owner;
+pub mod process;
+pub mod reading;
+pub mod socket;
+pub mod task;
