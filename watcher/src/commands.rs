@@ -1,5 +1,8 @@
 //! What each command does and prints: from what was typed, through `agent`, to `report`.
 
+use self::output::{
+    block_on, give, give_picture, give_profile, hint, layout, print, process_id, refuse_terminal, written,
+};
 use crate::agent::diagnose::diagnose;
 use crate::agent::observer::Observer;
 use crate::agent::run::run as watch;
@@ -11,22 +14,19 @@ use crate::report::fds::Grouping;
 use crate::report::teller::{Teller, overview};
 use crate::report::{
     EXIT_FAILED, EXIT_LEAK, EXIT_NO_LEAK, diff, doctor, exit_status_of, fds, folded, goroutines, growing,
-    heap, holders, json, leaked, list, mappings, memory, news, pprof, text, threads,
+    heap, holders, json, leaked, list, mappings, memory, news, pprof, threads,
 };
 use crate::source::own_limits::raise_descriptor_limit;
 use crate::source::{ordinary_files, reader};
-use crate::store::place::create_named;
 use crate::vocabulary::health::all_essential_work;
 use anyhow::{Context, anyhow, bail, ensure};
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+mod output;
 mod pulls;
 mod recordings;
-
-/// Of a new output file, as far as the umask lets it.
-const OUTPUT_MODE: u32 = 0o666;
 
 /// Runs one command to its end and gives its exit status.
 ///
@@ -312,11 +312,6 @@ fn show_difference(args: &cli::Diff) -> anyhow::Result<u8> {
     Ok(EXIT_NO_LEAK)
 }
 
-fn process_id(pid: i32) -> anyhow::Result<i32> {
-    ensure!(pid > 0, "{pid} is no process id: process ids are positive");
-    Ok(pid)
-}
-
 /// Before anything takes its time: what it comes to has to be written somewhere.
 fn refuse_unwritable(output: &Path) -> anyhow::Result<()> {
     let directory = output.parent().filter(|directory| !directory.as_os_str().is_empty());
@@ -324,34 +319,6 @@ fn refuse_unwritable(output: &Path) -> anyhow::Result<()> {
     ensure!(directory.is_dir(), "write {}: there is no directory {}", output.display(), directory.display());
     ensure!(!output.is_dir(), "write {}: that is a directory", output.display());
     Ok(())
-}
-
-/// Before anything takes its time: a profile and a picture are no text.
-fn refuse_terminal(format: ProfileFormat, output: Option<&Path>) -> anyhow::Result<()> {
-    let what = match format {
-        ProfileFormat::Pprof => "a profile",
-        ProfileFormat::Svg => "a picture",
-        ProfileFormat::Text | ProfileFormat::Json | ProfileFormat::Folded => return Ok(()),
-    };
-    ensure!(
-        output.is_some() || !io::stdout().is_terminal(),
-        "{what} is no text: write it to a file (--output FILE) or into a pipe"
-    );
-    Ok(())
-}
-
-fn give_profile(profile: &pprof::Profile, output: Option<&Path>) -> anyhow::Result<u8> {
-    refuse_terminal(ProfileFormat::Pprof, output)?;
-    let mut bytes = Vec::new();
-    pprof::encode(profile, &mut bytes).context("encode the profile")?;
-    give(output, &bytes)?;
-    Ok(EXIT_NO_LEAK)
-}
-
-fn give_picture(svg: &[u8], output: Option<&Path>) -> anyhow::Result<u8> {
-    refuse_terminal(ProfileFormat::Svg, output)?;
-    give(output, svg)?;
-    Ok(EXIT_NO_LEAK)
 }
 
 fn show_checks(args: &cli::Doctor) -> anyhow::Result<u8> {
@@ -414,63 +381,4 @@ fn bench_goroutines(args: &cli::BenchGoroutines) -> anyhow::Result<u8> {
     })?;
     written(outcome)?;
     Ok(EXIT_NO_LEAK)
-}
-
-/// Carries something out. What still blocks at its end is not waited for: it may never come back.
-fn block_on<T, E: Into<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(work).map_err(Into::into);
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    result
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")
-}
-
-/// Wide as the terminal is. Colours are for people at one who have not asked for none (<https://no-color.org>).
-fn layout(output: Option<&Path>) -> text::Layout {
-    let stdout = io::stdout();
-    if output.is_some() || !stdout.is_terminal() {
-        return text::Layout::PLAIN;
-    }
-    let columns = terminal_size::terminal_size_of(&stdout).map(|(columns, _)| columns.0);
-    text::Layout::terminal(columns, std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
-}
-
-fn print(output: Option<&Path>, text: &str) -> io::Result<()> {
-    match output {
-        Some(path) => create_named(path, OUTPUT_MODE)?.write_all(text.as_bytes()),
-        None => {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(text.as_bytes())?;
-            stdout.flush()
-        }
-    }
-}
-
-/// Writes what was asked for to where it was asked for.
-fn give(output: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
-    match output {
-        Some(path) => create_named(path, OUTPUT_MODE)
-            .and_then(|mut file| file.write_all(bytes))
-            .with_context(|| format!("write {}", path.display())),
-        None => {
-            let mut stdout = io::stdout().lock();
-            written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
-        }
-    }
-}
-
-/// A reader that has read enough (`watcher list | head`) is no failure of ours.
-fn written(result: io::Result<()>) -> anyhow::Result<()> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("write the output"),
-        _ => Ok(()),
-    }
-}
-
-fn hint(sentence: &str) {
-    // Nobody is left to tell where standard error is closed.
-    let _ = writeln!(io::stderr(), "watcher: {sentence}");
 }

@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod doctor;
+pub mod endpoints;
 pub mod error;
 pub mod fds;
 mod fit;
@@ -19,6 +20,7 @@ pub mod list;
 pub mod mappings;
 pub mod memory;
 pub mod news;
+mod numbers;
 pub mod peek;
 pub mod pprof;
 pub mod pulled;

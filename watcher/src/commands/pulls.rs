@@ -1,14 +1,15 @@
 //! `watcher pull` and `watcher show`, and the endpoints of `watcher list`.
 
-use super::{give, give_profile, process_id, runtime};
+use super::output::{give, give_profile, process_id, runtime};
 use crate::agent::observer::Observer;
 use crate::agent::pulls::{Missing, Puller, Settings, Wanted};
 use crate::agent::views::Subject;
 use crate::cli::{self, Picture, ProfileFormat, ProfileKind, View};
 use crate::config::Selection;
+use crate::report::endpoints::{Endpoint, Endpoints};
 use crate::report::graph::{self, CallGraph};
 use crate::report::pprof::Profile;
-use crate::report::pulled::{self, Endpoint, Endpoints, Pulled};
+use crate::report::pulled::{self, Pulled};
 use crate::report::svg::{Caption, flame_graph};
 use crate::report::{EXIT_NO_LEAK, diff, folded, peek, traces};
 use crate::source::ordinary_files;

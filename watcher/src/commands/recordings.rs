@@ -1,6 +1,6 @@
 //! `watcher record` and `watcher replay`.
 
-use super::{block_on, hint, layout, print, written};
+use super::output::{block_on, hint, layout, print, written};
 use crate::agent::diagnose;
 use crate::agent::record::Recording;
 use crate::agent::replay::{self, Settings};

@@ -1,6 +1,7 @@
 //! Executables: what Go writes into them, and which code is where.
 
 pub mod buildinfo;
+mod frames;
 pub mod image;
 pub mod loaded;
 pub(crate) mod modinfo;

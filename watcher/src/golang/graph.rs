@@ -35,6 +35,7 @@ mod spans;
 mod specials;
 mod stacks;
 mod statics;
+mod type_info;
 mod waiters;
 mod witness;
 

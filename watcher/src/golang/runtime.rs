@@ -4,6 +4,7 @@ pub(crate) mod calibrate;
 pub(crate) mod found;
 pub mod layouts;
 pub mod locate;
+pub(in crate::golang) mod places;
 pub mod sampling;
 
 use super::bytes::{u32_at, u64_at};

@@ -3,8 +3,10 @@
 //! These structs are the promise; they say nothing else than the values they are made of. Fields are only ever
 //! added. Every object fits on one line.
 
+pub(super) use super::numbers::{rounded, timestamp};
+
+use super::endpoints::{EndpointObject, Endpoints};
 use super::levels::LevelObject;
-use super::pulled::{EndpointObject, Endpoints};
 use super::text::{kind_word, unit_word};
 use crate::explain::diagnosis::Diagnosis;
 use crate::explain::{self, Verdict};
@@ -541,17 +543,6 @@ impl<'a> CheckObject<'a> {
 /// A path as people read it.
 fn path(path: &Path) -> String {
     printable(path.as_os_str().as_encoded_bytes())
-}
-
-/// RFC 3339 in UTC, to the millisecond; `None` for a time that no calendar has.
-pub(super) fn timestamp(time: SystemTime) -> Option<String> {
-    let timestamp = jiff::Timestamp::try_from(time).ok()?;
-    Some(timestamp.round(jiff::Unit::Millisecond).unwrap_or(timestamp).to_string())
-}
-
-/// Three digits behind the point: more than any of the numbers means.
-pub(super) fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

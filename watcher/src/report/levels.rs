@@ -1,6 +1,6 @@
 //! How full limits are, in the JSON of a diagnosis and of an event.
 
-use super::json::rounded;
+use super::numbers::rounded;
 use crate::explain::{Holder, Level};
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! The table of `watcher list`.
 
+use super::endpoints::Endpoints;
 use super::fit;
-use super::pulled::Endpoints;
 use crate::explain::words::duration;
 use crate::vocabulary::process::{Container, Target};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -89,7 +89,7 @@ pub(super) fn without_trailing_blanks(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
-    use crate::report::pulled::{Endpoint, Endpoints};
+    use crate::report::endpoints::{Endpoint, Endpoints};
     use crate::vocabulary::process::{Container, GoProgram, Limits, Lineage, Module, ProcessId, Target};
     use expect_test::expect;
     use std::sync::Arc;

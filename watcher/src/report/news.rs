@@ -1,7 +1,7 @@
 //! What `watcher run` prints: lines for people, or one JSON object a line (schema `watcher.event/1`).
 
+use super::endpoints::Endpoints;
 use super::levels::LevelObject;
-use super::pulled::Endpoints;
 use super::{fit, json, list, text};
 use crate::explain::words::{self, bytes, count, counted, duration};
 use crate::news::{Filling, Health, Nearing, News, Suspicion, What};

@@ -127,7 +127,7 @@ fn page(diagnosis: &Diagnosis, layout: Layout, detail: Detail) -> String {
     if let Some(memory) = &diagnosis.memory {
         page.paragraph("Memory", &balance(memory, if is_least { LARGEST_PARTS } else { usize::MAX }));
     }
-    if let Some(used) = diagnosis.endpoint.as_ref().and_then(super::pulled::paragraph) {
+    if let Some(used) = diagnosis.endpoint.as_ref().and_then(super::endpoints::paragraph) {
         page.paragraph("Endpoint", &used);
     }
     match detail {

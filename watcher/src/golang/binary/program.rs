@@ -4,10 +4,10 @@
 //! that its tables lie elsewhere than in the first, nothing is shared with it: its memory is its own, and may say
 //! anything.
 
+use super::frames::{FunctionIds, Located, StackPc};
 use super::image::Image;
 use super::moduledata::Module;
-use super::symbols::{FunctionIds, Located, StackPc};
-use crate::golang::runtime::locate::Places;
+use crate::golang::runtime::places::Places;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -151,7 +151,7 @@ impl Resolved {
 #[cfg(test)]
 mod tests {
     use super::{ENTRY_BYTES, Resolved};
-    use crate::golang::binary::symbols::StackPc;
+    use crate::golang::binary::frames::StackPc;
     use std::sync::Arc;
 
     fn print(bytes: &[u8]) -> String {

@@ -3,6 +3,9 @@
 //!
 //! Follows `tracebackPCs` in `runtime/traceback.go` and `Frames.Next` in `runtime/symtab.go`.
 
+pub use super::frames::{Frame, FunctionIds, StackPc};
+
+use super::frames::Located;
 use super::loaded::Loaded;
 use super::moduledata::{self, ADDRESS_LIMIT, Module};
 use super::pclntab::{Function, FunctionData, Pclntab};
@@ -19,54 +22,6 @@ const PASS: Allowance = Allowance { bytes: 1 << 30, calls: 1 << 18 };
 /// Functions looked at when the base of inline trees is checked.
 const INLINE_SAMPLES: usize = 24;
 
-/// A frame of a stack as a person reads it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Frame {
-    /// Function, as Go shows it: `net/http.(*Transport).dialConn`, `main.generic[...]`. Empty where unknown.
-    pub function: Arc<str>,
-    /// Function, as the linker names it: `main.generic[go.shape.int]`; Go's own profiles carry this name. The same as
-    /// `function` where it is not generic, and before Go 1.21.
-    pub symbol: Arc<str>,
-    /// Source file as the compiler recorded it; empty where unknown.
-    pub file: Arc<str>,
-    /// Line in it, from 1; 0 where unknown.
-    pub line: u32,
-    /// Line of the `func` keyword; 0 where unknown (before Go 1.20).
-    pub start_line: u32,
-    /// An instruction within the call: the position that pprof reports as the frame's address.
-    pub pc: u64,
-}
-
-/// One address of a stack, innermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct StackPc {
-    /// The address.
-    pub pc: u64,
-    /// It is the instruction that was executed itself, not the return address behind a call: a trap, or a goroutine
-    /// that has not begun to run.
-    pub is_exact: bool,
-}
-
-/// Numbers of the functions that a walk treats in a special way. They differ between versions, so they are read off
-/// the functions themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FunctionIds {
-    /// `runtime.sigpanic`.
-    pub sigpanic: Option<u8>,
-    /// `runtime.gopanic`.
-    pub gopanic: Option<u8>,
-    /// `runtime.panicwrap`.
-    pub panicwrap: Option<u8>,
-    /// `runtime.asyncPreempt`.
-    pub async_preempt: Option<u8>,
-    /// `runtime.debugCallV2`.
-    pub debug_call: Option<u8>,
-    /// `runtime.cgocallback`.
-    pub cgocallback: Option<u8>,
-    /// Wrappers that the compiler generates: the number after that of `runtime.systemstack_switch`.
-    pub wrapper: Option<u8>,
-}
-
 /// The symbols of a process: of its executable and its plugins.
 pub struct Symbols {
     tables: Vec<Pclntab>,
@@ -76,13 +31,6 @@ pub struct Symbols {
     program: Arc<Program>,
     /// Resolved addresses in plugins, which lie elsewhere in each process.
     in_plugins: Resolved,
-}
-
-/// A frame, at the address that it has without bias, and its special role.
-#[derive(Clone, Debug)]
-pub(in crate::golang) struct Located {
-    frame: Frame,
-    id: u8,
 }
 
 impl Symbols {

@@ -8,8 +8,7 @@
 use super::super::binary::image::Machine;
 use super::super::binary::loaded::Loaded;
 use super::super::binary::pclntab::Pclntab;
-use super::layout::Shape;
-use super::types::{TypeId, Types};
+use super::types::{Shape, TypeId, Types};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use std::collections::HashMap;
 

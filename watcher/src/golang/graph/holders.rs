@@ -7,9 +7,8 @@
 //! the sum of what was reached.
 
 use super::globals::Globals;
-use super::layout::Shape;
 use super::objects::ObjectId;
-use super::types::{TypeId, Types};
+use super::types::{Shape, TypeId, Types};
 use super::typing::{Typed, Typing};
 use super::walk::{Parent, Reach};
 use super::{Effort, FrameMaps, Graph, GraphError, Ground, Order, RootKind};

@@ -1,48 +1,12 @@
 //! Where the pointers in a value lead: from a type and an offset to what lies behind, with the names on the way.
 
-use super::types::{Kind, TypeId, TypeInfo, Types};
+use super::types::{Kind, Shape, TypeId, TypeInfo, Types};
 use std::sync::Arc;
 
 /// Deeper than any type that a compiler accepts.
 const MAX_DEPTH: usize = 64;
 /// Larger values are walked anew each time.
 const MAX_KEPT_WORDS: u64 = 512;
-
-/// What a [`TypeId`] stands for. The runtime allocates more than values of types: these are told apart, as each has its
-/// own pointers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Shape {
-    /// See [`TypeId::UNKNOWN`].
-    Unknown,
-    /// See [`TypeId::DYNAMIC`].
-    Dynamic,
-    /// See [`TypeId::FUNCTION`].
-    Function,
-    /// See [`TypeId::BYTES`].
-    Bytes,
-    /// A value of a Go type.
-    Value,
-    /// Values of a type one behind the other: what a slice points to, the buffer of a channel, groups or buckets of a
-    /// map.
-    Backing(TypeId),
-    /// What a variable of this map type points to (`maps.Map`, `hmap`).
-    Map(TypeId),
-    /// What `maps.Map.dirPtr` points to: a directory of tables, or the only group of a small map. See
-    /// [`Types::settle`].
-    MapInside(TypeId),
-    /// Directory of a map: pointers to tables.
-    MapDirectory(TypeId),
-    /// `maps.table`.
-    MapTable(TypeId),
-    /// `mapextra`, before Go 1.24.
-    MapExtra(TypeId),
-    /// Slice of overflow buckets, and what it points to, before Go 1.24.
-    MapOverflow(TypeId),
-    /// `hchan` with elements of this type.
-    Channel(TypeId),
-    /// A function value by the address of its code, with the type of what it captures where that is known.
-    Closure(u64, TypeId),
-}
 
 impl Types {
     /// What the pointer at `offset` of a thing of this type leads to. Unknown where there is no pointer.

@@ -5,9 +5,8 @@
 //! Never along pointers into the middle of something: what lies there is a part, and of what is not told.
 
 use super::globals::Globals;
-use super::layout::Shape;
 use super::objects::ObjectId;
-use super::types::{TypeId, Types};
+use super::types::{Shape, TypeId, Types};
 use super::walk::Reach;
 use super::{Graph, Ground, RootKind, Witness};
 use crate::golang::binary::loaded::Loaded;

@@ -5,7 +5,10 @@
 //! could be meant in it; the second route goes through the variables themselves. Whatever a route proposes counts
 //! only if the content there is what the variable must hold: a coincidence in code bytes cannot pass for it.
 
+pub use super::places::{Place, Places, Route};
+
 use super::layouts::GoroutineLayout;
+use super::places::Variable;
 use crate::golang::binary::loaded::Loaded;
 use crate::golang::binary::moduledata::Module;
 use crate::golang::binary::symbols::Symbols;
@@ -26,24 +29,6 @@ const PER_VARIABLE: Allowance = Allowance { bytes: 512 << 20, calls: 1 << 19 };
 const MAX_COMPARED_THREADS: usize = 1024;
 const MAX_THREADS: usize = 100_000;
 
-/// By which route a variable was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// From the code of a function that uses it.
-    Code,
-    /// By its content alone.
-    Content,
-}
-
-/// A variable that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its address.
-    pub address: u64,
-    /// How it was found.
-    pub route: Route,
-}
-
 /// Which routes may be taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Routes {
@@ -54,23 +39,6 @@ pub enum Routes {
     CodeOnly,
     /// Content only.
     ContentOnly,
-}
-
-/// The variables of the runtime that are read here, each where it was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Places {
-    /// `runtime.allgs`: all goroutines that there ever were at once.
-    pub allgs: Option<Place>,
-    /// `runtime.allm`: all threads.
-    pub allm: Option<Place>,
-    /// `runtime.gcController`.
-    pub controller: Option<Place>,
-    /// `runtime.mheap_.allspans`; `mheap_.sweepgen` lies 8 bytes before it, `mheap_.pagesInUse` 24 behind.
-    pub allspans: Option<Place>,
-    /// `runtime.mbuckets`: the memory profile; `None` also where there is none yet.
-    pub mbuckets: Option<Place>,
-    /// `runtime.waitReasonStrings`.
-    pub wait_reasons: Option<Place>,
 }
 
 impl Places {
@@ -103,33 +71,6 @@ impl Places {
         });
         found
     }
-
-    fn map(self, mut change: impl FnMut(Option<Place>, Variable) -> Option<Place>) -> Places {
-        Places {
-            allgs: change(self.allgs, Variable::Allgs),
-            allm: change(self.allm, Variable::Allm),
-            controller: change(self.controller, Variable::Controller),
-            allspans: change(self.allspans, Variable::Allspans),
-            mbuckets: change(self.mbuckets, Variable::Mbuckets),
-            wait_reasons: change(self.wait_reasons, Variable::WaitReasons),
-        }
-    }
-
-    fn all_found(&self) -> bool {
-        [self.allgs, self.allm, self.controller, self.allspans, self.mbuckets, self.wait_reasons]
-            .iter()
-            .all(Option::is_some)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Variable {
-    Allgs,
-    Allm,
-    Controller,
-    Allspans,
-    Mbuckets,
-    WaitReasons,
 }
 
 /// Functions that use the variables (`runtime/proc.go`, `mgc.go`, `malloc.go`, `mheap.go`, `mprof.go`,

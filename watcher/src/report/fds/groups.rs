@@ -1,6 +1,6 @@
 //! Open descriptors in groups: by stack, type or peer.
 
-use super::{FdKind, Fds, INDENT, Site, oldest};
+use super::opened::{FdKind, Fds, INDENT, Site, oldest};
 use crate::explain::words::{count, counted, duration};
 use crate::report::ledger::{self, Creator, indented, place, say, tail};
 use crate::vocabulary::owner;

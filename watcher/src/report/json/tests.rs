@@ -3,7 +3,7 @@ use crate::explain::diagnosis::{Diagnosis, Life, Story, Suspected};
 use crate::explain::tests::{diagnosed, target};
 use crate::explain::{Culprit, EndpointUse, Frame, Holder, PullCost};
 use crate::judge::simulation::window;
-use crate::report::pulled::Endpoints;
+use crate::report::endpoints::Endpoints;
 use crate::vocabulary::health::{Check, CheckState};
 use expect_test::expect;
 use serde_json::Value;

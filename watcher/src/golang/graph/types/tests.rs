@@ -3,7 +3,7 @@ use super::super::super::binary::loaded::Loaded;
 use super::super::super::fixture::Elf;
 use super::super::super::recorded::Recorded;
 use super::super::super::runtime::layouts::Minor;
-use super::super::layout::Shape;
+use super::super::types::Shape;
 use super::{TypeId, Types};
 use proptest::prelude::*;
 

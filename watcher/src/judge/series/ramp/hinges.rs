@@ -3,7 +3,7 @@
 //! A ramp is 0 and then the axis less the place where it begins, so that its product with anything is made of sums of
 //! the rest of that: one pass for all begins.
 
-use super::{Beside, COLLINEAR, product, unit};
+use super::beside::{Beside, COLLINEAR, product, unit};
 
 /// What ramps leave unexplained beside load with one lag, along one axis.
 pub struct Hinges<'a> {

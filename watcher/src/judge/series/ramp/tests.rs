@@ -1,5 +1,6 @@
+use super::Curve;
+use super::beside::{Beside, STEP_MARGIN, STEPS, WORTH_OF_A_STEP, product, without};
 use super::hinges::Hinges;
-use super::{Beside, Curve, STEP_MARGIN, STEPS, WORTH_OF_A_STEP, product, without};
 use crate::judge::simulation::Dice;
 use crate::store::history::Point;
 
