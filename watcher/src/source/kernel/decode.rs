@@ -2,17 +2,19 @@
 
 mod age;
 mod descriptor;
+mod raw;
 
-use super::ledger::{RawDescriptor, allocations};
+use super::opened::{self, RawDescriptor};
 use crate::vocabulary::descriptor::OpenDescriptor;
 use crate::vocabulary::process::{ProcessId, printable};
 use crate::vocabulary::task::{Task, ThreadState};
 pub(super) use age::{JiffiesPerSecond, RawAge};
+pub(super) use raw::{DecodeError, read};
 use std::time::Duration;
 use watcher_ebpf::{
     AgeRecord, DESCRIPTOR, DESCRIPTOR_AGE, DESCRIPTOR_INET, DESCRIPTOR_NAMED, DESCRIPTOR_OF_THREAD,
     DESCRIPTOR_OPENED, DESCRIPTOR_SOCKET, DESCRIPTOR_UNIX, DescriptorRecord, EXEC, EXIT, Header,
-    LifecycleRecord, OPENED_HERE, OpenRecord, Plain, TASK, TASK_HAS_MEMORY, TASK_KERNEL_THREAD, TaskRecord,
+    LifecycleRecord, OPENED_HERE, OpenRecord, TASK, TASK_HAS_MEMORY, TASK_KERNEL_THREAD, TaskRecord,
 };
 
 /// One record, understood.
@@ -50,19 +52,6 @@ pub(super) enum Record {
 pub(super) struct Moment {
     pub(super) process: ProcessId,
     pub(super) at: Duration,
-}
-
-/// Why a record was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DecodeError {
-    /// The rest of the record may still come.
-    #[error("the record is cut short")]
-    Short,
-    /// Where the next record begins is not known.
-    #[error("a record of {size} bytes and kind {kind}: its kind has another size")]
-    Size { kind: u32, size: u32 },
-    #[error("a record of unknown kind {kind}")]
-    Kind { kind: u32 },
 }
 
 /// Nanoseconds per clock tick, the unit of `/proc/PID/stat`.
@@ -108,7 +97,7 @@ pub(super) fn decode(bytes: &[u8], tick: NanosPerTick) -> Result<(Record, usize)
         DESCRIPTOR_OPENED => {
             let record: OpenRecord = read(bytes, 0)?;
             Record::Opened {
-                descriptor: (record.flags & OPENED_HERE != 0).then(|| allocations::descriptor(&record)),
+                descriptor: (record.flags & OPENED_HERE != 0).then(|| opened::descriptor(&record)),
                 pid: record.tgid.cast_signed(),
                 fd: record.fd.cast_signed(),
                 file: record.file,
@@ -177,17 +166,6 @@ fn moment(record: &LifecycleRecord, tick: NanosPerTick) -> Moment {
         process: ProcessId { pid: record.tgid.cast_signed(), start_ticks: tick.ticks(record.start_ns) },
         at: Duration::from_nanos(record.at_ns),
     }
-}
-
-/// The value at `offset`.
-/// The `T` that begins at `offset`.
-pub(super) fn read<T: Plain>(bytes: &[u8], offset: usize) -> Result<T, DecodeError> {
-    let source =
-        bytes.get(offset..).and_then(|bytes| bytes.get(..size_of::<T>())).ok_or(DecodeError::Short)?;
-    #[expect(unsafe_code, reason = "records are copied out of the kernel's bytes")]
-    // SAFETY: as many bytes as `T` has are there, and `Plain` says that any bytes make a `T`.
-    let value = unsafe { source.as_ptr().cast::<T>().read_unaligned() };
-    Ok(value)
 }
 
 #[cfg(test)]

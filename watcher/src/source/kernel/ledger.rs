@@ -12,6 +12,7 @@ mod goroutines;
 mod instance;
 mod map;
 mod mappings;
+mod probing;
 mod rows;
 mod runtime_probes;
 mod spans;
@@ -20,19 +21,19 @@ mod tasks;
 mod view;
 mod watch;
 
+pub use super::opened::RawDescriptor;
 pub use attach::Gap;
-pub use descriptors::RawDescriptor;
 pub use goroutines::{BirthStack, RawBirths};
 pub use mappings::{MappingCall, RawMapping};
 pub use runtime_probes::{Bounds, End, Probing, SpanWatch};
 pub use spans::{RawAllocated, RawSample, RawSpan};
 pub use stacks::{RawSite, RawTally};
-pub use tasks::{RawTask, TaskKind};
+pub use tasks::RawTask;
 pub use view::go_view;
-pub use watch::{Kind, Kinds, MAX_ONE_IN, MAX_WATCHED, Refusal, leaves_out};
+pub use watch::{Kind, Kinds, MAX_ONE_IN, MAX_WATCHED, Refusal, TaskKind, leaves_out};
 
-use super::Kernel;
 use super::facts::Facts;
+use super::loaded::Kernel;
 use super::pids::{OF_TASKS, Pids};
 use super::probes::{Outcome, Probe, ProbeName};
 use crate::observed::ledger::Route;
@@ -46,24 +47,6 @@ use std::collections::{HashMap, HashSet, hash_map};
 use std::io;
 use std::time::Duration;
 use watcher_ebpf::{GoView, Watched};
-
-/// Maps that only the ledgers use; in the instance that is always loaded they have no room.
-pub(super) const LEDGER_MAPS: &[&str] = &[
-    "WATCHED",
-    "TALLIES",
-    "STACKS",
-    "DESCRIPTORS",
-    "FILES",
-    "ALLOCATIONS",
-    "PROBE_SETTINGS",
-    "PROBE_HITS",
-    "BIRTHS",
-    "SPANS",
-    "ALLOCATED",
-    "MAPPINGS",
-    "CALLS",
-    "TASKS",
-];
 
 /// The ledgers of all watched processes.
 #[derive(Debug)]

@@ -4,37 +4,55 @@ use super::btf::Btf;
 use super::decode::NanosPerTick;
 use super::facts::Facts;
 use super::iterator::Table;
-use super::ledger::LEDGER_MAPS;
+use super::loaded::Kernel;
+use super::object::{LEDGER_MAPS, OBJECT};
 use super::offsets::OFFSETS;
+use super::passes::{Passes, restricts};
 use super::pids::{ELSEWHERE, OF_TASKS, Pids};
 use super::probes::{Capabilities, Outcome, Probe, ProbeName, explain_types, unasked};
-use super::tables::{Passes, restricts};
-use super::{Kernel, memory, tracefs};
+use super::{memory, tracefs};
 use aya::programs::{Program, ProgramError};
-use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, Endianness};
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-pub(super) static OBJECT: &[u8] = include_bytes_aligned!("../../../../watcher-ebpf/watcher.bpf.o");
-
 /// Where a kernel with uprobes shows the number by which they are asked for.
 const UPROBES: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// Where the kernel shows its type information.
-pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
+const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// Which of the programs are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+enum Wanted {
     /// All: what this kernel takes of them decides what can be watched.
     All,
     /// Those that list what is there. Checking the others costs the kernel most of what one look costs.
     Tables,
 }
 
+impl Kernel {
+    /// Loads whatever this kernel takes. Takes some 50 ms of CPU time and for a moment some 25 MB.
+    pub fn load() -> Self {
+        Kernel::load_with(Path::new(KERNEL_TYPES))
+    }
+
+    /// Like [`Kernel::load`], with the kernel's type information (BTF) in another file. Where there is no such
+    /// file, the programs that need it are not asked for.
+    pub fn load_with(types: &Path) -> Self {
+        load(types, Wanted::All)
+    }
+
+    /// Loads no more than what lists the tasks and descriptors that there are, which one look needs: takes some 20 ms of
+    /// CPU time less.
+    pub fn load_tables() -> Self {
+        load(Path::new(KERNEL_TYPES), Wanted::Tables)
+    }
+}
+
 /// Loads whatever this kernel takes of what is wanted; what it does not take is in the rows.
-pub(super) fn load(types: &Path, wanted: Wanted) -> Kernel {
+fn load(types: &Path, wanted: Wanted) -> Kernel {
     let nanos_per_tick = match nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK) {
         Ok(Some(ticks)) if ticks > 0 => 1_000_000_000 / ticks.cast_unsigned(),
         // USER_HZ is 100 on every architecture that Go runs on.

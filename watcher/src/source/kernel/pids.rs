@@ -5,7 +5,7 @@
 
 use super::decode::{NanosPerTick, Record};
 use super::iterator::Table;
-use super::tables::Passes;
+use super::passes::Passes;
 use crate::vocabulary::process::ProcessId;
 use std::io;
 use std::sync::Arc;

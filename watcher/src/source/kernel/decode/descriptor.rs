@@ -1,6 +1,6 @@
 //! What a descriptor refers to, and for a socket what the kernel knows of it.
 
-use super::{DecodeError, read};
+use super::raw::{DecodeError, read};
 use crate::vocabulary::descriptor::{DescriptorType, OpenDescriptor};
 use crate::vocabulary::process::printable;
 use crate::vocabulary::socket::{Family, Socket, SocketState, Transport};

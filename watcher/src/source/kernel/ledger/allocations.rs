@@ -4,14 +4,13 @@
 //! may share. Which one, and which places in the kernel ask it for files, is learned by opening some.
 
 use super::attach::{Attaching, Hook};
-use super::descriptors::RawDescriptor;
 use super::map::KernelMap;
-use super::stacks;
 use crate::source::kernel::decode::{NanosPerTick, Record};
 use crate::source::kernel::iterator::Table;
+use crate::source::kernel::opened::RawDescriptor;
+use crate::source::kernel::passes::{Passes, Reporters};
 use crate::source::kernel::pids::{ELSEWHERE, Pids};
 use crate::source::kernel::probes::{Outcome, ProbeName};
-use crate::source::kernel::tables::{Passes, Reporters};
 use aya::Ebpf;
 use aya::maps::Array;
 use std::collections::HashMap;
@@ -19,10 +18,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 use watcher_ebpf::{
-    Allocation, CACHE, CACHE_OF_FILES, FileEntry, LEARNER, MAX_SITES, OpenRecord, REMAINS_OF_OPENED,
-    REMAINS_TELL, SITES,
+    Allocation, CACHE, CACHE_OF_FILES, FileEntry, LEARNER, MAX_SITES, REMAINS_OF_OPENED, REMAINS_TELL, SITES,
 };
 
 /// All programs of this route.
@@ -189,18 +186,6 @@ pub(super) fn of_process(table: &Table, pid: i32, kernel_pid: i32) -> io::Result
         }
     })?;
     Ok(open)
-}
-
-/// From the record to what the other routes give.
-pub(in crate::source::kernel) fn descriptor(record: &OpenRecord) -> RawDescriptor {
-    RawDescriptor {
-        fd: record.fd.cast_signed(),
-        inode: Some(record.inode),
-        at: Duration::from_nanos(record.at_ns),
-        origin: stacks::origin(&record.origin),
-        weight: 1,
-        file: Some(record.file),
-    }
 }
 
 #[cfg(test)]

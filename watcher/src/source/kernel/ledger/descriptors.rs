@@ -1,33 +1,15 @@
 //! The ledger of descriptors, as the programs have it.
 
+use super::allocations;
 use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
-use super::{allocations, stacks};
 use crate::observed::ledger::Route;
+use crate::source::kernel::opened::{self, RawDescriptor};
 use crate::source::kernel::probes::{Outcome, ProbeName};
-use crate::vocabulary::origin::Origin;
 use aya::Ebpf;
 use std::io;
 use std::time::Duration;
 use watcher_ebpf::{DescriptorEntry, DescriptorKey};
-
-/// A descriptor that the programs believe to be open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawDescriptor {
-    /// Its number.
-    pub fd: i32,
-    /// Inode number of its file; `None` where nobody could look at it.
-    pub inode: Option<u64>,
-    /// When it was opened, in time since boot.
-    pub at: Duration,
-    /// Who opened it.
-    pub origin: Origin,
-    /// How many descriptors it stands for: 1 unless others were left out by sampling when it was opened.
-    pub weight: u32,
-    /// What is the same for two descriptors of one file that were opened once; `None` where each has an opening of its
-    /// own.
-    pub file: Option<u64>,
-}
 
 #[derive(Debug)]
 pub(super) struct DescriptorMap(KernelMap<DescriptorKey, DescriptorEntry>);
@@ -59,7 +41,7 @@ pub(super) fn descriptor(key: DescriptorKey, entry: &DescriptorEntry) -> RawDesc
         fd: key.fd.cast_signed(),
         inode: (entry.mode != 0).then_some(entry.inode),
         at: Duration::from_nanos(entry.at_ns),
-        origin: stacks::origin(&entry.origin),
+        origin: opened::origin(&entry.origin),
         weight: entry.weight,
         file: None,
     }

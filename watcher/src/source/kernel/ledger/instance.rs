@@ -2,7 +2,7 @@
 
 use super::allocations::{self, FileMap};
 use super::attach::{Attaching, Gap, Link};
-use super::descriptors::{self, DescriptorMap, RawDescriptor};
+use super::descriptors::{self, DescriptorMap};
 use super::goroutines::BirthMap;
 use super::map::KernelMap;
 use super::mappings::{self, MappingMap};
@@ -15,8 +15,9 @@ use super::watch::{Kind, Kinds, Refusal};
 use crate::observed::ledger::Route;
 use crate::source::kernel::facts::Facts;
 use crate::source::kernel::iterator::Table;
-use crate::source::kernel::load::OBJECT;
 use crate::source::kernel::memory;
+use crate::source::kernel::object::OBJECT;
+use crate::source::kernel::opened::RawDescriptor;
 use crate::source::kernel::probes::{Outcome, Probe};
 use crate::vocabulary::process::ProcessId;
 use aya::maps::PerCpuArray;

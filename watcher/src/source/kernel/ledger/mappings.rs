@@ -2,8 +2,8 @@
 
 use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
-use super::stacks;
 use crate::observed::ledger::Route;
+use crate::source::kernel::opened;
 use crate::source::kernel::probes::{Outcome, ProbeName};
 use crate::vocabulary::origin::Origin;
 use aya::Ebpf;
@@ -83,7 +83,7 @@ pub(super) fn mapping(key: MappingKey, entry: &MappingEntry) -> Option<RawMappin
         is_thread_stack: has(libc::MAP_STACK),
         is_file: entry.call == MAPPED && !has(libc::MAP_ANONYMOUS),
         at: Duration::from_nanos(entry.at_ns),
-        origin: stacks::origin(&entry.origin),
+        origin: opened::origin(&entry.origin),
         covered: key.covered,
     })
 }

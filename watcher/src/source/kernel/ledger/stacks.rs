@@ -1,9 +1,8 @@
 //! Stacks and what they have created.
 
 use super::map::KernelMap;
-use super::tasks::TaskKind;
-use super::watch::Kind;
-use crate::vocabulary::origin::{CreatingGoroutine, Origin, StackId, WalkedStack};
+use super::watch::{Kind, TaskKind};
+use crate::vocabulary::origin::{StackId, WalkedStack};
 use aya::Ebpf;
 use std::collections::HashMap;
 use std::io;
@@ -105,18 +104,5 @@ pub(super) fn site(record: &StackRecord) -> RawSite {
         created: record.created,
         ended: record.ended,
         longest_ended: (record.ended > 0).then(|| Duration::from_nanos(record.longest_ns)),
-    }
-}
-
-/// From the record to the vocabulary.
-pub(super) fn origin(record: &watcher_ebpf::Origin) -> Origin {
-    Origin {
-        stack: (record.stack != 0).then_some(StackId(record.stack)),
-        tid: record.tid.cast_signed(),
-        goroutine: (record.goroutine != 0).then_some(CreatingGoroutine {
-            id: record.goroutine,
-            parent_id: (record.parent != 0).then_some(record.parent),
-            created_at: record.created_at,
-        }),
     }
 }

@@ -2,14 +2,15 @@
 
 use super::attach::{Attaching, Hook};
 use super::map::KernelMap;
-use super::stacks;
+use super::watch::TaskKind;
 use crate::observed::ledger::Route;
+use crate::source::kernel::opened;
 use crate::source::kernel::probes::{Outcome, ProbeName};
 use crate::vocabulary::origin::Origin;
 use aya::Ebpf;
 use std::io;
 use std::time::Duration;
-use watcher_ebpf::{LEDGER_CHILDREN, LEDGER_TASKS, TASK_CHILD, TASK_THREAD, TaskEntry};
+use watcher_ebpf::TaskEntry;
 
 /// A thread or a child process that the programs believe to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,32 +26,6 @@ pub struct RawTask {
     pub exited: Option<Duration>,
     /// Who created it.
     pub origin: Origin,
-}
-
-/// Which tasks of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TaskKind {
-    /// Its threads.
-    Threads,
-    /// Its child processes.
-    Children,
-}
-
-impl TaskKind {
-    /// Stacks and counts of the two are kept apart.
-    pub(super) fn bit(self) -> u32 {
-        match self {
-            TaskKind::Threads => LEDGER_TASKS,
-            TaskKind::Children => LEDGER_CHILDREN,
-        }
-    }
-
-    fn number(self) -> u32 {
-        match self {
-            TaskKind::Threads => TASK_THREAD,
-            TaskKind::Children => TASK_CHILD,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -90,7 +65,7 @@ pub(super) fn task(tid: u32, entry: &TaskEntry, nanos_per_tick: u64) -> RawTask 
         start_ticks: entry.start_ns / nanos_per_tick.max(1),
         at: Duration::from_nanos(entry.start_ns),
         exited: (entry.exited_ns != 0).then(|| Duration::from_nanos(entry.exited_ns)),
-        origin: stacks::origin(&entry.origin),
+        origin: opened::origin(&entry.origin),
     }
 }
 

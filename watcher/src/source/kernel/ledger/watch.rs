@@ -6,8 +6,8 @@ use crate::vocabulary::process::ProcessId;
 use std::io;
 use std::time::Duration;
 use watcher_ebpf::{
-    GoView, LEDGER_BIRTHS, LEDGER_DESCRIPTORS, LEDGER_MAPPINGS, LEDGER_SPANS, LEDGER_TASKS, Watched,
-    sample_number,
+    GoView, LEDGER_BIRTHS, LEDGER_CHILDREN, LEDGER_DESCRIPTORS, LEDGER_MAPPINGS, LEDGER_SPANS, LEDGER_TASKS,
+    TASK_CHILD, TASK_THREAD, Watched, sample_number,
 };
 
 /// Processes that can be watched at once.
@@ -163,5 +163,31 @@ pub(super) fn watched(id: ProcessId, nanos_per_tick: u64, kinds: Kinds, view: Op
         view: view.unwrap_or_default(),
         scanned_ns: nanos(clock::now().since_boot),
         scan_gap_ns: 0,
+    }
+}
+
+/// Which tasks of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// Its threads.
+    Threads,
+    /// Its child processes.
+    Children,
+}
+
+impl TaskKind {
+    /// Stacks and counts of the two are kept apart.
+    pub(super) fn bit(self) -> u32 {
+        match self {
+            TaskKind::Threads => LEDGER_TASKS,
+            TaskKind::Children => LEDGER_CHILDREN,
+        }
+    }
+
+    pub(super) fn number(self) -> u32 {
+        match self {
+            TaskKind::Threads => TASK_THREAD,
+            TaskKind::Children => TASK_CHILD,
+        }
     }
 }
