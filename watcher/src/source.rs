@@ -15,6 +15,7 @@ pub mod own_limits;
 pub mod ports;
 pub mod pprof;
 pub mod proc;
+mod process_vm;
 pub mod reader;
 pub mod recent_pages;
 pub mod shortage;

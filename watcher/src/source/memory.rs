@@ -2,22 +2,19 @@
 
 use super::proc::ProcRoot;
 use super::proc::file::open_place;
+use super::process_vm::{probe_directly, read_directly, transfer};
 use super::reader;
 use super::recent_pages::RecentPages;
+use super::target_file;
 use crate::golang::{Memory, ReadAt, Unreadable};
 use crate::vocabulary::reading::Reading;
-use nix::errno::Errno;
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::Pid;
 use rustix::fs::CWD;
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// `UIO_MAXIOV`: ranges that the kernel takes in one call.
-const MAX_RANGES_PER_CALL: usize = 1024;
 /// `AT_ENTRY` of `getauxval(3)`.
 const AT_ENTRY: u64 = 9;
 /// The vector has about twenty pairs of words.
@@ -98,7 +95,7 @@ impl Memory for ProcessMemory {
         const ENTRY_BYTES: u64 = 8;
         let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
         let Ok(directory) = open_place(CWD, format!("/proc/{}", self.pid)) else { return false };
-        let Ok(pagemap) = reader::open(self.pid, &directory, "pagemap", false) else { return false };
+        let Ok(pagemap) = target_file::open(self.pid, &directory, "pagemap", false) else { return false };
         let mut entries =
             vec![0; usize::try_from(pages.end.saturating_sub(pages.start) * ENTRY_BYTES).unwrap_or(0)];
         let read = pagemap.read_exact_at(&mut entries, pages.start * ENTRY_BYTES);
@@ -113,45 +110,6 @@ impl Memory for ProcessMemory {
             reader::memory(self.pid, ranges, buffer, readable);
         }
     }
-}
-
-/// Reads ranges as [`Memory::read_many`] does, ourselves.
-pub(super) fn read_directly(pid: i32, ranges: &[(u64, usize)], buffer: &mut [u8], readable: &mut Vec<bool>) {
-    readable.clear();
-    let mut rest = buffer;
-    while readable.len() < ranges.len() {
-        let todo = &ranges[readable.len()..];
-        let todo = &todo[..todo.len().min(MAX_RANGES_PER_CALL)];
-        let bytes = todo.iter().map(|(_, length)| length).sum::<usize>().min(rest.len());
-        let mut done = transfer(pid, &mut rest[..bytes], todo).unwrap_or(0);
-        for (_, length) in todo {
-            // The first range that is not whole stops the call; the next call begins behind it.
-            let whole = done >= *length;
-            done = if whole { done - length } else { 0 };
-            readable.push(whole);
-            rest = rest.get_mut(*length..).unwrap_or_default();
-            if !whole {
-                break;
-            }
-        }
-    }
-}
-
-/// Whether one byte at `address` can be read, tried by ourselves.
-pub(super) fn probe_directly(pid: i32, address: u64) -> io::Result<()> {
-    Ok(transfer(pid, &mut [0], &[(address, 1)]).map(drop)?)
-}
-
-/// Reads ranges one behind the other into `buffer`; gives the bytes read up to the first that failed.
-fn transfer(pid: i32, buffer: &mut [u8], ranges: &[(u64, usize)]) -> Result<usize, Errno> {
-    let remote: Vec<RemoteIoVec> = ranges
-        .iter()
-        .map(|(address, length)| RemoteIoVec {
-            base: usize::try_from(*address).unwrap_or(usize::MAX),
-            len: *length,
-        })
-        .collect();
-    process_vm_readv(Pid::from_raw(pid), &mut [IoSliceMut::new(buffer)], &remote)
 }
 
 fn may_be_read_directly(pid: i32) -> bool {

@@ -134,6 +134,16 @@ impl ProcRoot {
         ProcessDir::open_at(&self.dir, pid, self.counts_descriptors).into()
     }
 
+    /// Ourselves, whatever our pid is in the pid namespace of this `/proc`.
+    fn open_self(&self) -> Reading<ProcessDir> {
+        let open = || -> io::Result<ProcessDir> {
+            let link = file::read_link(&self.dir, "self")?;
+            let pid = file::understood(file::number_of(&link))?;
+            ProcessDir::open_at(&self.dir, pid, self.counts_descriptors)
+        };
+        open().into()
+    }
+
     /// What `stat` says of the process that has this pid now, without opening it.
     pub fn stat(&self, pid: i32) -> Reading<Stat> {
         file::read_record(&self.dir, &format!("{pid}/stat"), stat::parse).into()

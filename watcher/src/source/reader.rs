@@ -17,10 +17,8 @@ pub use silences::{Asked, Silent};
 
 use super::answering::{Device, Mount, Mounts};
 use super::clock;
-use super::proc::{FileIdentity, ProcRoot, file};
-use super::target_file::TargetFile;
+use super::proc::{FileIdentity, file, stat, status};
 use crate::vocabulary::process::{ProcessId, printable};
-use crate::vocabulary::reading::Reading;
 use link::{Link, Lost, Patience};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -166,11 +164,16 @@ pub(super) fn identify_file(pid: i32, directory: &OwnedFd, name: &str) -> io::Re
     Ok(FileIdentity::from_numbers(wire::decode_file(&answer)?.1))
 }
 
-/// Opens the file at `name` below the directory of a process. Where `is_ordinary`, anything else is refused.
-pub(super) fn open(pid: i32, directory: &OwnedFd, name: &str, is_ordinary: bool) -> io::Result<TargetFile> {
-    if POOL.get().is_none() {
-        let open = if is_ordinary { file::open_ordinary } else { file::open_file };
-        return TargetFile::direct(open(directory, name)?);
+/// Has the reader open the file at `name` below the directory of a process; `None` where there is no reader. Where
+/// `is_ordinary`, anything else is refused.
+pub(super) fn open(
+    pid: i32,
+    directory: &OwnedFd,
+    name: &str,
+    is_ordinary: bool,
+) -> io::Result<Option<(OpenFile, FileIdentity)>> {
+    if !is_enabled() {
+        return Ok(None);
     }
     let file = OpenFile {
         pid,
@@ -180,7 +183,7 @@ pub(super) fn open(pid: i32, directory: &OwnedFd, name: &str, is_ordinary: bool)
         number: Mutex::new(None),
     };
     let identity = file.open()?;
-    Ok(TargetFile::by_reader(file, identity))
+    Ok(Some((file, identity)))
 }
 
 /// A file that the reader has open. Another reader opens it anew.
@@ -463,7 +466,7 @@ impl State {
     /// Where the first mapping lies that is not known to answer. The list is read by another reader: the lock that
     /// guards it may be held by what waits.
     fn silent_mapping(&mut self, program: &Path, pid: i32) -> Option<String> {
-        let directory = file::open_place(rustix::fs::CWD, format!("/proc/{pid}")).ok()?;
+        let directory = directory_of(pid)?;
         let open = Question::Open { name: "maps".to_owned(), is_ordinary: false };
         let opened = self.put(program, &open, Some(directory.as_fd())).ok()?;
         let Ok(Ok(opened)) = opened else {
@@ -520,7 +523,7 @@ fn place_by_name(pid: i32, place: Place<'_>) -> Option<Mount> {
     let path = match place.filter(|(_, name)| is_targets_own(name)) {
         Some((_, name)) if name.starts_with("root/") => name.strip_prefix("root")?.as_bytes().to_vec(),
         Some((directory, name)) => file::read_link(directory, name).ok()?,
-        None => ProcRoot::host().ok()?.open(pid).into_seen()?.exe_link().into_seen()?,
+        None => file::read_link(directory_of(pid)?, "exe").ok()?,
     };
     mounts_of(pid)?.of_path(&path).cloned()
 }
@@ -536,21 +539,23 @@ pub(super) fn own_mounts() -> Option<Mounts> {
 }
 
 fn describe(pid: i32, asked: Asked, place: Option<String>) -> Option<Silent> {
-    let stat = ProcRoot::host().ok()?.stat(pid).into_seen()?;
+    let stat = file::read_record(&directory_of(pid)?, "stat", stat::parse).ok()?;
     let id = ProcessId { pid, start_ticks: stat.start_ticks };
     Some(Silent { id, name: printable(stat.name.as_bytes()), asked, place })
 }
 
 /// Which process has this pid now.
 fn identify(pid: i32) -> Option<ProcessId> {
-    let stat = ProcRoot::host().ok()?.stat(pid).into_seen()?;
+    let stat = file::read_record(&directory_of(pid)?, "stat", stat::parse).ok()?;
     Some(ProcessId { pid, start_ticks: stat.start_ticks })
 }
 
 fn user_of(pid: i32) -> Option<u32> {
-    let process = ProcRoot::host().ok()?.open(pid);
-    match process.and_then(|process| process.status()) {
-        Reading::Seen(status) => Some(status.uid),
-        _ => None,
-    }
+    let status = file::read_record(&directory_of(pid)?, "status", status::parse).ok()?;
+    Some(status.uid)
+}
+
+/// What the kernel says of the process that has this pid now.
+fn directory_of(pid: i32) -> Option<OwnedFd> {
+    file::open_place(rustix::fs::CWD, format!("/proc/{pid}")).ok()
 }

@@ -1,10 +1,11 @@
 //! A file that a watched process has brought: its executable, a library, or one of the kernel's files about it.
 
-use super::proc::FileIdentity;
+use super::proc::{FileIdentity, file};
 use super::reader::{self, OpenFile};
 use crate::golang::ReadAt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
@@ -37,13 +38,22 @@ struct Block {
     bytes: Vec<u8>,
 }
 
+/// Opens the file at `name` below the directory of a process. Where `is_ordinary`, anything else is refused.
+pub(super) fn open(pid: i32, directory: &OwnedFd, name: &str, is_ordinary: bool) -> io::Result<TargetFile> {
+    if let Some((file, identity)) = reader::open(pid, directory, name, is_ordinary)? {
+        return Ok(TargetFile::by_reader(file, identity));
+    }
+    let open = if is_ordinary { file::open_ordinary } else { file::open_file };
+    TargetFile::direct(open(directory, name)?)
+}
+
 impl TargetFile {
     pub(super) fn direct(file: File) -> io::Result<TargetFile> {
         let identity = FileIdentity::of(&file)?;
         Ok(TargetFile { way: Way::Direct(file), identity, position: 0, has_ended: false })
     }
 
-    pub(super) fn by_reader(file: OpenFile, identity: FileIdentity) -> TargetFile {
+    fn by_reader(file: OpenFile, identity: FileIdentity) -> TargetFile {
         TargetFile { way: Way::ByReader(file, Mutex::default()), identity, position: 0, has_ended: false }
     }
 

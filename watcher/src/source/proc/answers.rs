@@ -2,7 +2,7 @@
 
 use super::file::understood;
 use super::{FileIdentity, ProcessDir, maps};
-use crate::source::{answering, reader};
+use crate::source::{answering, reader, target_file};
 use crate::vocabulary::reading::Reading;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
 use std::io;
@@ -14,7 +14,7 @@ const MOST_MAPS_BYTES: usize = 64 << 20;
 impl ProcessDir {
     /// Whether all that it maps is anonymous, or of file systems that answer by themselves.
     pub fn every_mapping_answers(&self) -> bool {
-        let maps = reader::open(self.pid, &self.dir, "maps", false);
+        let maps = target_file::open(self.pid, &self.dir, "maps", false);
         let text = maps.and_then(|mut maps| maps.read_rest(MOST_MAPS_BYTES));
         // A list that is longer than that is none that was read.
         let Some(text) = text.ok().filter(|text| text.len() < MOST_MAPS_BYTES) else { return false };

@@ -1,16 +1,14 @@
 //! The directory of one process, held open.
 
-use super::file::{
-    number_of, numbers_in, open_directory, open_file, open_place, read_link, read_record, understood,
-};
+use super::file::{numbers_in, open_directory, open_file, open_place, read_link, read_record, understood};
 use super::program::{self, CgroupPath, ExePath};
 use super::{
-    Crowds, DescriptorLink, FileIdentity, Mapping, MappingUse, ProcRoot, Stat, Status, WatchCount,
-    WritableFile, crowds, descriptors, links, maps, smaps, stat, status, written,
+    Crowds, DescriptorLink, FileIdentity, Mapping, MappingUse, Stat, Status, WatchCount, WritableFile,
+    crowds, descriptors, links, maps, smaps, stat, status, written,
 };
 use crate::source::proc::file::left;
 use crate::source::reader;
-use crate::source::target_file::TargetFile;
+use crate::source::target_file::{self, TargetFile};
 use crate::vocabulary::descriptor::OpenDescriptor;
 use crate::vocabulary::process::{Limits, ProcessId};
 use crate::vocabulary::reading::Reading;
@@ -42,15 +40,6 @@ pub struct ProcessDir {
 impl ProcessDir {
     pub(super) fn open_at(root: &OwnedFd, pid: i32, counts_descriptors: bool) -> io::Result<Self> {
         Ok(ProcessDir { pid, dir: open_place(root, pid.to_string())?, counts_descriptors })
-    }
-
-    /// Ourselves, whatever our pid is in the pid namespace of this `/proc`.
-    pub(super) fn open_self(root: &ProcRoot) -> Reading<Self> {
-        let open = || -> io::Result<Self> {
-            let link = read_link(&root.dir, "self")?;
-            ProcessDir::open_at(&root.dir, understood(number_of(&link))?, root.counts_descriptors)
-        };
-        open().into()
     }
 
     /// The number under which it was opened.
@@ -146,10 +135,10 @@ impl ProcessDir {
         // To follow a link in `map_files` takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
         let by_path = || {
             let path = mapping.name.strip_prefix('/').filter(|path| !path.contains('\\'));
-            let file = reader::open(self.pid, &self.dir, &format!("root/{}", understood(path)?), true)?;
+            let file = target_file::open(self.pid, &self.dir, &format!("root/{}", understood(path)?), true)?;
             understood((file.identity().place().1 == mapping.inode).then_some(file))
         };
-        match reader::open(self.pid, &self.dir, &by_range, true) {
+        match target_file::open(self.pid, &self.dir, &by_range, true) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => by_path().into(),
             opened => opened.into(),
         }
@@ -157,7 +146,10 @@ impl ProcessDir {
 
     /// One of the kernel's files about its memory. The lock that guards it may be held by what waits for a page.
     pub(super) fn locked(&self, name: &str) -> io::Result<BufReader<TargetFile>> {
-        Ok(BufReader::with_capacity(LOCKED_BUFFER_BYTES, reader::open(self.pid, &self.dir, name, false)?))
+        Ok(BufReader::with_capacity(
+            LOCKED_BUFFER_BYTES,
+            target_file::open(self.pid, &self.dir, name, false)?,
+        ))
     }
 
     /// Every mapping with what of it is resident. `Gone` for a process without memory.
@@ -169,7 +161,7 @@ impl ProcessDir {
 
     /// How much of these ranges of addresses, which are ascending, is resident. Needs ptrace access.
     pub fn resident_bytes(&self, ranges: &[Range<u64>]) -> Reading<u64> {
-        let pagemap = reader::open(self.pid, &self.dir, "pagemap", false);
+        let pagemap = target_file::open(self.pid, &self.dir, "pagemap", false);
         pagemap.and_then(|pagemap| smaps::resident_bytes(&pagemap, ranges)).into()
     }
 
@@ -190,12 +182,7 @@ impl ProcessDir {
 
     /// The executable itself, also where its file has been deleted or lies in another mount namespace.
     pub fn executable(&self) -> Reading<TargetFile> {
-        reader::open(self.pid, &self.dir, "exe", true).into()
-    }
-
-    /// The executable as the kernel names it, as it stands in the link.
-    pub(in crate::source) fn exe_link(&self) -> Reading<Vec<u8>> {
-        read_link(&self.dir, "exe").into()
+        target_file::open(self.pid, &self.dir, "exe", true).into()
     }
 
     /// Which file the executable is: another one once the process has executed another program.
@@ -268,14 +255,14 @@ impl ProcessDir {
 
     /// The arguments lie in memory of the process, which may be of any kind.
     fn cmdline(&self, limit: usize) -> io::Result<Vec<u8>> {
-        reader::open(self.pid, &self.dir, "cmdline", false)?.read_rest(limit)
+        target_file::open(self.pid, &self.dir, "cmdline", false)?.read_rest(limit)
     }
 
     /// The first mapping that holds code, which is the executable's. Needs ptrace access (PTRACE_MODE_READ).
     pub fn first_code(&self) -> Reading<Range<u64>> {
         let find = || -> io::Result<Range<u64>> {
             // The executable comes first but for what was mapped below it, so a few lines hold it.
-            let text = reader::open(self.pid, &self.dir, "maps", false)?.read_rest(64 << 10)?;
+            let text = target_file::open(self.pid, &self.dir, "maps", false)?.read_rest(64 << 10)?;
             understood(String::from_utf8_lossy(&text).lines().find_map(code_range))
         };
         find().into()

@@ -24,7 +24,7 @@ impl ProcTables {
     /// Walks this `/proc`.
     pub fn new(root: ProcRoot) -> Self {
         // Through /proc/self and not by our pid, which is another one where /proc is of another pid namespace.
-        let own = ProcessDir::open_self(&root).and_then(|own| own.network_namespace());
+        let own = root.open_self().and_then(|own| own.network_namespace());
         ProcTables { root, own_namespace: own.into_seen(), sockets: HashMap::new() }
     }
 

@@ -1,8 +1,8 @@
 //! The reader's side: it answers one question after the other until nobody asks any more.
 
 use super::wire::{Answer, MAX_INLINE_BYTES, MAX_MESSAGE_BYTES, Numbered, Question, encode_file};
-use crate::source::memory::{probe_directly, read_directly};
 use crate::source::proc::FileIdentity;
+use crate::source::process_vm::{probe_directly, read_directly};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use std::collections::BTreeMap;
