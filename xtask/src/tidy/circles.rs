@@ -4,20 +4,6 @@ use super::imports;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// Circles that are still there, as their files. None is added; a file that leaves its circle leaves this list.
-#[rustfmt::skip]
-const KNOWN: &[&[&str]] = &[
-    &["golang/graph/layout.rs", "golang/graph/types.rs"],
-    &["commands.rs", "commands/pulls.rs", "commands/recordings.rs"],
-    &["golang/binary/program.rs", "golang/binary/symbols.rs", "golang/runtime/locate.rs"],
-    &["judge/series/ramp.rs", "judge/series/ramp/hinges.rs"],
-    &["report/fds.rs", "report/fds/groups.rs"],
-    &["report/json.rs", "report/levels.rs", "report/list.rs", "report/pulled.rs", "report/text.rs"],
-    &["report/pprof.rs", "report/pprof/builder.rs", "report/pprof/decode.rs", "report/pprof/diff.rs", "report/pprof/encode.rs", "report/pprof/identity.rs"],
-    &["source/kernel.rs", "source/kernel/decode.rs", "source/kernel/decode/descriptor.rs", "source/kernel/facts.rs", "source/kernel/ledger.rs", "source/kernel/ledger/allocations.rs", "source/kernel/ledger/attach.rs", "source/kernel/ledger/descriptors.rs", "source/kernel/ledger/goroutines.rs", "source/kernel/ledger/instance.rs", "source/kernel/ledger/map.rs", "source/kernel/ledger/mappings.rs", "source/kernel/ledger/rows.rs", "source/kernel/ledger/runtime_probes.rs", "source/kernel/ledger/spans.rs", "source/kernel/ledger/stacks.rs", "source/kernel/ledger/tasks.rs", "source/kernel/lifecycle.rs", "source/kernel/load.rs", "source/kernel/pids.rs", "source/kernel/tables.rs"],
-    &["source/memory.rs", "source/proc.rs", "source/proc/directory.rs", "source/proc/smaps.rs", "source/reader.rs", "source/reader/serve.rs", "source/target_file.rs"],
-];
-
 /// A module's path from `crate` on.
 type Module = Vec<String>;
 
@@ -69,21 +55,10 @@ impl Files {
         circles.into_iter().map(|circle| circle.into_iter().map(path).collect()).collect()
     }
 
-    /// What is wrong: circles that are new, and those of [`KNOWN`] that are there no more.
+    /// What is wrong.
     pub fn complaints(&self) -> Vec<String> {
         let circles = self.circles();
-        let is_in = |circle: &[PathBuf], known: &[&str]| {
-            circle.iter().all(|path| known.iter().any(|known| path == Path::new(known)))
-        };
-        let new = circles.iter().filter(|circle| !KNOWN.iter().any(|known| is_in(circle, known)));
-        let new = new.map(|circle| format!("files name each other in a circle: {}", names(circle)));
-        let gone = KNOWN
-            .iter()
-            .flat_map(|known| known.iter())
-            .filter(|file| !circles.iter().flatten().any(|path| path == Path::new(file)));
-        let gone = gone
-            .map(|file| format!("{file} is in no circle any more: take it off the list in tidy/circles.rs"));
-        new.chain(gone).collect()
+        circles.iter().map(|circle| format!("files name each other in a circle: {}", names(circle))).collect()
     }
 
     fn names(&self, module: &Module, file: &File) -> BTreeSet<&Module> {
