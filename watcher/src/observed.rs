@@ -20,5 +20,6 @@ pub mod pulls;
 pub mod quotas;
 mod sample;
 pub mod threads;
+pub mod totals;
 
 pub use sample::Sample;

@@ -3,7 +3,7 @@
 use super::words::{count, duration, quantity, rate};
 use crate::explain::diagnosis::{Life, Story};
 use crate::judge::judgement::Story as Judged;
-use crate::judge::terms::{Exhaustion, Unit};
+use crate::judge::terms::Exhaustion;
 use crate::judge::weigh::story::Total;
 
 pub(super) fn explain(story: &Judged) -> Story {
@@ -43,16 +43,8 @@ fn word(total: Total) -> &'static str {
     }
 }
 
-fn unit(total: Total) -> Unit {
-    match total {
-        Total::Memory | Total::LiveHeap => Unit::Bytes,
-        Total::Descriptors => Unit::Fds,
-        Total::Goroutines => Unit::Goroutines,
-    }
-}
-
 fn text(story: &Judged) -> String {
-    let unit = unit(story.total);
+    let unit = story.total.signal().unit();
     let risen = story.chapters.iter().filter(|it| it.rate.is_some()).count();
     let subject = match story.total {
         Total::Memory => "its memory",

@@ -1,6 +1,8 @@
 //! The words of verdicts: kinds, units, rates, limits, and what the judge is told beside the window.
 
 pub use crate::store::captures::LedgerName;
+pub use crate::vocabulary::kind::{Kind, Unit};
+
 use crate::vocabulary::process::Limits;
 
 /// The verdict over all kinds.
@@ -12,61 +14,6 @@ pub enum Verdict {
     Healthy,
     /// No leak is shown, and something that matters could not be decided.
     Inconclusive,
-}
-
-/// The resources that can leak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Live Go heap.
-    Heap,
-    /// Goroutines.
-    Goroutine,
-    /// Descriptors that are no sockets.
-    Fd,
-    /// Sockets of any family.
-    Connection,
-    /// OS threads.
-    Thread,
-    /// Memory outside the Go heap.
-    Native,
-    /// File and shared mappings, or the number of mappings.
-    Mapping,
-    /// Children that were not waited for.
-    Child,
-}
-
-impl Kind {
-    /// In what it is counted.
-    pub fn unit(self) -> Unit {
-        match self {
-            Kind::Heap | Kind::Native => Unit::Bytes,
-            Kind::Goroutine => Unit::Goroutines,
-            Kind::Fd => Unit::Fds,
-            Kind::Connection => Unit::Connections,
-            Kind::Thread => Unit::Threads,
-            Kind::Mapping => Unit::Mappings,
-            Kind::Child => Unit::Children,
-        }
-    }
-}
-
-/// Unit of a rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Bytes.
-    Bytes,
-    /// Goroutines.
-    Goroutines,
-    /// Descriptors.
-    Fds,
-    /// Sockets.
-    Connections,
-    /// OS threads.
-    Threads,
-    /// VMAs.
-    Mappings,
-    /// Processes.
-    Children,
 }
 
 /// Growth per second with its 95 % interval.

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 
 mod readings;
 
-pub use readings::{Reader, Readings, SIGNALS, Signal};
+pub use crate::vocabulary::signal::{SIGNALS, Signal};
+pub use readings::{Reader, Readings};
 
 /// Length and number of the buckets, the finest first. Each length is a multiple of the one before it, and each
 /// level reaches farther back than one bucket of the next, which is made of it.
@@ -152,7 +153,7 @@ impl History {
     fn close(&mut self, current: u64, next: u64) {
         let mut cells = [Cell::NONE; SIGNALS];
         for (signal, (gathered, cell)) in self.gathered.iter_mut().zip(&mut cells).enumerate() {
-            let is_rate = signal == Signal::Allocation as usize;
+            let is_rate = Signal::ALL[signal].is_rate();
             *cell = Cell::of(gathered.iter().map(|value| f64::from(*value)).collect(), is_rate);
             gathered.clear();
         }
@@ -176,7 +177,7 @@ impl History {
         std::array::from_fn(|signal| {
             let cells = || within.iter().map(|row| row.cells[signal]);
             let middles = cells().filter_map(|cell| cell.middle.value()).collect();
-            let mut cell = Cell::of(middles, signal == Signal::Allocation as usize);
+            let mut cell = Cell::of(middles, Signal::ALL[signal].is_rate());
             let lows = cells().filter_map(|cell| cell.low.value()).reduce(f64::min);
             let highs = cells().filter_map(|cell| cell.high.value()).reduce(f64::max);
             cell.low = lows.map_or(Compact::NONE, Compact::new);

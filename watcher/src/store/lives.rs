@@ -2,9 +2,10 @@
 //! resolution that is enough to see a line. Bounded in chains, in lives of each, and in values of each life.
 
 use super::{Series, Window};
-use crate::observed::Sample;
+use crate::observed::{Sample, totals};
 use crate::vocabulary::process::ProcessId;
 use crate::vocabulary::reading::Moment;
+use crate::vocabulary::signal::Signal;
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
 
@@ -32,17 +33,19 @@ impl Total {
     /// All of them.
     pub const ALL: [Total; 4] = [Total::Memory, Total::LiveHeap, Total::Descriptors, Total::Goroutines];
 
+    /// The signal that it is.
+    pub const fn signal(self) -> Signal {
+        match self {
+            Total::Memory => Signal::Anonymous,
+            Total::LiveHeap => Signal::LiveHeap,
+            Total::Descriptors => Signal::Descriptors,
+            Total::Goroutines => Signal::Goroutines,
+        }
+    }
+
     fn read(self, sample: &Sample) -> Option<(Moment, f64)> {
-        let runtime = || sample.runtime.seen();
-        Some(match self {
-            Total::Memory => {
-                let memory = sample.memory.seen()?;
-                (sample.memory.at, (memory.anon_bytes + memory.swap_bytes) as f64)
-            }
-            Total::LiveHeap => (sample.runtime.at, runtime()?.heap?.marked_bytes? as f64),
-            Total::Descriptors => (sample.descriptors.at, *sample.descriptors.seen()? as f64),
-            Total::Goroutines => (sample.runtime.at, runtime()?.goroutines? as f64),
-        })
+        let (at, total) = totals::of(sample, self.signal())?;
+        Some((at, total as f64))
     }
 }
 

@@ -9,19 +9,7 @@ use crate::judge::judgement::Outcome;
 use crate::judge::series::growth::{Course, Growth};
 use crate::judge::terms::Kind;
 use crate::store::History;
-use crate::store::history::Signal;
-
-/// The series that are judged, and of what kind each of them is.
-const SERIES: [(Kind, Signal); 8] = [
-    (Kind::Fd, Signal::Files),
-    (Kind::Connection, Signal::Sockets),
-    (Kind::Thread, Signal::Threads),
-    (Kind::Goroutine, Signal::Goroutines),
-    (Kind::Heap, Signal::LiveHeap),
-    (Kind::Native, Signal::OutsideGo),
-    (Kind::Mapping, Signal::Mappings),
-    (Kind::Child, Signal::Zombies),
-];
+use crate::vocabulary::signal::Signal;
 
 /// What the horizons say of one process.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +18,7 @@ pub struct Ladder {
     offset: u32,
     /// Which look over each horizon was the newest.
     looked: [Option<u32>; HORIZONS.len()],
-    rungs: [[Rung; SERIES.len()]; HORIZONS.len()],
+    rungs: [[Rung; Signal::JUDGED.len()]; HORIZONS.len()],
 }
 
 /// One series over one horizon.
@@ -72,7 +60,7 @@ impl Ladder {
             if self.looked[index].replace(turn) == Some(turn) {
                 continue;
             }
-            for ((kind, signal), rung) in SERIES.iter().zip(&mut self.rungs[index]) {
+            for ((kind, signal), rung) in Signal::JUDGED.iter().zip(&mut self.rungs[index]) {
                 let look = horizon.look(history, *signal, kind.unit(), rung.from);
                 series_looked_at += 1;
                 rung.note(look, horizon);
@@ -83,7 +71,7 @@ impl Ladder {
 
     /// What is believed to grow: of each kind what the longest horizon says that says anything.
     pub fn alarms(&self) -> impl Iterator<Item = Alarm<'_>> {
-        SERIES.iter().enumerate().filter_map(|(series, (kind, _))| {
+        Signal::JUDGED.iter().enumerate().filter_map(|(series, (kind, _))| {
             let rungs = self.rungs.iter().enumerate().rev();
             rungs
                 .filter_map(|(horizon, rungs)| {
