@@ -63,7 +63,7 @@ impl Found {
         Found { places, goroutine, thread, heap, wait_reasons, remarks }
     }
 
-    /// Of what every runtime that has begun to run has, how much was not found, or looks like nothing that is known.
+    /// Number of required runtime structures that were not found or not recognised.
     pub fn missing(&self) -> usize {
         let places = [self.places.allgs, self.places.allm, self.places.controller, self.places.allspans];
         let doubted = self.remarks.iter().filter(|it| matches!(it, Remark::NotConfirmed { .. }));

@@ -51,12 +51,12 @@ pub struct Trend {
 /// a warm-up.
 pub const KEEPS_RISING: f64 = 0.6;
 
-/// Residuals whose correlation with their neighbours is below this are noise around a line; above it they may as
-/// well be the path of a walk.
-const FORGETFUL: f64 = 0.6;
+/// Residuals whose correlation with their neighbours is below this are noise around a line; above it they may be a
+/// random walk.
+const MAX_NOISE_CORRELATION: f64 = 0.6;
 
 /// Below this they are hardly correlated at all.
-const WHITE: f64 = 0.3;
+const WHITE_NOISE_CORRELATION: f64 = 0.3;
 
 /// Of ten thousand random walks hardly one rises in its length by so many standard deviations of its residuals.
 const BEYOND_A_WALK: f64 = 20.0;
@@ -174,13 +174,13 @@ impl Scaled {
         let memory = lag_one(&residuals);
         let effective = (n * (1.0 - memory) / (1.0 + memory)).clamp(3.0, n);
         let slope_error = noise / (standard_deviation(times) * effective.sqrt());
-        let forgetful = memory < FORGETFUL;
+        let forgetful = memory < MAX_NOISE_CORRELATION;
 
         let slope = staircase_slope(times, values, steps).unwrap_or(theil_sen);
         let half_width = (blocks.half_width()).max(ranks.half_width(&mut slopes, theil_sen)).max(0.0);
 
         // Over so short a series the memory of a walk is underestimated; only a line far beyond its reach counts.
-        let no_walk = memory < WHITE || slope.abs() >= BEYOND_A_WALK * noise;
+        let no_walk = memory < WHITE_NOISE_CORRELATION || slope.abs() >= BEYOND_A_WALK * noise;
         let line = |slope: f64| if no_walk { tail_p(slope, slope_error, effective - 2.0) } else { 1.0 };
         let upwards = line(slope);
         let p_level = blocks.p_rising().min(upwards).min(sign_p(steps.up, steps.down));

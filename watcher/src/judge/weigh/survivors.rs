@@ -112,9 +112,9 @@ pub(in crate::judge) struct Book<'a, T> {
     is_of_pieces: bool,
 }
 
-/// What all stacks together say.
+/// The combined answer of all stacks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Word {
+enum LedgerVerdict {
     /// Some keep what they create.
     Kept { total: u64 },
     /// Whatever is created goes again.
@@ -231,20 +231,20 @@ impl<'a, T> Book<'a, T> {
         known as f64 / known.saturating_add(self.without_stack()).max(1) as f64
     }
 
-    fn word(&self) -> Word {
+    fn word(&self) -> LedgerVerdict {
         let total = self.kept();
         if total >= self.least {
             let replaced = self.gone_of_before as f64 >= REPLACED * total as f64;
-            return if replaced { Word::Silent } else { Word::Kept { total } };
+            return if replaced { LedgerVerdict::Silent } else { LedgerVerdict::Kept { total } };
         }
         let unknown = self.without_stack().saturating_add(self.ledger.accounts.lost);
         let unclear = self.sources.iter().any(|source| matches!(source.fate, Fate::Unclear | Fate::Began));
         if unclear || unknown >= self.least || self.sources.is_empty() {
-            return Word::Silent;
+            return LedgerVerdict::Silent;
         }
         // A few that came of late and have not gone neither come and go nor fill anything.
         if !self.is_of_pieces && self.recent_few() >= FEW {
-            return Word::Silent;
+            return LedgerVerdict::Silent;
         }
         let stays = |source: &&Source<'a, T>| {
             source.fate == Fate::Filled || (source.fate == Fate::Few && source.kept > 0)
@@ -252,14 +252,14 @@ impl<'a, T> Book<'a, T> {
         let filled = self.sources.iter().filter(stays);
         let youngest = filled.map(|source| source.site.youngest.as_secs_f64()).min_by(f64::total_cmp);
         match youngest {
-            Some(for_seconds) => Word::Filled { for_seconds },
-            None => Word::ComeAndGo,
+            Some(for_seconds) => LedgerVerdict::Filled { for_seconds },
+            None => LedgerVerdict::ComeAndGo,
         }
     }
 
     /// Growth of what the stacks keep, whatever the totals say; `None` where none keeps enough.
     pub fn kept_growth(&self) -> Option<Growth> {
-        let Word::Kept { total } = self.word() else { return None };
+        let LedgerVerdict::Kept { total } = self.word() else { return None };
         Some(self.growth(total))
     }
 
@@ -267,31 +267,36 @@ impl<'a, T> Book<'a, T> {
     pub fn decide(&self, course: Course) -> Course {
         let word = self.word();
         match (course, word) {
-            (Course::Grows(mut growth), Word::Kept { total }) => {
+            (Course::Grows(mut growth), LedgerVerdict::Kept { total }) => {
                 growth.confidence = self.confidence(growth.confidence, total);
                 Course::Grows(growth)
             }
-            (course, Word::Kept { .. }) if !self.accuses => course,
-            (course, Word::ComeAndGo | Word::Filled { .. } | Word::Silent) if !self.is_judge => course,
-            (Course::Grows(growth), Word::ComeAndGo | Word::Filled { .. }) => {
+            (course, LedgerVerdict::Kept { .. }) if !self.accuses => course,
+            (course, LedgerVerdict::ComeAndGo | LedgerVerdict::Filled { .. } | LedgerVerdict::Silent)
+                if !self.is_judge =>
+            {
+                course
+            }
+            (Course::Grows(growth), LedgerVerdict::ComeAndGo | LedgerVerdict::Filled { .. }) => {
                 Course::Undecided(UndecidedWhy::Ambiguous {
                     per_second: growth.rate.per_second,
                     slowing: false,
                     need_seconds: (2.0 * self.seconds()).max(90.0),
                 })
             }
-            (Course::Undecided(UndecidedWhy::Ambiguous { slowing: false, .. }), Word::Kept { total }) => {
-                Course::Grows(self.growth(total))
-            }
+            (
+                Course::Undecided(UndecidedWhy::Ambiguous { slowing: false, .. }),
+                LedgerVerdict::Kept { total },
+            ) => Course::Grows(self.growth(total)),
             // The noise of all others hid it, or made it look as if it slowed down.
             (
                 Course::Steady(SteadyWhy::Flat { .. } | SteadyWhy::Plateau { .. })
                 | Course::Undecided(UndecidedWhy::Ambiguous { slowing: true, .. }),
-                Word::Kept { total },
+                LedgerVerdict::Kept { total },
             ) if self.is_even() && self.net_growth() as f64 >= 0.5 * total as f64 => {
                 Course::Grows(self.growth(total))
             }
-            (Course::Undecided(UndecidedWhy::Ambiguous { .. }), Word::ComeAndGo) => {
+            (Course::Undecided(UndecidedWhy::Ambiguous { .. }), LedgerVerdict::ComeAndGo) => {
                 let all = self.all();
                 Course::Steady(SteadyWhy::ComeAndGo {
                     created: all.created,
@@ -299,7 +304,7 @@ impl<'a, T> Book<'a, T> {
                     longest_seconds: all.longest_seconds,
                 })
             }
-            (Course::Undecided(UndecidedWhy::Ambiguous { .. }), Word::Filled { for_seconds }) => {
+            (Course::Undecided(UndecidedWhy::Ambiguous { .. }), LedgerVerdict::Filled { for_seconds }) => {
                 let level = self.ledger.accounts.outstanding as f64;
                 Course::Steady(SteadyWhy::Plateau { flat_seconds: for_seconds, level })
             }

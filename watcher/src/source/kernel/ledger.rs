@@ -332,9 +332,8 @@ impl Ledgers {
         self.instance.as_ref()?.memory_bytes()
     }
 
-    /// A ledger of things that end, kept under `bit`. What has ended is what was created and is not there, so that the
-    /// counts are read before the things: what comes between the two readings is a thing too young to be counted, and
-    /// not one that has ended.
+    /// A ledger of things that end, kept under `bit`. ended = created − present. Counters are read first, so that newer
+    /// entries count as neither.
     fn counted<T>(
         &self,
         id: ProcessId,
