@@ -7,6 +7,7 @@ mod bounds;
 pub mod checks;
 pub mod diagnose;
 mod endings;
+mod escalation;
 mod ledgers;
 mod looks;
 mod nearing;
@@ -19,7 +20,9 @@ pub mod run;
 mod rush;
 mod telling;
 mod terms;
+mod told;
 pub mod views;
+mod watched;
 
 use anyhow::Context;
 use observer::Observer;

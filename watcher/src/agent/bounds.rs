@@ -47,3 +47,57 @@ pub(super) fn of(target: &Target, host: &HostFacts, used: &HostUse, newest: Opti
         age_seconds: newest.and_then(age),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{began, of};
+    use crate::explain::tests::target;
+    use crate::judge::simulation::{Beat, sample};
+    use crate::store::recording::{HostFacts, HostUse};
+    use crate::vocabulary::process::{ProcessId, Target};
+
+    fn host() -> HostFacts {
+        HostFacts {
+            memory_bytes: Some(8 << 30),
+            tasks: Some(30_000),
+            ticks_per_second: Some(100),
+            ..HostFacts::default()
+        }
+    }
+
+    #[test]
+    fn when_a_process_began_is_known_only_with_the_hosts_clock() {
+        let id = ProcessId { pid: 1, start_ticks: 4_711 };
+        assert_eq!(began(id, &host()), Some(47.11));
+        for ticks_per_second in [None, Some(0)] {
+            assert_eq!(began(id, &HostFacts { ticks_per_second, ..host() }), None);
+        }
+    }
+
+    #[test]
+    fn root_has_no_limit_of_tasks_and_others_have() {
+        let used = HostUse::default();
+        let limit = |uid| of(&Target { uid, ..target() }, &host(), &used, None).limits.user_processes;
+        assert_eq!((limit(Some(1000)), limit(None)), (Some(63_304), Some(63_304)));
+        assert_eq!(limit(Some(0)), None);
+    }
+
+    #[test]
+    fn what_the_host_has_and_how_old_the_process_is_count_as_far_as_they_are_known() {
+        let used = HostUse { available_bytes: Some(3 << 30), tasks: Some(700) };
+        let newest = sample(60.0, &Beat::default());
+        let bounds = of(&target(), &host(), &used, Some(&newest));
+        assert_eq!((bounds.host_memory_bytes, bounds.host_available_bytes), (Some(8 << 30), Some(3 << 30)));
+        assert_eq!(
+            (bounds.host_tasks, bounds.host_tasks_in_use, bounds.user_tasks),
+            (Some(30_000), Some(700), None)
+        );
+        assert!(bounds.is_go);
+        let age = newest.at.since_boot.as_secs_f64() - 47.11;
+        assert_eq!(bounds.age_seconds, Some(age));
+        let unknown =
+            of(&Target { go: None, ..target() }, &HostFacts::default(), &HostUse::default(), Some(&newest));
+        assert_eq!((unknown.age_seconds, unknown.host_memory_bytes, unknown.is_go), (None, None, false));
+        assert_eq!(of(&target(), &host(), &used, None).age_seconds, None, "nothing was seen of it");
+    }
+}

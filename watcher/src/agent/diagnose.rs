@@ -6,7 +6,7 @@ use super::observer::Observer;
 use super::progress::Progress;
 use super::pulls::{Puller, Round, Settings};
 use super::record::{CAPTURES_EVERY, Recorded, Recorder, Recording};
-use super::{blocking, interruption, terms};
+use super::{blocking, escalation, interruption, terms};
 use crate::config::{Config, Selection};
 use crate::explain::diagnosis::{Diagnosis, Ended};
 use crate::explain::{self, Kind, words};
@@ -114,7 +114,7 @@ async fn watch(
     let wanted = config.duration.unwrap_or(Duration::MAX);
     let on_interrupt = if captures_every.is_some() { "keeps" } else { "judges" };
     let mut progress = Progress::new(describe(observer.targets()), on_interrupt, wanted);
-    // Whoever comes later, under the pid of one who left perhaps, was not there for the whole window.
+    // A process that starts later, even under a reused pid, did not live through the whole window.
     let mut present: BTreeSet<ProcessId> = observer.targets().iter().map(|target| target.id).collect();
     let mut left = BTreeMap::<ProcessId, String>::new();
     let mut ended = Vec::new();
@@ -167,7 +167,7 @@ async fn watch(
         // A first profile, so that there is something to compare the last one with.
         if middle {
             for (target, kinds) in observer.rising() {
-                round.suspect(&target, &kinds, "it seems to grow");
+                round.ask(&target, escalation::profiles(&kinds, false), "it seems to grow");
             }
         }
         let elapsed = began.elapsed();
@@ -198,7 +198,7 @@ async fn watch(
     }
     if !only_once {
         for (target, kinds) in accused(&observer) {
-            round.accuse(&target, &kinds, "it was found to grow");
+            round.ask(&target, escalation::profiles(&kinds, true), "it was found to grow");
         }
     }
     let ids: Vec<ProcessId> = present.iter().copied().collect();
@@ -339,5 +339,85 @@ fn describe(targets: &[Target]) -> String {
     match targets {
         [one] => format!("watching {} (pid {})", one.name, one.id.pid),
         many => format!("watching {} processes", many.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Between, describe, judged_until_then, left_early};
+    use crate::agent::endings::Ending;
+    use crate::explain::Verdict;
+    use crate::explain::tests::target;
+    use crate::judge::horizons::ladder::Ladder;
+    use crate::judge::judge;
+    use crate::judge::simulation::{Beat, PROCESS, sample, window};
+    use crate::judge::terms::{Bounds, Thresholds};
+    use crate::store::Window;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn ending(window: Window) -> Ending {
+        let judgement = judge(&window, &Bounds::default(), &Thresholds::default());
+        Ending { target: Arc::new(target()), judgement, window, ladder: Ladder::default() }
+    }
+
+    /// When it is looked at within so many seconds, where a look takes so long.
+    fn looks(seconds: u64, took: Duration) -> Vec<u64> {
+        let mut between = Between::new(true);
+        let mut looks = Vec::new();
+        for second in 0..seconds {
+            let elapsed = Duration::from_secs(second);
+            if between.is_due(elapsed) {
+                between.note(elapsed, took);
+                looks.push(second);
+            }
+        }
+        looks
+    }
+
+    #[test]
+    fn looks_between_come_ever_more_seldom_and_never_cost_much() {
+        let quick = looks(600, Duration::from_millis(2));
+        assert_eq!(quick[..3], [4, 6, 8], "{quick:?}");
+        for pair in quick.windows(2) {
+            let apart = pair[1] - pair[0];
+            assert!(apart >= 2 && apart <= 2 + pair[1] / 4, "never older than a fifth of the time: {pair:?}");
+        }
+        let slow = looks(600, Duration::from_millis(300));
+        assert!(slow.windows(2).all(|pair| pair[1] - pair[0] >= 15), "one part in fifty: {slow:?}");
+        assert!(!Between::new(false).is_due(Duration::from_secs(600)), "nobody asked for it");
+    }
+
+    #[test]
+    fn of_a_process_that_ends_early_it_is_said_when_and_whether_it_was_judged() {
+        let said = |another, judged| {
+            left_early(&target(), another, Duration::from_millis(12_400), Duration::from_secs(60), judged)
+        };
+        assert_eq!(said(false, false), "process 812 (poller) exited after 12 of 60 s: no verdict");
+        assert_eq!(
+            said(true, true),
+            "process 812 (poller) began to run another program after 12 of 60 s: judged by what was seen until then"
+        );
+    }
+
+    #[test]
+    fn few_samples_of_a_process_that_has_ended_say_nothing() {
+        let judged = |ending: &Ending| {
+            judged_until_then(ending, false, Duration::from_secs(5), Duration::from_secs(60))
+        };
+        let mut short = Window::new(PROCESS, 8);
+        for second in 0..3_u32 {
+            assert!(short.push(sample(f64::from(second), &Beat::default())));
+        }
+        assert!(judged(&ending(short)).is_none());
+        let told =
+            judged(&ending(window(|second, beat| beat.files += second as u64))).expect("it was long enough");
+        assert_eq!(told.verdict, Verdict::Leak);
+    }
+
+    #[test]
+    fn one_is_named_and_many_are_counted() {
+        assert_eq!(describe(&[target()]), "watching poller (pid 812)");
+        assert_eq!(describe(&[target(), target()]), "watching 2 processes");
     }
 }

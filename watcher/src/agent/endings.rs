@@ -67,3 +67,55 @@ impl Endings {
         std::mem::take(&mut self.kept)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Ending, Endings, Judged, MOST};
+    use crate::explain::tests::target;
+    use crate::judge::horizons::ladder::Ladder;
+    use crate::judge::judge;
+    use crate::judge::simulation::window;
+    use crate::judge::terms::{Bounds, Thresholds};
+    use std::sync::Arc;
+
+    fn ending() -> Ending {
+        let window = window(|_, _| {});
+        let judgement = judge(&window, &Bounds::default(), &Thresholds::default());
+        Ending { target: Arc::new(target()), judgement, window, ladder: Ladder::default() }
+    }
+
+    #[test]
+    fn only_those_are_judged_that_are_asked_for() {
+        for (judged, rising, calm) in
+            [(Judged::Nobody, false, false), (Judged::Rising, true, false), (Judged::Everybody, true, true)]
+        {
+            let mut endings = Endings::default();
+            endings.judge(judged);
+            assert_eq!((endings.wants(|| true), endings.wants(|| false)), (rising, calm), "{judged:?}");
+        }
+    }
+
+    #[test]
+    fn whether_it_rises_is_looked_at_only_where_that_matters() {
+        for judged in [Judged::Nobody, Judged::Everybody] {
+            let mut endings = Endings::default();
+            endings.judge(judged);
+            endings.wants(|| panic!("it costs something"));
+        }
+    }
+
+    #[test]
+    fn so_many_wait_to_be_told_and_each_is_told_once() {
+        let mut endings = Endings::default();
+        endings.judge(Judged::Everybody);
+        let mut kept = 0;
+        while endings.wants(|| true) {
+            endings.keep(ending());
+            kept += 1;
+            assert!(kept <= MOST, "it is bounded");
+        }
+        assert_eq!(kept, MOST);
+        assert_eq!((endings.take().len(), endings.take().len()), (MOST, 0));
+        assert!(endings.wants(|| true), "there is room again");
+    }
+}

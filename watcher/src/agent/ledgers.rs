@@ -1,5 +1,6 @@
 //! Which processes the ledgers watch, for how long, and what is read of them: at the begin, in between, and at the end.
 
+use super::escalation::Probes;
 use super::terms::{Admission, Claim, Terms};
 use crate::capture::creators::{self, Creators};
 use crate::capture::go_code;
@@ -46,8 +47,7 @@ pub(super) struct Watches {
 #[derive(Debug)]
 struct Books {
     /// Probes in its runtime were tried, whatever came of it.
-    tried_births: bool,
-    tried_spans: bool,
+    tried: Probes,
     /// What was open when it began, and what became of it; `None` where that could not be read.
     descriptors: Option<DescriptorBook>,
     /// What was mapped when it began, and what became of it; `None` where that could not be read.
@@ -74,9 +74,8 @@ impl Watches {
 
     /// Whether probes in the runtime of a process would tell more, and were not tried yet.
     pub fn wants_probes(&self, id: ProcessId, rising: &[Resource]) -> bool {
-        self.books.get(&id).is_some_and(|term| {
-            (!term.tried_births && wants_births(rising)) || (!term.tried_spans && wants_spans(rising))
-        })
+        let wanted = Probes::for_what_rises(rising);
+        self.books.get(&id).is_some_and(|books| !wanted.without(books.tried).is_empty())
     }
 
     /// Whether a process for which `claim` speaks may be watched now, and in whose place.
@@ -124,8 +123,7 @@ impl Watches {
         }
         // Kept even where nothing was granted: it would not be granted at the next beat either.
         let books = Books {
-            tried_births: false,
-            tried_spans: false,
+            tried: Probes::default(),
             descriptors: tables
                 .and_then(|tables| descriptor_ledger::begin(&self.ledgers, tables, subject.id).into_seen()),
             mappings: mapping_ledger::begin(subject.process).into_seen(),
@@ -142,14 +140,15 @@ impl Watches {
         let Subject { id, process, runtime } = subject;
         let Some(term) = self.books.get_mut(&id) else { return };
         let Some(file) = go_code::reopen(runtime, process).into_seen() else { return };
-        if !term.tried_births && wants_births(rising) {
-            term.tried_births = true;
+        let wanted = Probes::for_what_rises(rising).without(term.tried);
+        if wanted.births {
+            term.tried.births = true;
             if let Err(refusal) = creators::watch(&mut self.ledgers, runtime, &file, id, BIRTH_BOUNDS) {
                 captures.without_ledger.push((LedgerName::Births, because(&refusal)));
             }
         }
-        if !term.tried_spans && wants_spans(rising) {
-            term.tried_spans = true;
+        if wanted.spans {
+            term.tried.spans = true;
             let has_profile = captures.heap.last().is_none_or(|heap| heap.sites.is_ok());
             if has_profile {
                 return;
@@ -162,7 +161,7 @@ impl Watches {
 
     /// Who started the goroutines of a process; `None` where their births are not watched.
     pub fn creators(&self, subject: &mut Subject<'_>) -> Option<Creators> {
-        self.books.get(&subject.id).filter(|term| term.tried_births)?;
+        self.books.get(&subject.id).filter(|term| term.tried.births)?;
         let openers = openers(&self.ledgers, subject.id);
         creators::read(&self.ledgers, subject.runtime, subject.process, subject.id, openers).into_seen()
     }
@@ -205,7 +204,7 @@ impl Watches {
             let sources = mapping_ledger::Sources { ledgers, runtime, native, process, starters };
             push(run, task_ledger::capture_with(kind, sources, root, id));
         }
-        if term.tried_spans {
+        if term.tried.spans {
             push(&mut captures.spans, span_ledger::read(ledgers, runtime, process, id));
         }
         let now = clock::now().since_boot;
@@ -287,15 +286,6 @@ fn push<T>(run: &mut Run<Ledger<T>>, ledger: Reading<Ledger<T>>) {
     }
 }
 
-/// Goroutines are often started by a library, and whatever else it creates comes from goroutines of its own.
-fn wants_births(rising: &[Resource]) -> bool {
-    rising.iter().any(|kind| *kind != Resource::Heap)
-}
-
-fn wants_spans(rising: &[Resource]) -> bool {
-    rising.contains(&Resource::Heap)
-}
-
 /// The goroutines that created what the ledgers hold.
 fn openers(ledgers: &Ledgers, id: ProcessId) -> Vec<CreatingGoroutine> {
     let mut origins: Vec<Origin> = Vec::new();
@@ -305,4 +295,48 @@ fn openers(ledgers: &Ledgers, id: ProcessId) -> Vec<CreatingGoroutine> {
         origins.extend(ledgers.tasks(id, kind).into_iter().flat_map(|raw| raw.things).map(|it| it.origin));
     }
     origins.into_iter().filter_map(|origin| origin.goroutine).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{because, events, push};
+    use crate::judge::simulation::moment;
+    use crate::observed::ledger::{Accounts, Ledger, Mappings, Route, Tasks};
+    use crate::store::captures::{Captures, Run};
+    use crate::vocabulary::reading::Reading;
+    use std::io;
+
+    fn ledger<T>(created: u64, ended: u64) -> Ledger<T> {
+        let accounts = Accounts { created, ended, one_in: 1, ..Accounts::default() };
+        let (at, began) = (moment(60.0), moment(0.0));
+        Ledger { at, began, route: Route::Exact, accounts, sites: Vec::new() }
+    }
+
+    #[test]
+    fn events_are_those_of_the_newest_reading_of_every_ledger() {
+        let mut captures = Captures::default();
+        assert_eq!(events(&captures), 0);
+        push(&mut captures.mappings, Reading::Seen(ledger::<Mappings>(5, 2)));
+        push(&mut captures.mappings, Reading::Seen(ledger::<Mappings>(50, 20)));
+        push(&mut captures.threads, Reading::Seen(ledger::<Tasks>(3, 1)));
+        assert_eq!(events(&captures), 74, "counts go on from the begin");
+        push(&mut captures.children, Reading::Seen(ledger::<Tasks>(u64::MAX, 7)));
+        assert_eq!(events(&captures), u64::MAX, "and never over");
+    }
+
+    #[test]
+    fn a_ledger_that_could_not_be_read_leaves_what_is_known() {
+        let mut run: Run<Ledger<Mappings>> = Run::default();
+        push(&mut run, Reading::Seen(ledger(1, 0)));
+        for reading in [Reading::Gone, Reading::Denied, Reading::Unsupported, Reading::Failed] {
+            push(&mut run, reading);
+        }
+        assert_eq!((run.len(), run.last().map(|it| it.accounts.created)), (1, Some(1)));
+    }
+
+    #[test]
+    fn a_reason_is_a_part_of_a_sentence() {
+        assert_eq!(because(&io::Error::other("the kernel refused it.")), "the kernel refused it");
+        assert_eq!(because(&io::Error::other("no room")), "no room");
+    }
 }

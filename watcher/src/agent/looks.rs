@@ -1,18 +1,19 @@
 //! What `run` does on the thread that may block: beats, and between them the samples of those that cannot wait.
 
 use super::endings::Ending;
+use super::escalation::{self, Facts};
 use super::observer::Observer;
 use super::rush::{self, Course, Rushed};
 use super::telling::Told;
 use super::terms::Claim;
 use crate::discover::Changes;
 use crate::explain::diagnosis::{Diagnosis, Suspected};
-use crate::explain::{self, Kind, Verdict};
+use crate::explain::{self, Verdict};
 use crate::judge::horizons::suspicion::Heading;
 use crate::judge::judgement::Judgement;
-use crate::judge::weigh::reasons::SteadyWhy;
 use crate::sample::beat::SweepReport;
 use crate::source::clock;
+use crate::source::pprof::ProfileName;
 use crate::vocabulary::process::{ProcessId, Target};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -48,8 +49,8 @@ pub(super) struct Looked {
     /// `None` where not all were sampled.
     pub sweep: Option<SweepReport>,
     pub judged: Vec<Judged>,
-    /// Those whose endpoint could say something.
-    pub suspects: Vec<(Target, Vec<Kind>)>,
+    /// Those whose endpoint could say something, and which profiles would.
+    pub suspects: Vec<(Target, Vec<ProfileName>)>,
     /// Those that cannot wait for the next beat.
     pub rushed: Vec<Rushed>,
     /// What rises in those that are about to be full.
@@ -79,15 +80,20 @@ pub(super) fn beat(observer: &mut Observer, beat: u64, interval: Duration) -> Lo
 #[derive(Debug, Default)]
 pub(super) struct Rush {
     pub rushed: Vec<Rushed>,
-    judged: HashMap<ProcessId, Duration>,
-    read: HashMap<ProcessId, Duration>,
+    last: HashMap<ProcessId, Last>,
+}
+
+/// The same of one process.
+#[derive(Debug, Default)]
+struct Last {
+    judged: Option<Duration>,
+    read: Option<Duration>,
 }
 
 /// Samples those that cannot wait, and judges them where that is due.
 pub(super) fn rush(observer: &mut Observer, rush: &mut Rush, interval: Duration) -> Looked {
     let ids: Vec<ProcessId> = rush.rushed.iter().map(|one| one.id).collect();
-    rush.judged.retain(|id, _| ids.contains(id));
-    rush.read.retain(|id, _| ids.contains(id));
+    rush.last.retain(|id, _| ids.contains(id));
     let mut looked = Looked::default();
     observer.beat_of(&ids);
     for one in &rush.rushed {
@@ -95,18 +101,18 @@ pub(super) fn rush(observer: &mut Observer, rush: &mut Rush, interval: Duration)
             continue;
         };
         let now = clock::now().since_boot;
-        let is_due = |last: Option<&Duration>, apart: Duration| {
-            last.is_none_or(|last| now.saturating_sub(*last) >= apart)
-        };
+        let is_due =
+            |last: Option<Duration>, apart| last.is_none_or(|last| now.saturating_sub(last) >= apart);
+        let last = rush.last.entry(one.id).or_default();
         if one.left.is_some() {
             observer.watch(one.id, Claim::Urgent);
         }
-        if !is_due(rush.judged.get(&one.id), one.judged_apart()) {
+        if !is_due(last.judged, one.judged_apart()) {
             continue;
         }
-        rush.judged.insert(one.id, now);
-        if observer.is_watched(one.id) && is_due(rush.read.get(&one.id), one.read_apart()) {
-            rush.read.insert(one.id, now);
+        last.judged = Some(now);
+        if observer.is_watched(one.id) && is_due(last.read, one.read_apart()) {
+            last.read = Some(now);
             observer.capture_again(one.id, one.read_apart());
         }
         look_at(observer, &target, &mut looked);
@@ -120,29 +126,28 @@ pub(super) fn rush(observer: &mut Observer, rush: &mut Rush, interval: Duration)
 fn look_at(observer: &mut Observer, target: &Target, looked: &mut Looked) {
     let id = target.id;
     let Some((judgement, judged)) = judge(observer, target) else { return };
-    let is_urgent = observer.heading(target).and_then(|heading| heading.seconds_left());
-    let is_urgent = is_urgent.is_some_and(|left| left < rush::SOON.as_secs_f64());
-    let claim = if is_urgent {
-        Claim::Urgent
-    } else {
-        claim(&judgement, &observer.suspects(id), &observer.creeping(id))
+    let facts = Facts {
+        rising: observer.suspects(id),
+        creeping: observer.creeping(id),
+        risen: observer.rising_of(id),
+        seconds_left: observer.heading(target).and_then(|heading| heading.seconds_left()),
+        ..Facts::of(&judgement, &judged.diagnosis)
     };
-    observer.note_claim(id, claim);
-    if claim > Claim::Nothing {
-        observer.watch(id, claim);
+    let steps = escalation::steps(&facts);
+    observer.note_claim(id, steps.claim);
+    if steps.claim > Claim::Nothing {
+        observer.watch(id, steps.claim);
     }
     // Whose ledgers are read is captured with them.
-    let looks_closer = looked.suspects.len() < CAPTURES_PER_BEAT
-        && is_suspicious(&judged.diagnosis)
+    let looks_closer = steps.captures
+        && looked.suspects.len() < CAPTURES_PER_BEAT
         && !observer.is_watched(id)
         && observer.capture_again(id, BETWEEN_CAPTURES);
-    if is_suspicious(&judged.diagnosis) && (looks_closer || observer.is_watched(id)) {
-        let found = judged.diagnosis.findings.iter().map(|finding| finding.kind);
-        looked.suspects.push((target.clone(), observer.rising_of(id).into_iter().chain(found).collect()));
+    if steps.captures && (looks_closer || observer.is_watched(id)) {
+        looked.suspects.push((target.clone(), steps.pulls));
     }
     // Whether sockets that grow are in use tells their last use.
-    let sockets_grow = judged.diagnosis.findings.iter().any(|finding| finding.kind == Kind::Connection);
-    let looks_closer = looks_closer | (sockets_grow && observer.glance_again(id, BETWEEN_GLANCES));
+    let looks_closer = looks_closer | (steps.glances && observer.glance_again(id, BETWEEN_GLANCES));
     let closer = looks_closer.then(|| judge(observer, target)).flatten();
     looked.judged.push(closer.map_or(judged, |(_, judged)| judged));
 }
@@ -185,39 +190,4 @@ fn suspected(told: &Told, diagnosis: &Diagnosis) -> Vec<Suspected> {
     let unproven =
         unproven.map(|finding| Suspected { finding: finding.clone(), need_seconds: None, says_why: false });
     diagnosis.suspected.iter().cloned().chain(unproven).collect()
-}
-
-/// What speaks for watching a process: what was judged, what rises in its window, and what has crept up for longer.
-fn claim(judgement: &Judgement, rising: &[Kind], creeping: &[Kind]) -> Claim {
-    if !judgement.findings.is_empty() {
-        return Claim::Leaks;
-    }
-    if !judgement.suspected.is_empty() {
-        return Claim::Suspected;
-    }
-    let is_steady = |kind: Kind| judgement.steady.iter().any(|it| it.kind == kind);
-    // What moved little within the window may have moved all the same.
-    let is_acquitted = |kind: Kind| {
-        let acquits = |why: &SteadyWhy| {
-            !matches!(
-                why,
-                SteadyWhy::Flat { .. }
-                    | SteadyWhy::LiveHeap { .. }
-                    | SteadyWhy::LittleAllocated { .. }
-                    | SteadyWhy::OutsideGo { .. }
-            )
-        };
-        judgement.steady.iter().any(|it| it.kind == kind && acquits(&it.why))
-    };
-    let rises =
-        rising.iter().any(|kind| !is_steady(*kind)) || creeping.iter().any(|kind| !is_acquitted(*kind));
-    if rises { Claim::Rises } else { Claim::Nothing }
-}
-
-/// Goroutines or the live heap grow, or may.
-fn is_suspicious(diagnosis: &Diagnosis) -> bool {
-    let costly = |kind: Kind| matches!(kind, Kind::Goroutine | Kind::Heap);
-    diagnosis.findings.iter().any(|finding| costly(finding.kind))
-        || diagnosis.suspected.iter().any(|one| costly(one.finding.kind))
-        || diagnosis.undecided.iter().any(|one| costly(one.kind) && one.need_seconds.is_some())
 }

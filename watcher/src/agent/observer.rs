@@ -2,9 +2,11 @@
 
 use super::bounds;
 use super::endings::{Ending, Endings, Judged};
+use super::escalation;
 use super::ledgers::{Subject, Watches};
 use super::pulls::{self, Arrival};
 use super::terms::{self, Admission, Claim};
+use super::watched::Watched;
 use crate::config::{Config, Selection};
 use crate::discover::{Changes, Discovery};
 use crate::judge;
@@ -12,7 +14,7 @@ use crate::judge::horizons::ladder::Ladder;
 use crate::judge::horizons::suspicion;
 use crate::judge::judgement::{Judgement, Standstill};
 use crate::judge::terms::{Bounds, Kind, Thresholds, Verdict};
-use crate::judge::weigh::{corroborate, standstill, story};
+use crate::judge::weigh::{standstill, story};
 use crate::sample::beat::{Sweep, SweepReport};
 use crate::sample::sweep::Sweeper;
 use crate::source::cgroup::Hierarchies;
@@ -46,9 +48,8 @@ pub struct Observer {
     watches: Watches,
     discovery: Discovery,
     sweeper: Sweeper,
-    windows: HashMap<ProcessId, Window>,
+    watched: HashMap<ProcessId, Watched>,
     lives: Lives,
-    ladders: HashMap<ProcessId, Ladder>,
     window_capacity: usize,
     reach: Option<Duration>,
     losses: Losses,
@@ -83,9 +84,8 @@ impl Observer {
             use_kernel: true,
             discovery: Discovery::new(selection),
             sweeper,
-            windows: HashMap::new(),
+            watched: HashMap::new(),
             lives: Lives::default(),
-            ladders: HashMap::new(),
             window_capacity,
             reach: None,
             losses: Losses::default(),
@@ -165,27 +165,21 @@ impl Observer {
         for left in &changes.left {
             let judgement =
                 self.endings.wants(|| !self.suspects(left.id).is_empty()).then(|| self.judge(left)).flatten();
-            let (window, ladder) = (self.windows.remove(&left.id), self.ladders.remove(&left.id));
-            if let Some(life) = window.as_ref().and_then(|window| self.life(left, window)) {
+            let watched = self.watched.remove(&left.id);
+            if let Some(life) = watched.as_ref().and_then(|it| self.life(left, &it.window)) {
                 self.lives.keep(left.lineage.id, life);
             }
-            if let (Some(judgement), Some(window), Some(ladder)) = (judgement, window, ladder) {
+            if let (Some(judgement), Some(Watched { window, ladder })) = (judgement, watched) {
                 self.endings.keep(Ending { target: left.clone(), judgement, window, ladder });
             }
             self.watches.forget(left.id);
         }
         for other in &changes.made_way {
-            self.windows.remove(&other.id);
-            self.ladders.remove(&other.id);
+            self.watched.remove(&other.id);
             self.watches.forget(other.id);
         }
         for came in &changes.came {
-            let mut window = Window::new(came.id, self.window_capacity);
-            window.keep_for(self.reach);
-            let module = came.go.as_ref().and_then(|go| go.module_path());
-            window.captures_mut().main_module = module.map(Into::into);
-            self.windows.insert(came.id, window);
-            self.ladders.insert(came.id, Ladder::new(came.id.pid.unsigned_abs()));
+            self.watched.insert(came.id, Watched::new(came, self.window_capacity, self.reach));
         }
     }
 
@@ -212,7 +206,7 @@ impl Observer {
     /// What rises in a process at this moment, and when it reaches its limit.
     pub(super) fn heading(&self, target: &Target) -> Option<suspicion::Heading> {
         let bounds = bounds::of(target, &self.host_facts(), &self.host_use(), None);
-        suspicion::heading(self.windows.get(&target.id)?, &bounds)
+        suspicion::heading(self.watched.get(&target.id).map(|it| &it.window)?, &bounds)
     }
 
     fn take_in(&mut self, sweep: Sweep) -> SweepReport {
@@ -225,10 +219,8 @@ impl Observer {
             if sample.memory.reading == Reading::Gone {
                 continue;
             }
-            let id = sample.process;
-            if let (Some(window), Some(ladder)) = (self.windows.get_mut(&id), self.ladders.get_mut(&id)) {
-                window.push(sample);
-                ladder.look(window.history());
+            if let Some(watched) = self.watched.get_mut(&sample.process) {
+                watched.take_in(sample);
             }
         }
         sweep.report
@@ -273,7 +265,7 @@ impl Observer {
         if process.id() != Reading::Seen(id) {
             return;
         }
-        let Some(window) = self.windows.get_mut(&id) else { return };
+        let Some(window) = self.watched.get_mut(&id).map(|it| &mut it.window) else { return };
         let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
         let captures = window.captures_mut();
         let subject = Subject { id, process: &process, runtime: &mut *runtime };
@@ -326,7 +318,7 @@ impl Observer {
 
     fn look_closer(&mut self, id: ProcessId, rising: &[Kind]) {
         let Some(process) = self.proc.open(id.pid).into_seen() else { return };
-        let Some(window) = self.windows.get_mut(&id) else { return };
+        let Some(window) = self.watched.get_mut(&id).map(|it| &mut it.window) else { return };
         let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
         let subject = Subject { id, process: &process, runtime };
         self.watches.look_closer(subject, rising, window.captures_mut());
@@ -334,18 +326,22 @@ impl Observer {
 
     /// What seems to grow in a process.
     pub fn suspects(&self, id: ProcessId) -> Vec<Kind> {
-        self.windows.get(&id).map(suspicion::rising).unwrap_or_default()
+        self.watched.get(&id).map(|it| &it.window).map(suspicion::rising).unwrap_or_default()
     }
 
     /// What seems to grow in it within minutes to hours.
     pub fn creeping(&self, id: ProcessId) -> Vec<Kind> {
-        self.windows.get(&id).map(|window| suspicion::creeping(window.history())).unwrap_or_default()
+        self.watched
+            .get(&id)
+            .map(|it| &it.window)
+            .map(|window| suspicion::creeping(window.history()))
+            .unwrap_or_default()
     }
 
     /// Judges one process by what was seen of it so far; `None` for one that is not watched.
     pub fn judge(&self, target: &Target) -> Option<Judgement> {
         let bounds = self.bounds(target);
-        let (window, ladder) = (self.windows.get(&target.id)?, self.ladders.get(&target.id)?);
+        let Watched { window, ladder } = self.watched.get(&target.id)?;
         let mut judgement = judge::judge_with(window, ladder, &bounds, &Thresholds::default());
         if let Some(present) = self.life(target, window) {
             let cgroup = window.latest().and_then(|sample| sample.cgroup.seen()?.memory_limit_bytes);
@@ -387,9 +383,8 @@ impl Observer {
     }
 
     fn bounds(&self, target: &Target) -> Bounds {
-        let newest = self.windows.get(&target.id).and_then(Window::latest);
-        let grows_by_tasks =
-            || self.suspects(target.id).iter().any(|kind| matches!(kind, Kind::Thread | Kind::Child));
+        let newest = self.watched.get(&target.id).map(|it| &it.window).and_then(Window::latest);
+        let grows_by_tasks = || escalation::counts_tasks(&self.suspects(target.id));
         let bounds = bounds::of(target, &self.host_facts(), &self.host_use(), newest);
         // Counting the tasks of a user takes a pass over all processes.
         let user = target.uid.filter(|_| bounds.limits.user_processes.is_some() && grows_by_tasks());
@@ -398,7 +393,7 @@ impl Observer {
 
     /// What the horizons say of one process; `None` for one that is not watched.
     pub fn ladder(&self, id: ProcessId) -> Option<&Ladder> {
-        self.ladders.get(&id)
+        self.watched.get(&id).map(|it| &it.ladder)
     }
 
     /// Whether every Go process that is watched has been attached to, or tried.
@@ -424,12 +419,12 @@ impl Observer {
 
     /// What was seen of a process.
     pub fn window(&self, id: ProcessId) -> Option<&Window> {
-        self.windows.get(&id)
+        self.watched.get(&id).map(|it| &it.window)
     }
 
     /// Puts what an endpoint said into its process's window.
     pub fn note_pulls(&mut self, arrival: Arrival) {
-        if let Some(window) = self.windows.get_mut(&arrival.process) {
+        if let Some(window) = self.watched.get_mut(&arrival.process).map(|it| &mut it.window) {
             if let Some(reach) = self.reach {
                 window.captures_mut().pulls.move_on(clock::now(), reach);
             }
@@ -439,7 +434,7 @@ impl Observer {
 
     /// What of a process has risen so far that its endpoint could say something to.
     pub fn rising_of(&self, id: ProcessId) -> Vec<Kind> {
-        self.windows.get(&id).map(corroborate::rising).unwrap_or_default()
+        self.watched.get(&id).map(|it| &it.window).map(suspicion::risen).unwrap_or_default()
     }
 
     /// The same for each process of which something has.

@@ -5,26 +5,21 @@ use super::beats::{Beats, Due};
 use super::diagnose::{nothing_to_watch, refuse_kernel_thread};
 use super::endings::{Ending, Judged};
 use super::looks::{self, Looked, Rush};
-use super::nearing::Steps;
 use super::observer::Observer;
 use super::pulls::{Arrival, Puller, Round, Settings};
-use super::telling::{Filling, Suspicions, Telling, Told};
+use super::told::AllTold;
 use super::{blocking, interruption};
 use crate::config::{Config, Selection};
 use crate::discover::Changes;
-use crate::explain::diagnosis::{Diagnosis, Ended};
-use crate::explain::{self, Kind, Verdict};
-use crate::judge::horizons::suspicion::Heading;
-use crate::news::{self, Health, News, What};
-use crate::observed::Sample;
+use crate::news::{Health, News, What};
 use crate::sample::beat::SweepReport;
 use crate::source::clock;
 use crate::source::kernel::lifecycle::{Lifecycle, LifecycleEvent};
 use crate::source::reader::{self, Silent};
 use crate::vocabulary::health::{Losses, OwnCost, Unanswered};
-use crate::vocabulary::process::{ProcessId, Target};
+use crate::vocabulary::process::ProcessId;
 use anyhow::bail;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -58,7 +53,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Where `/proc` cannot be read.
 pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow::Result<()> {
     let began = Instant::now();
-    let mut ears = Ears::new(config);
+    let mut events = EventSource::new(config);
     let (observer, (found, lifecycle)) = blocking(Observer::with_config(config)?, |observer| {
         let lifecycle = observer.take_lifecycle();
         observer.keep_for(RECENT);
@@ -74,7 +69,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     if matches!(config.selection, Selection::Pid(_)) && observer.targets().is_empty() {
         bail!(nothing_to_watch(&observer, &config.selection, found.denied));
     }
-    ears.lifecycle = lifecycle;
+    events.lifecycle = lifecycle;
     tell_what_was_not_understood(&found);
     let mut tell = |what| hear(News { at: clock::now().wall, what });
     let (targets, left_out) = (observer.targets().to_vec(), observer.left_out());
@@ -84,10 +79,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     let mut agent = Agent {
         round: Round::new(Puller::new(Settings::load(&config.pprof)?)),
         observer: Some(observer),
-        verdicts: HashMap::new(),
-        suspicions: HashMap::new(),
-        filling: HashMap::new(),
-        nearing: HashMap::new(),
+        told: AllTold::default(),
         rush: Rush::default(),
         rush_due: None,
         interval: config.interval,
@@ -100,13 +92,13 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
     loop {
         let event = tokio::select! {
             biased;
-            event = ears.next(agent.rush_due) => event,
+            event = events.next(agent.rush_due) => event,
             Some(arrival) = agent.round.next() => Event::Pulled(arrival),
         };
         let news = match event {
             Event::Stop => return Ok(()),
             Event::FromKernel(event) => {
-                ears.note(event);
+                events.note(event);
                 continue;
             }
             Event::Pulled(arrival) => {
@@ -114,14 +106,14 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
                 continue;
             }
             Event::LookDue => {
-                let pids: Vec<i32> = std::mem::take(&mut ears.unsettled).into_iter().collect();
+                let pids: Vec<i32> = std::mem::take(&mut events.unsettled).into_iter().collect();
                 agent.look_at(pids).await?
             }
             Event::RushDue => agent.rush().await?,
             Event::BeatDue(due) => tokio::select! {
                 news = agent.beat(due) => news?,
                 // Whoever wants us to stop does not wait for what takes its time.
-                () = ears.stopped_for(GRACE) => return Ok(()),
+                () = events.stopped_for(GRACE) => return Ok(()),
             },
         };
         if !news.into_iter().all(&mut tell) {
@@ -140,7 +132,7 @@ pub async fn run(config: &Config, mut hear: impl FnMut(News) -> bool) -> anyhow:
 }
 
 /// What the loop listens to.
-struct Ears {
+struct EventSource {
     beats: Beats,
     lifecycle: Option<Lifecycle>,
     unsettled: BTreeSet<i32>,
@@ -149,7 +141,7 @@ struct Ears {
     is_stopped: bool,
 }
 
-impl Ears {
+impl EventSource {
     fn new(config: &Config) -> Self {
         let duration = config.duration;
         let interrupted = interruption();
@@ -165,7 +157,7 @@ impl Ears {
                 () = over => {}
             }
         });
-        Ears {
+        EventSource {
             beats: Beats::new(config.interval),
             lifecycle: None,
             unsettled: BTreeSet::new(),
@@ -233,11 +225,8 @@ struct Agent {
     round: Round,
     /// `None` only while it is lent to the thread that looks.
     observer: Option<Observer>,
-    verdicts: HashMap<ProcessId, Telling>,
-    suspicions: HashMap<ProcessId, Suspicions>,
-    filling: HashMap<ProcessId, Filling>,
-    /// What was told of limits that are near.
-    nearing: HashMap<ProcessId, Steps>,
+    /// What was told of each process.
+    told: AllTold,
     rush: Rush,
     rush_due: Option<Instant>,
     interval: Duration,
@@ -261,7 +250,7 @@ impl Agent {
     async fn look_at(&mut self, pids: Vec<i32>) -> anyhow::Result<Vec<What>> {
         let (changes, endings) =
             self.lend(move |observer| (observer.look_at(&pids), observer.take_endings())).await?;
-        Ok(self.news_of(&changes, &endings))
+        Ok(self.hear_changes(&changes, &endings))
     }
 
     async fn beat(&mut self, due: Due) -> anyhow::Result<Vec<What>> {
@@ -307,76 +296,27 @@ impl Agent {
     /// What of a look is news.
     fn hear(&mut self, looked: Looked) -> Vec<What> {
         let Looked { changes, endings, judged, suspects, rushed, filling, .. } = looked;
-        for (target, kinds) in &suspects {
-            self.round.suspect(target, kinds, "it seems to grow");
+        for (target, profiles) in suspects {
+            self.round.ask(&target, profiles, "it seems to grow");
         }
         self.rush_due = rushed.iter().map(|one| one.apart).min().map(|apart| Instant::now() + apart);
         self.rush.rushed = rushed;
-        let mut news = self.news_of(&changes, &endings);
-        for (target, heading) in filling {
-            // Whoever was told of the leak knows how much time is left.
-            let told = self.verdicts.get(&target.id).map(|telling| telling.told());
-            if told.is_some_and(|told| told.verdict == Verdict::Leak) {
-                continue;
-            }
-            if self.filling.entry(target.id).or_default().hear(heading.kind) {
-                news.push(What::Filling(Box::new(filling_of(&target, &heading))));
-            }
-        }
+        let mut news = self.hear_changes(&changes, &endings);
+        news.extend(filling.iter().filter_map(|(target, heading)| self.told.hear_filling(target, heading)));
         let now = clock::now().wall;
-        for looks::Judged { id, told, diagnosis, suspected } in judged {
-            news.extend(self.news_of_levels(id, &diagnosis));
-            let telling = self.verdicts.entry(id).or_default();
-            let is_news = telling.hear(told);
-            let suspicions = self.suspicions.entry(id).or_default();
-            for one in suspicions.hear(&suspected, telling.told()) {
-                news.push(What::Suspected(Box::new(news::Suspicion::of(&diagnosis, one, now))));
-            }
-            if is_news {
-                news.push(What::Verdict(Box::new(diagnosis)));
-            }
-        }
-        news
-    }
-
-    fn news_of(&mut self, changes: &Changes, endings: &[Ending]) -> Vec<What> {
-        tell_what_was_not_understood(changes);
-        let mut news = Vec::new();
-        for target in &changes.left {
-            let runs_another = changes.came.iter().any(|came| came.id == target.id);
-            let before = self.verdicts.remove(&target.id).unwrap_or_default().told();
-            let ending = endings.iter().find(|ending| ending.target.id == target.id);
-            let told = ending.map(|ending| end_of(ending, before, runs_another));
-            let (verdict, at_the_end) = told.unwrap_or_default();
-            news.extend(verdict);
-            news.push(What::Left { target: target.clone(), at_the_end });
-            self.forget(target.id);
-        }
-        for target in &changes.made_way {
-            self.verdicts.remove(&target.id);
-            news.push(What::LeftOut(target.clone()));
-            self.forget(target.id);
-        }
-        news.extend(changes.came.iter().cloned().map(What::Came));
-        news
-    }
-
-    /// What was told of a process that is watched no longer.
-    fn forget(&mut self, id: ProcessId) {
-        self.suspicions.remove(&id);
-        self.filling.remove(&id);
-        self.nearing.remove(&id);
-        self.round.forget(&[id]);
-    }
-
-    /// Limits that are nearer than was told.
-    fn news_of_levels(&mut self, id: ProcessId, diagnosis: &Diagnosis) -> Vec<What> {
-        let near = self.nearing.entry(id).or_default().hear(&diagnosis.levels);
         let targets = self.observer.as_ref().map(Observer::targets).unwrap_or_default();
-        let Some(target) = targets.iter().find(|target| target.id == id) else { return Vec::new() };
-        let near =
-            near.into_iter().map(|(level, passed)| news::Nearing { target: target.clone(), level, passed });
-        near.map(|nearing| What::Level(Box::new(nearing))).collect()
+        for judged in judged {
+            let target = targets.iter().find(|target| target.id == judged.id);
+            news.extend(self.told.hear_judged(judged, target, now));
+        }
+        news
+    }
+
+    fn hear_changes(&mut self, changes: &Changes, endings: &[Ending]) -> Vec<What> {
+        tell_what_was_not_understood(changes);
+        let gone = changes.left.iter().chain(&changes.made_way);
+        self.round.forget(&gone.map(|target| target.id).collect::<Vec<ProcessId>>());
+        self.told.hear_changes(changes, endings)
     }
 
     fn losses(&self) -> Losses {
@@ -389,7 +329,7 @@ impl Agent {
         Health {
             watched: observer.map_or(0, |observer| observer.targets().len()),
             in_ledgers: observer.map_or(0, |observer| observer.kept_in_ledgers().0),
-            leaking: self.verdicts.values().filter(|telling| telling.told().verdict == Verdict::Leak).count(),
+            leaking: self.told.leaking(),
             sweep_cpu: self.sweep.cpu,
             losses: self.losses(),
             left_out: observer.map(Observer::left_out).unwrap_or_default(),
@@ -403,51 +343,6 @@ impl Agent {
             stuck_readers: self.stuck_readers,
         }
     }
-}
-
-/// What is told of a process that has ended: a leak that was not told before, and how it stood at the last.
-fn end_of(ending: &Ending, before: Told, runs_another: bool) -> (Option<What>, Option<String>) {
-    let Ending { target, judgement, window, ladder } = ending;
-    let ended = Ended { after_seconds: judgement.window_seconds, of_seconds: None, runs_another };
-    let diagnosis = explain::explain_ended(judgement, target, ended);
-    let told = Told::of(judgement, &diagnosis, ladder);
-    let leaks = told.verdict == Verdict::Leak;
-    let at_the_end =
-        judgement.findings.first().filter(|_| leaks || before.verdict == Verdict::Leak).map(|finding| {
-            explain::at_the_end(finding, window.latest().and_then(|latest| level(finding.kind, latest)))
-        });
-    let is_news = leaks && before.verdict != Verdict::Leak;
-    (is_news.then(|| What::Verdict(Box::new(diagnosis))), at_the_end)
-}
-
-fn filling_of(target: &Target, heading: &Heading) -> news::Filling {
-    let Heading { kind, level, per_second, .. } = *heading;
-    let limit = heading.limit.unwrap_or(level);
-    let seconds_left = heading.seconds_left().unwrap_or_default();
-    news::Filling {
-        pid: target.id.pid,
-        name: target.name.clone(),
-        kind,
-        level,
-        limit,
-        per_second,
-        seconds_left,
-        text: explain::filling(kind, level, limit, per_second, seconds_left),
-    }
-}
-
-/// How much of what grows there was in the last sample, in the unit in which it is limited.
-fn level(kind: Kind, latest: &Sample) -> Option<f64> {
-    let count = match kind {
-        Kind::Fd | Kind::Connection => *latest.descriptors.seen()?,
-        Kind::Thread => *latest.threads.seen()?,
-        Kind::Child => latest.children.seen()?.zombies,
-        Kind::Mapping => *latest.mappings.seen()?,
-        Kind::Goroutine => latest.runtime.seen()?.goroutines?,
-        Kind::Heap => latest.runtime.seen()?.heap?.marked_bytes?,
-        Kind::Native => latest.memory.seen()?.anon_bytes,
-    };
-    Some(count as f64)
 }
 
 fn tell_what_was_not_understood(changes: &Changes) {

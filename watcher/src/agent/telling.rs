@@ -5,6 +5,7 @@
 //! row, or where the horizons have found it again and again, see [`crate::judge::horizons::ladder`]. A leak is taken back only
 //! after [`TAKE_BACK`] judgements without it.
 
+use super::nearing::Steps;
 use crate::explain::diagnosis::{Diagnosis, Suspected};
 use crate::explain::{Kind, Verdict};
 use crate::judge::horizons::ladder::Ladder;
@@ -132,6 +133,16 @@ impl Filling {
         }
         is_news
     }
+}
+
+/// All that was told of one process.
+#[derive(Clone, Debug, Default)]
+pub struct OfOne {
+    pub verdict: Telling,
+    pub suspicions: Suspicions,
+    pub filling: Filling,
+    /// Limits that are near.
+    pub levels: Steps,
 }
 
 #[cfg(test)]

@@ -17,7 +17,11 @@ impl Observer {
         let began = clock::now();
         let ids: Vec<ProcessId> = self.targets().iter().map(|target| target.id).collect();
         for id in ids {
-            let captured = self.windows.get(&id).is_some_and(|window| window.captures().newest().is_some());
+            let captured = self
+                .watched
+                .get(&id)
+                .map(|it| &it.window)
+                .is_some_and(|window| window.captures().newest().is_some());
             if again || !captured {
                 self.capture(id);
             }
@@ -44,12 +48,12 @@ impl Observer {
 
     /// To be called before the capture in the middle of a watch: what was captured since its begin makes room.
     pub fn keep_first_captures(&mut self) {
-        self.windows.values_mut().for_each(|window| window.captures_mut().keep_first());
+        self.watched.values_mut().for_each(|it| it.window.captures_mut().keep_first());
     }
 
     /// The same for one process, unless it was captured less than `apart` ago. Whether it was.
     pub fn capture_again(&mut self, id: ProcessId, apart: Duration) -> bool {
-        let newest = self.windows.get(&id).and_then(|window| window.captures().newest());
+        let newest = self.watched.get(&id).map(|it| &it.window).and_then(|window| window.captures().newest());
         let due = newest.is_none_or(|at| clock::now().since_boot.saturating_sub(at.since_boot) >= apart);
         due && self.capture(id)
     }
@@ -66,7 +70,7 @@ impl Observer {
         for (id, ages) in seen {
             // Everything was read by pid: whoever is there now was there all the time.
             let same = self.proc.open(id.pid).and_then(|process| process.id()) == Reading::Seen(id);
-            if let Some(window) = self.windows.get_mut(&id).filter(|_| same) {
+            if let Some(window) = self.watched.get_mut(&id).map(|it| &mut it.window).filter(|_| same) {
                 window.captures_mut().ages.push(ages);
             }
         }
@@ -74,7 +78,7 @@ impl Observer {
 
     /// The same for one process, unless it was looked at less than `apart` ago. Whether it was.
     pub fn glance_again(&mut self, id: ProcessId, apart: Duration) -> bool {
-        let Some(window) = self.windows.get(&id) else { return false };
+        let Some(window) = self.watched.get(&id).map(|it| &it.window) else { return false };
         let last = window.captures().ages.last().map(|ages| ages.at.since_boot);
         let is_due = last.is_none_or(|last| clock::now().since_boot.saturating_sub(last) >= apart);
         if is_due {
@@ -101,7 +105,7 @@ impl Observer {
         if process.id() != Reading::Seen(id) {
             return;
         }
-        let Some(window) = self.windows.get_mut(&id) else { return };
+        let Some(window) = self.watched.get_mut(&id).map(|it| &mut it.window) else { return };
         let Some(runtime) = self.sweeper.runtimes().attached(id) else { return };
         window.captures_mut().anatomy = anatomy::capture(runtime, &process, id).into_seen();
     }
@@ -111,7 +115,7 @@ impl Observer {
         if process.id() != Reading::Seen(id) {
             return false;
         }
-        let Some(window) = self.windows.get_mut(&id) else { return false };
+        let Some(window) = self.watched.get_mut(&id).map(|it| &mut it.window) else { return false };
         let runtimes = self.sweeper.runtimes();
         window.captures_mut().no_runtime = runtimes.failure(id);
         let Some(runtime) = runtimes.attached(id) else { return false };

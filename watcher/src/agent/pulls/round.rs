@@ -1,8 +1,6 @@
-//! Pulls on suspicion: which profiles say something to what is suspected, asked for beside the loop, and what comes of
-//! them put where the judge looks.
+//! Pulls under way: asked for beside the loop, and what comes of them put where the judge looks.
 
 use super::{Missing, Pull, Puller, Wanted, digest};
-use crate::explain::Kind;
 use crate::observed::pulls::EndpointUse;
 use crate::source::pprof::ProfileName;
 use crate::store::Captures;
@@ -45,29 +43,6 @@ impl Round {
         }
     }
 
-    /// Asks a process for what says something to these kinds of growth, unless it is being asked already.
-    pub fn suspect(&mut self, target: &Target, kinds: &[Kind], reason: &str) {
-        let mut names = Vec::new();
-        if kinds.iter().any(|kind| matches!(kind, Kind::Goroutine | Kind::Connection)) {
-            names.push(ProfileName::Goroutine);
-        }
-        if kinds.contains(&Kind::Heap) {
-            names.push(ProfileName::Heap);
-        }
-        self.ask(target, names, reason);
-    }
-
-    /// Asks for Go's own leak profile too: it costs the process a collection, so only with a finding.
-    pub fn accuse(&mut self, target: &Target, kinds: &[Kind], reason: &str) {
-        if kinds.contains(&Kind::Goroutine) {
-            let mut names = vec![ProfileName::Goroutine, ProfileName::GoroutineLeak];
-            names.extend(kinds.contains(&Kind::Heap).then_some(ProfileName::Heap));
-            self.ask(target, names, reason);
-        } else {
-            self.suspect(target, kinds, reason);
-        }
-    }
-
     /// Asks those whose turn it is by the clock, where that is configured.
     pub fn follow_schedule(&mut self, targets: &[Target]) {
         let Some(every) = self.puller.settings().every else { return };
@@ -88,7 +63,8 @@ impl Round {
         self.scheduled.retain(|id, _| !left.contains(id));
     }
 
-    fn ask(&mut self, target: &Target, names: Vec<ProfileName>, reason: &str) {
+    /// Asks a process for these profiles, unless it is being asked already.
+    pub fn ask(&mut self, target: &Target, names: Vec<ProfileName>, reason: &str) {
         if names.is_empty() || target.go.is_none() || !self.asked.insert(target.id) {
             return;
         }

@@ -255,3 +255,6 @@ fn protocol(key: &ConnectionKey) -> Option<&'static str> {
         (Family::Other(_), _) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

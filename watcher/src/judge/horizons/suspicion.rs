@@ -1,14 +1,18 @@
 //! What seems to grow, by little evidence and at little cost: where it pays to look closer. Nothing here accuses.
+//!
+//! Three looks, each for a purpose of its own: [`rising`] asks who is worth a ledger, by the newest samples; [`risen`]
+//! asks whose endpoint is worth a first profile; [`creeping`] asks what rises too slowly for either. What is done about
+//! it is the agent's (`agent/escalation.rs`).
 
 mod heading;
 
 pub use heading::{Heading, heading};
 
-use crate::judge::kinds::goroutines;
 use crate::judge::terms::Kind;
-use crate::observed::Sample;
-use crate::store::history::{LEVELS, Point, Signal};
+use crate::observed::totals;
+use crate::store::history::{LEVELS, Point};
 use crate::store::{History, Series, Window};
+use crate::vocabulary::signal::Signal;
 
 /// Fewer values than this suggest nothing.
 const MIN_VALUES: usize = 4;
@@ -35,32 +39,29 @@ const FELL: f64 = 0.25;
 /// How far back to look, in buckets: minutes, a quarter of an hour, an hour, then six hours and a day.
 const REACHES: [(usize, usize); 5] = [(0, 5), (0, 15), (0, 60), (1, 72), (2, 48)];
 
+/// A first profile is worth asking for from a rise by this part of the level on, and by so many or by so many bytes.
+const MIN_RISEN_SHARE: f64 = 0.05;
+const MIN_RISEN_COUNT: f64 = 5.0;
+const MIN_RISEN_BYTES: f64 = 1024.0 * 1024.0;
+
 /// Kinds that rose over minutes to hours and were not seen to fall: what rises by three an hour does not show in a
 /// window. Buckets' lowest values are looked at, so that what comes with load and goes with it suggests nothing.
 pub fn creeping(history: &History) -> Vec<Kind> {
-    [
-        (Kind::Fd, Signal::Files, MIN_CREEP_COUNT),
-        (Kind::Connection, Signal::Sockets, MIN_CREEP_COUNT),
-        (Kind::Thread, Signal::Threads, MIN_CREEP_COUNT),
-        (Kind::Child, Signal::Zombies, MIN_CREEP_COUNT),
-        (Kind::Mapping, Signal::Mappings, MIN_CREEP_COUNT),
-        (Kind::Goroutine, Signal::Goroutines, MIN_CREEP_COUNT),
-        (Kind::Heap, Signal::LiveHeap, MIN_CREEP_HEAP),
-        (Kind::Native, Signal::OutsideGo, MIN_CREEP_OUTSIDE),
-    ]
-    .into_iter()
-    .filter(|(kind, signal, least)| {
-        let is_bytes = matches!(kind, Kind::Heap | Kind::Native);
+    let creeping = Signal::JUDGED.iter().filter(|(kind, signal)| {
+        let (least, is_bytes) = match kind {
+            Kind::Heap => (MIN_CREEP_HEAP, true),
+            Kind::Native => (MIN_CREEP_OUTSIDE, true),
+            _ => (MIN_CREEP_COUNT, false),
+        };
         REACHES.iter().any(|(level, buckets)| {
             debug_assert!(*buckets <= LEVELS[*level].1);
             // Most signals have not moved, and that costs next to nothing to know.
             let moved =
-                history.range(*level, *buckets, *signal).is_some_and(|(low, high)| high - low >= *least);
-            moved && creeps(&history.points(*level, *buckets, *signal), *least, is_bytes)
+                history.range(*level, *buckets, *signal).is_some_and(|(low, high)| high - low >= least);
+            moved && creeps(&history.points(*level, *buckets, *signal), least, is_bytes)
         })
-    })
-    .map(|(kind, ..)| kind)
-    .collect()
+    });
+    creeping.map(|(kind, _)| *kind).collect()
 }
 
 fn creeps(points: &[Point], least: f64, is_bytes: bool) -> bool {
@@ -79,29 +80,42 @@ fn creeps(points: &[Point], least: f64, is_bytes: bool) -> bool {
 
 /// Kinds that seem to grow.
 pub fn rising(window: &Window) -> Vec<Kind> {
-    let series = |read: fn(&Sample) -> Option<f64>| window.series(|sample| Some((sample.at, read(sample)?)));
-    // Descriptors are counted together: which of them grow is told later and less often.
-    let descriptors = series(|sample| Some(*sample.descriptors.seen()? as f64));
-    let sockets =
-        window.series(|sample| Some((sample.connections.at, sample.connections.seen()?.total() as f64)));
-    let threads = series(|sample| Some(*sample.threads.seen()? as f64));
-    let children = series(|sample| Some(sample.children.seen()?.zombies as f64));
-    let mappings = series(|sample| Some(*sample.mappings.seen()? as f64));
-    let marked = series(|sample| Some(sample.runtime.seen()?.heap?.marked_bytes? as f64));
-    let anonymous = series(|sample| Some(sample.memory.seen()?.anon_bytes as f64));
-    [
-        (Kind::Fd, rises(&descriptors, MIN_RISE_COUNT)),
-        (Kind::Connection, rises(&sockets, MIN_RISE_COUNT)),
-        (Kind::Thread, rises(&threads, MIN_RISE_COUNT)),
-        (Kind::Child, rises(&children, MIN_RISE_COUNT)),
-        (Kind::Mapping, rises(&mappings, MIN_RISE_COUNT)),
-        (Kind::Goroutine, rises(&goroutines::lines::series(window), MIN_RISE_COUNT)),
-        (Kind::Heap, rises(&marked, MIN_RISE_BYTES)),
-        (Kind::Native, rises(&anonymous, 4.0 * MIN_RISE_BYTES)),
-    ]
-    .into_iter()
-    .filter_map(|(kind, rises)| rises.then_some(kind))
-    .collect()
+    let rising = [
+        // Descriptors are counted together: which of them grow is told later and less often.
+        (Kind::Fd, series(window, Signal::Descriptors), MIN_RISE_COUNT),
+        (Kind::Connection, sockets(window), MIN_RISE_COUNT),
+        (Kind::Thread, series(window, Signal::Threads), MIN_RISE_COUNT),
+        (Kind::Child, series(window, Signal::Zombies), MIN_RISE_COUNT),
+        (Kind::Mapping, series(window, Signal::Mappings), MIN_RISE_COUNT),
+        (Kind::Goroutine, series(window, Signal::Goroutines), MIN_RISE_COUNT),
+        (Kind::Heap, series(window, Signal::LiveHeap), MIN_RISE_BYTES),
+        (Kind::Native, series(window, Signal::Anonymous), 4.0 * MIN_RISE_BYTES),
+    ];
+    rising.iter().filter(|(_, series, least)| rises(series, *least)).map(|(kind, ..)| *kind).collect()
+}
+
+/// Kinds that have risen from the first value of the window to its last, of those to which an endpoint could say
+/// something: a first profile is worth having before there is a verdict.
+pub fn risen(window: &Window) -> Vec<Kind> {
+    let risen = [
+        (Kind::Goroutine, series(window, Signal::Goroutines), MIN_RISEN_COUNT),
+        (Kind::Heap, series(window, Signal::LiveHeap), MIN_RISEN_BYTES),
+        (Kind::Connection, sockets(window), MIN_RISEN_COUNT),
+    ];
+    let has_risen = |series: &Series, least: f64| {
+        let (Some(first), Some(last)) = (series.values.first(), series.values.last()) else { return false };
+        last - first >= least.max(MIN_RISEN_SHARE * first)
+    };
+    risen.iter().filter(|(_, series, least)| has_risen(series, *least)).map(|(kind, ..)| *kind).collect()
+}
+
+/// A signal in a window. A reading that is older than its sample counts again: it is as much as that it did not rise.
+fn series(window: &Window, signal: Signal) -> Series {
+    window.series(|sample| Some((sample.at, totals::of(sample, signal)?.1 as f64)))
+}
+
+fn sockets(window: &Window) -> Series {
+    window.series(|sample| Some((sample.connections.at, sample.connections.seen()?.total() as f64)))
 }
 
 fn rises(series: &Series, least: f64) -> bool {
@@ -118,7 +132,7 @@ fn rises(series: &Series, least: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{creeping, rising};
+    use super::{creeping, risen, rising};
     use crate::judge::simulation::{Beat, PROCESS, sample, window};
     use crate::judge::terms::Kind;
     use crate::store::history::{Readings, Signal};
@@ -181,5 +195,13 @@ mod tests {
             assert!(window.push(sample(f64::from(second), &beat)));
             assert_eq!(rising(&window).len(), expected, "after {second} s");
         }
+    }
+
+    #[test]
+    fn what_rises_is_worth_a_first_profile() {
+        let flat = window(|_, _| {});
+        assert_eq!(risen(&flat), []);
+        let sockets = window(|second, beat| beat.close_wait += 3 * second as u64);
+        assert_eq!(risen(&sockets), [Kind::Connection]);
     }
 }

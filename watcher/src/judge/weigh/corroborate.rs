@@ -9,8 +9,8 @@ use crate::judge::judgement::Finding;
 use crate::judge::terms::{Kind, Unit};
 use crate::judge::weigh::evidence::{Evidence, Said};
 use crate::observed::pulls::{PulledProfile, PulledSite};
+use crate::store::Pulls;
 use crate::store::captures::{Captures, Run};
-use crate::store::{Pulls, Window};
 use crate::vocabulary::frame::Frame;
 use std::collections::{HashMap, HashSet};
 
@@ -40,30 +40,6 @@ pub fn corroborate(findings: &mut [Finding], captures: &Captures) {
             Kind::Fd | Kind::Thread | Kind::Native | Kind::Mapping | Kind::Child => {}
         }
     }
-}
-
-/// What has risen in a window so far, as far as an endpoint could say something to it: a first profile is worth
-/// having before there is a verdict.
-pub fn rising(window: &Window) -> Vec<Kind> {
-    let mut rising = Vec::new();
-    let risen = |values: &[f64], least: f64| {
-        let (Some(first), Some(last)) = (values.first(), values.last()) else { return false };
-        last - first >= least.max(0.05 * first)
-    };
-    if risen(&crate::judge::kinds::goroutines::lines::series(window).values, TOLERANCE_COUNT) {
-        rising.push(Kind::Goroutine);
-    }
-    let marked =
-        window.series(|sample| Some((sample.runtime.at, sample.runtime.seen()?.heap?.marked_bytes? as f64)));
-    if risen(&marked.values, TOLERANCE_HEAP_BYTES) {
-        rising.push(Kind::Heap);
-    }
-    let sockets =
-        window.series(|sample| Some((sample.connections.at, sample.connections.seen()?.total() as f64)));
-    if risen(&sockets.values, TOLERANCE_COUNT) {
-        rising.push(Kind::Connection);
-    }
-    rising
 }
 
 fn goroutines(finding: &mut Finding, captures: &Captures) {

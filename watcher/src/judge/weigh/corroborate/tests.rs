@@ -1,4 +1,4 @@
-use super::{corroborate, rising};
+use super::corroborate;
 use crate::judge::judgement::{Culprit, Finding};
 use crate::judge::terms::{Kind, Rate, Unit};
 use crate::judge::weigh::evidence::{Evidence, Said};
@@ -173,13 +173,4 @@ fn connections_are_held_against_the_goroutines_that_sit_on_them() {
     assert!(confidence > 0.89);
     connections.evidence = vec![Evidence::Concentrated { share: 1.0, now: 500 }];
     assert_eq!(told(connections, &captures).0, 0.8);
-}
-
-#[test]
-fn what_rises_is_worth_a_first_profile() {
-    use crate::judge::simulation::window;
-    let flat = window(|_, _| {});
-    assert_eq!(rising(&flat), []);
-    let sockets = window(|second, beat| beat.close_wait += 3 * second as u64);
-    assert_eq!(rising(&sockets), [Kind::Connection]);
 }
